@@ -1,11 +1,12 @@
 //! What an operation of the store can fail with, ordered by whose doing it is.
 //!
-//! Owns: [`StoreError`] and [`DeviceFault`].
+//! Owns: [`StoreError`].
 //! Not here: how a failure is shown to a client (the gateway's), why the store does not open.
 
 use std::sync::Arc;
 
-use crate::id::{DeviceId, ExtentId, PartNumber};
+pub use crate::device::DeviceFault;
+use crate::id::{ExtentId, PartNumber};
 
 /// Why an operation did not happen. Unless said otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,16 +87,4 @@ pub enum StoreError {
     /// Writing stopped after a fault that leaves the durable state unknown; reads go on.
     #[error("the store is read-only: {0}")]
     ReadOnly(Arc<str>),
-}
-
-/// A device refused an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("device {device}: {operation}: {}", std::io::Error::from_raw_os_error(*.errno))]
-pub struct DeviceFault {
-    /// Which device.
-    pub device: DeviceId,
-    /// What was asked of it, for people: "read", "write", "flush".
-    pub operation: &'static str,
-    /// The system's error number (errno(3)).
-    pub errno: i32,
 }

@@ -96,36 +96,20 @@ impl Snapshot<'_> {
     /// # Errors
     /// LMDB's fault, or a row that is damaged.
     pub fn list(&self, request: &ListObjects) -> Result<ListPage, IndexError> {
-        let ListObjects {
-            bucket,
-            prefix,
-            limit,
-            ..
-        } = request;
-        let delimiter = request
-            .delimiter
-            .as_deref()
-            .filter(|delimiter| !delimiter.is_empty());
+        let ListObjects { bucket, prefix, limit, .. } = request;
+        let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let floor = floor(prefix, delimiter, request.after.as_deref());
         let start = match floor {
             Floor::From(key) => Bound::Included(keys::object(*bucket, &key)),
             Floor::Above(key) => Bound::Excluded(keys::object(*bucket, key)),
             Floor::End => {
-                return Ok(ListPage {
-                    entries: Vec::new(),
-                    truncated: false,
-                });
+                return Ok(ListPage { entries: Vec::new(), truncated: false });
             }
         };
         let end = keys::successor(&keys::object(*bucket, prefix));
         let mut entries = Vec::new();
         let truncated = scan(
-            &ScanTable {
-                snapshot: self,
-                table: &self.tables.current,
-                end,
-                limit: *limit,
-            },
+            &ScanTable { snapshot: self, table: &self.tables.current, end, limit: *limit },
             start,
             &mut entries,
             |row, entries| {
@@ -152,36 +136,18 @@ impl Snapshot<'_> {
     /// # Errors
     /// As [`Snapshot::list`].
     pub fn list_uploads(&self, request: &ListUploads) -> Result<UploadPage, IndexError> {
-        let ListUploads {
-            bucket,
-            prefix,
-            limit,
-            ..
-        } = request;
-        let delimiter = request
-            .delimiter
-            .as_deref()
-            .filter(|delimiter| !delimiter.is_empty());
-        let start = match (
-            floor(prefix, delimiter, request.key_after.as_deref()),
-            request,
-        ) {
-            (
-                Floor::Above(key),
-                ListUploads {
-                    upload_after: Some(id),
-                    ..
-                },
-            ) => Bound::Excluded(keys::upload(*bucket, key, *id)),
+        let ListUploads { bucket, prefix, limit, .. } = request;
+        let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+        let start = match (floor(prefix, delimiter, request.key_after.as_deref()), request) {
+            (Floor::Above(key), ListUploads { upload_after: Some(id), .. }) => {
+                Bound::Excluded(keys::upload(*bucket, key, *id))
+            }
             (Floor::Above(key), _) => {
                 Bound::Excluded(keys::upload(*bucket, key, UploadId(u64::MAX)))
             }
             (Floor::From(key), _) => Bound::Included(keys::upload_floor(*bucket, &key)),
             (Floor::End, _) => {
-                return Ok(UploadPage {
-                    entries: Vec::new(),
-                    truncated: false,
-                });
+                return Ok(UploadPage { entries: Vec::new(), truncated: false });
             }
         };
         let end = match keys::successor(prefix) {
@@ -190,12 +156,7 @@ impl Snapshot<'_> {
         };
         let mut entries = Vec::new();
         let truncated = scan(
-            &ScanTable {
-                snapshot: self,
-                table: &self.tables.uploads,
-                end,
-                limit: *limit,
-            },
+            &ScanTable { snapshot: self, table: &self.tables.uploads, end, limit: *limit },
             start,
             &mut entries,
             |row, entries| {
@@ -245,9 +206,7 @@ fn common_prefix<'k>(key: &'k [u8], prefix: &[u8], delimiter: Option<&[u8]>) -> 
     let rest = key.strip_prefix(prefix)?;
     let at = match delimiter {
         [byte] => rest.iter().position(|other| other == byte)?,
-        _ => rest
-            .windows(delimiter.len())
-            .position(|window| window == delimiter)?,
+        _ => rest.windows(delimiter.len()).position(|window| window == delimiter)?,
     };
     Some(&key[..prefix.len() + at + delimiter.len()])
 }

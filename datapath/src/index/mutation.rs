@@ -206,10 +206,6 @@ impl Condition {
             (Condition::TagIsNot(_), None) => true,
             (Condition::TagIsNot(tags), Some(tag)) => !among(tags, tag),
         };
-        if holds {
-            Ok(())
-        } else {
-            Err(StoreError::ConditionFailed)
-        }
+        if holds { Ok(()) } else { Err(StoreError::ConditionFailed) }
     }
 }

@@ -58,18 +58,12 @@ pub fn open_pinned(
                 None => return Ok(None),
                 Some(view) if matches!(view.body, BodyView::Inline { .. }) => {
                     let record = view.to_record();
-                    return Ok(Some(PinnedObject {
-                        pin: None,
-                        record,
-                        extents: Vec::new(),
-                    }));
+                    return Ok(Some(PinnedObject { pin: None, record, extents: Vec::new() }));
                 }
                 Some(view) => view.row,
             }
         };
-        let pin = pins
-            .pin(row, hint)
-            .ok_or(StoreError::Overload("read pins"))?;
+        let pin = pins.pin(row, hint).ok_or(StoreError::Overload("read pins"))?;
         let snapshot = index.read()?;
         let Some(view) = snapshot.object(bucket, key)? else {
             return Ok(None);
@@ -85,13 +79,7 @@ pub fn open_pinned(
                 extents.push(extent.ok_or(IndexError::Inconsistent("an extent has no row"))?);
             }
         }
-        return Ok(Some(PinnedObject {
-            pin: Some(pin),
-            record: view.to_record(),
-            extents,
-        }));
+        return Ok(Some(PinnedObject { pin: Some(pin), record: view.to_record(), extents }));
     }
-    Err(StoreError::Overload(
-        "attempts to pin an object that is overwritten all the time",
-    ))
+    Err(StoreError::Overload("attempts to pin an object that is overwritten all the time"))
 }

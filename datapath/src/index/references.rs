@@ -40,20 +40,13 @@ impl WriteTransaction<'_> {
             }
         };
         let unused = |extent: &NewExtent| {
-            !content
-                .body
-                .slices()
-                .iter()
-                .any(|slice| slice.extent == extent.id)
+            !content.body.slices().iter().any(|slice| slice.extent == extent.id)
         };
         if content.extents.iter().any(unused) {
             return Err(refused("a new extent that its content does not use"));
         }
         if length != content.size {
-            let error = StoreError::SizeMismatch {
-                expected: content.size,
-                got: length,
-            };
+            let error = StoreError::SizeMismatch { expected: content.size, got: length };
             return Err(error.into());
         }
         Ok(())
@@ -77,9 +70,7 @@ impl WriteTransaction<'_> {
             if slice.length == 0 || end.is_none_or(|end| end > data_length) {
                 return Err(refused("a slice that is empty or leaves its extent"));
             }
-            total = total
-                .checked_add(slice.length)
-                .ok_or_else(|| refused("too many bytes"))?;
+            total = total.checked_add(slice.length).ok_or_else(|| refused("too many bytes"))?;
         }
         Ok(total)
     }
@@ -106,19 +97,13 @@ impl WriteTransaction<'_> {
 
     /// Takes away the references of an object that lost its record.
     pub(super) fn unlink_object(&mut self, record: &ObjectRecord) -> Result<(), IndexError> {
-        let mut released = Released {
-            row: record.row,
-            extents: Vec::new(),
-            manifest: record.body.manifest(),
-        };
+        let mut released =
+            Released { row: record.row, extents: Vec::new(), manifest: record.body.manifest() };
         match &record.body {
             Body::Inline { .. } => return Ok(()),
             Body::Slices(slices) => {
                 let extents = slices.iter().map(|slice| slice.extent);
-                released.extents = counts(extents)
-                    .into_iter()
-                    .map(|(extent, _)| extent)
-                    .collect();
+                released.extents = counts(extents).into_iter().map(|(extent, _)| extent).collect();
                 self.unlink_slices(slices)?;
             }
             Body::Manifest { id, .. } => {
@@ -157,9 +142,7 @@ impl WriteTransaction<'_> {
         extent: ExtentId,
         record: &ExtentRecord,
     ) -> Result<(), IndexError> {
-        self.tables
-            .extents
-            .delete(&mut self.txn, &keys::number(extent.0))?;
+        self.tables.extents.delete(&mut self.txn, &keys::number(extent.0))?;
         self.effects.freed.push((extent, record.location));
         Ok(())
     }
@@ -176,32 +159,19 @@ impl WriteTransaction<'_> {
                 Checksums::Rows
             }
         };
-        let NewExtent {
-            location,
-            data_length,
-            ..
-        } = *new;
-        let record = ExtentRecord {
-            location,
-            data_length,
-            references,
-            checksums,
-        };
+        let NewExtent { location, data_length, .. } = *new;
+        let record = ExtentRecord { location, data_length, references, checksums };
         self.tables.put_extent(&mut self.txn, new.id, &record)
     }
 
     pub(super) fn extent_there(&self, extent: ExtentId) -> Result<ExtentRecord, IndexError> {
         let record = self.tables.extent(&self.txn, extent)?;
-        record.ok_or(IndexError::Inconsistent(
-            "extents: a slice names an extent that is absent",
-        ))
+        record.ok_or(IndexError::Inconsistent("extents: a slice names an extent that is absent"))
     }
 
     fn manifest_there(&self, manifest: ManifestId) -> Result<ManifestRecord, IndexError> {
         let record = self.tables.manifest(&self.txn, manifest)?;
-        record.ok_or(IndexError::Inconsistent(
-            "manifests: an object's manifest is absent",
-        ))
+        record.ok_or(IndexError::Inconsistent("manifests: an object's manifest is absent"))
     }
 }
 
@@ -211,10 +181,7 @@ pub(super) fn refused(what: &'static str) -> ApplyError {
 }
 
 fn check_new_extent(extent: &NewExtent) -> Result<(), ApplyError> {
-    let room = extent
-        .location
-        .length_blocks
-        .checked_mul(EXTENT_BLOCK_BYTES);
+    let room = extent.location.length_blocks.checked_mul(EXTENT_BLOCK_BYTES);
     if extent.data_length == 0 || room.is_none_or(|room| room < extent.data_length) {
         return Err(refused("a new extent whose data does not fit its blocks"));
     }
@@ -228,9 +195,7 @@ fn check_new_extent(extent: &NewExtent) -> Result<(), ApplyError> {
 }
 
 fn lower(references: u64, by: u64) -> Result<u64, IndexError> {
-    references
-        .checked_sub(by)
-        .ok_or(IndexError::Inconsistent("a reference count is too low"))
+    references.checked_sub(by).ok_or(IndexError::Inconsistent("a reference count is too low"))
 }
 
 /// How often each extent occurs, by id. Nearly always there is one.

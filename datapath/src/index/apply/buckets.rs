@@ -35,12 +35,8 @@ impl WriteTransaction<'_> {
             attributes: attributes.clone(),
         };
         let id = keys::number(bucket.id.0);
-        self.tables
-            .bucket_names
-            .put(&mut self.txn, &id, name.as_bytes())?;
-        self.tables
-            .buckets
-            .put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
+        self.tables.bucket_names.put(&mut self.txn, &id, name.as_bytes())?;
+        self.tables.buckets.put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
         Ok(Outcome::Bucket(bucket))
     }
 
@@ -48,12 +44,7 @@ impl WriteTransaction<'_> {
         let bucket = self.bucket_there(name)?;
         let id = keys::number(bucket.id.0);
         for table in [&self.tables.current, &self.tables.uploads] {
-            if table
-                .prefix_iter(&self.txn, &id)?
-                .next()
-                .transpose()?
-                .is_some()
-            {
+            if table.prefix_iter(&self.txn, &id)?.next().transpose()?.is_some() {
                 return Err(StoreError::BucketNotEmpty.into());
             }
         }
@@ -66,9 +57,7 @@ impl WriteTransaction<'_> {
         let mut bucket = self.bucket_there(name)?;
         if bucket.public_read != on {
             bucket.public_read = on;
-            self.tables
-                .buckets
-                .put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
+            self.tables.buckets.put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
         }
         Ok(Outcome::Done)
     }

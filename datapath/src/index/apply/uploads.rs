@@ -45,12 +45,8 @@ impl WriteTransaction<'_> {
             attributes: attributes.clone(),
         };
         let row = keys::number(upload.id.0);
-        self.tables
-            .upload_rows
-            .put(&mut self.txn, &row, &upload.encode())?;
-        self.tables
-            .uploads
-            .put(&mut self.txn, &keys::upload(bucket, key, upload.id), &[])?;
+        self.tables.upload_rows.put(&mut self.txn, &row, &upload.encode())?;
+        self.tables.uploads.put(&mut self.txn, &keys::upload(bucket, key, upload.id), &[])?;
         Ok(Outcome::Upload(upload.id))
     }
 
@@ -82,8 +78,7 @@ impl WriteTransaction<'_> {
             crc64: content.crc64,
             body: content.body.clone(),
         };
-        self.tables
-            .put_part(&mut self.txn, manifest, part.number, &record)?;
+        self.tables.put_part(&mut self.txn, manifest, part.number, &record)?;
         if let Some(old) = old {
             self.unlink_slices(old.slices())?;
         }
@@ -111,20 +106,13 @@ impl WriteTransaction<'_> {
         // At most PART_NUMBER_MAX parts: numbers ascend and are rows of this upload.
         let count = entries.len() as u16;
         directory::write(&self.tables, &mut self.txn, manifest, &entries)?;
-        let record = ManifestRecord {
-            references: 1,
-            parts: count,
-            size,
-        };
+        let record = ManifestRecord { references: 1, parts: count, size };
         self.tables.put_manifest(&mut self.txn, manifest, &record)?;
         self.remove_upload(&row)?;
         if unlisted {
             self.put_off(Work::Unlisted(manifest))?;
         }
-        let body = Body::Manifest {
-            id: manifest,
-            parts: count,
-        };
+        let body = Body::Manifest { id: manifest, parts: count };
         self.replace(old, object, Stored { size, crc64, body })
     }
 
@@ -159,9 +147,7 @@ impl WriteTransaction<'_> {
                 return Err(changed(number));
             }
             let start = entries.last().map_or(0, |(_, end)| *end);
-            let end = start
-                .checked_add(part.size)
-                .ok_or_else(|| changed(number))?;
+            let end = start.checked_add(part.size).ok_or_else(|| changed(number))?;
             entries.push((number, end));
         }
         match wanted.next() {
@@ -179,9 +165,7 @@ impl WriteTransaction<'_> {
     fn remove_upload(&mut self, upload: &Upload) -> Result<(), ApplyError> {
         let order = keys::upload(upload.bucket, &upload.key, upload.id);
         self.tables.uploads.delete(&mut self.txn, &order)?;
-        self.tables
-            .upload_rows
-            .delete(&mut self.txn, &keys::number(upload.id.0))?;
+        self.tables.upload_rows.delete(&mut self.txn, &keys::number(upload.id.0))?;
         Ok(())
     }
 }
