@@ -342,10 +342,11 @@ impl Load {
             None => "closed loop".to_owned(),
             Some(rate) => format!("open loop at {rate} requests/s"),
         };
-        format!(
-            "{shape}, {connections}, {threads}, {:?} warm-up",
-            self.warmup
-        )
+        let warmup = match self.warmup.is_zero() {
+            true => String::new(),
+            false => format!(", {:?} of warm-up", self.warmup),
+        };
+        format!("{shape}, {connections}, {threads}{warmup}")
     }
 }
 

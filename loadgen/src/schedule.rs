@@ -7,7 +7,9 @@
 //! *Limits*: a thread's connections. When all are busy, due operations wait, and their waiting is
 //! part of their latency; those still waiting at the end are counted as never sent.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -15,6 +17,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Mutex;
 
@@ -181,14 +184,11 @@ impl Turn {
             },
         };
         timerfd_settime(&self.timer_fd, TimerfdTimerFlags::empty(), &once)?;
-        loop {
-            self.timer.readable().await?;
-            let mut expirations = [0; 8];
-            match self.timer.try_read(&mut expirations) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read.map(drop),
-            }
-        }
+        // Eight bytes come, and room for more: after a short read tokio forgets the readiness, so
+        // that the next sleep does not begin with a read in vain.
+        let mut expirations = [0; 16];
+        let mut expirations = ReadBuf::new(&mut expirations);
+        poll_fn(|context| Pin::new(&mut self.timer).poll_read(context, &mut expirations)).await
     }
 }
 

@@ -139,6 +139,10 @@ fn requests_carry_what_their_way_of_access_needs() {
     let [put, presigned, anonymous] = requests.as_slice() else {
         panic!("three requests, not {}", requests.len());
     };
+    assert_eq!(
+        (&put.method, &presigned.method),
+        (&http::Method::PUT, &http::Method::GET)
+    );
     let authorization = put.headers["authorization"].to_str().expect("text");
     assert!(authorization.contains(
         "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-trailer,"
@@ -227,6 +231,67 @@ fn connections_that_the_server_ends_are_opened_anew() {
         "get -n 10 --requests 20 -c 4 --no-keep-alive --verify",
     );
     assert_eq!(server.state.connections.load(Ordering::Relaxed), 20);
+}
+
+#[test]
+fn a_connection_closed_while_idle_is_no_error() {
+    let faults = Faults {
+        close_after: Some(3),
+        ..Faults::default()
+    };
+    let server = Server::start(Speaks::Http1, faults);
+    server.put("/bench/loadgen/0000000000", 4096);
+    // 20 ms between requests: the server closes in between.
+    let get = succeeds(&server, "get -n 1 -c 1 --rate 50 --requests 12");
+    assert_eq!(get["total"]["requests"], 12);
+    assert_eq!(
+        get["connections_opened"], 3,
+        "four, of which one before the measurement"
+    );
+}
+
+#[test]
+fn a_request_without_answer_times_out_and_the_next_goes_on() {
+    let faults = Faults {
+        stall: Some((3, Duration::from_secs(30))),
+        ..Faults::default()
+    };
+    for speaks in [Speaks::Http1, Speaks::Http2] {
+        let server = Server::start(speaks, faults.clone());
+        server.put("/bench/loadgen/0000000000", 4096);
+        let protocol = if speaks == Speaks::Http2 {
+            "--http2"
+        } else {
+            ""
+        };
+        let arguments = format!("get -n 1 -c 1 --requests 10 --timeout 200ms {protocol}");
+        let (code, json, table) = loadgen(&server, &arguments);
+        assert_eq!(code, Some(1), "{table}");
+        assert_eq!(json["errors"][0]["kind"], "timeout");
+        assert_eq!(
+            (&json["total"]["errors"], &json["total"]["requests"]),
+            (&1.into(), &9.into())
+        );
+    }
+}
+
+#[test]
+fn an_upload_in_parts_that_fails_is_aborted() {
+    // Create, part 1, part 2: the third request is refused.
+    let faults = Faults {
+        slow_down_every: Some(3),
+        ..Faults::default()
+    };
+    let server = Server::start(Speaks::Http1, faults);
+    let (code, json, _) = loadgen(&server, "put -n 1 -s 100KB --part-size 10KB");
+    assert_eq!(
+        (code, &json["errors"][0]["kind"]),
+        (Some(1), &"503 SlowDown".into())
+    );
+    let requests = server.state.requests.lock().expect("no panic");
+    let last = requests.last().expect("requests");
+    assert_eq!((requests.len(), &last.method), (4, &http::Method::DELETE));
+    assert!(last.target.ends_with("?uploadId=up%261"), "{}", last.target);
 }
 
 #[test]

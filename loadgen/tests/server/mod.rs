@@ -17,54 +17,56 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// A running server; it lives as long as the test's process.
-pub struct Server {
-    pub address: SocketAddr,
-    pub state: Arc<State>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<State>,
 }
 
 /// What the server holds and has seen.
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     /// Objects by path, `/bucket/key`.
-    pub objects: Mutex<BTreeMap<String, Bytes>>,
+    pub(crate) objects: Mutex<BTreeMap<String, Bytes>>,
     uploads: Mutex<HashMap<String, BTreeMap<u32, Bytes>>>,
     /// Heads of requests, in order of arrival.
-    pub requests: Mutex<Vec<Seen>>,
-    pub connections: AtomicU64,
-    pub faults: Faults,
+    pub(crate) requests: Mutex<Vec<Seen>>,
+    pub(crate) connections: AtomicU64,
+    pub(crate) faults: Faults,
 }
 
 /// What of a request is kept.
 #[derive(Clone)]
-pub struct Seen {
-    pub method: Method,
-    pub target: String,
-    pub headers: http::HeaderMap,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: http::HeaderMap,
 }
 
 /// What the server does wrong.
 #[derive(Clone, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Every n-th request is answered 503 SlowDown.
-    pub slow_down_every: Option<u64>,
+    pub(crate) slow_down_every: Option<u64>,
     /// The n-th request waits this long.
-    pub stall: Option<(u64, Duration)>,
+    pub(crate) stall: Option<(u64, Duration)>,
     /// Connections end after so many answers, as nginx's do after keepalive_requests.
-    pub answers_per_connection: Option<u64>,
+    pub(crate) answers_per_connection: Option<u64>,
+    /// Connections are closed unannounced, 2 ms after so many answers.
+    pub(crate) close_after: Option<u64>,
     /// Uploads are refused before their body is read.
-    pub refuse_uploads: bool,
+    pub(crate) refuse_uploads: bool,
 }
 
 /// The protocol a server speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub(crate) enum Speaks {
     Http1,
     Http2,
 }
 
 impl Server {
     /// Starts a server on a free port of the loopback.
-    pub fn start(speaks: Speaks, faults: Faults) -> Server {
+    pub(crate) fn start(speaks: Speaks, faults: Faults) -> Server {
         let state = Arc::new(State {
             faults,
             ..State::default()
@@ -98,16 +100,22 @@ impl Server {
     }
 
     /// A plain HTTP/1.1 server without faults.
-    pub fn plain() -> Server {
+    pub(crate) fn plain() -> Server {
         Server::start(Speaks::Http1, Faults::default())
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
+    /// Stores an object of zeros.
+    pub(crate) fn put(&self, path: &str, size: usize) {
+        let mut objects = self.state.objects.lock().expect("no panic");
+        objects.insert(path.to_owned(), vec![0; size].into());
+    }
+
     /// Changes the bytes of the object at `path`; `None` removes it.
-    pub fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>) -> bool) {
+    pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>) -> bool) {
         let mut objects = self.state.objects.lock().expect("no panic");
         let mut bytes = objects.remove(path).expect("an object").to_vec();
         if change(&mut bytes) {
@@ -118,8 +126,10 @@ impl Server {
 
 async fn serve(stream: tokio::net::TcpStream, speaks: Speaks, state: Arc<State>) {
     let answered = Arc::new(AtomicU64::new(0));
+    let spent = Arc::new(tokio::sync::Notify::new());
+    let close = spent.clone();
     let service = service_fn(move |request| {
-        let (state, answered) = (state.clone(), answered.clone());
+        let (state, answered, spent) = (state.clone(), answered.clone(), spent.clone());
         async move {
             let mut response = answer(request, &state).await;
             let number = answered.fetch_add(1, Ordering::Relaxed) + 1;
@@ -127,15 +137,23 @@ async fn serve(stream: tokio::net::TcpStream, speaks: Speaks, state: Arc<State>)
                 let close = http::HeaderValue::from_static("close");
                 response.headers_mut().insert("connection", close);
             }
+            if state.faults.close_after == Some(number) {
+                spent.notify_one();
+            }
             Ok::<_, Infallible>(response)
         }
     });
     let stream = TokioIo::new(stream);
     // Connections that the load generator drops are no failure of the server.
     if speaks == Speaks::Http1 {
-        let connection =
-            hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
-        drop(connection.await);
+        let builder = hyper::server::conn::http1::Builder::new();
+        tokio::select! {
+            connection = builder.serve_connection(stream, service) => drop(connection),
+            () = async {
+                close.notified().await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            } => {}
+        }
     } else {
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         drop(builder.serve_connection(stream, service).await);
