@@ -39,7 +39,8 @@ EXAMPLES
     penstock-loadgen get -e http://127.0.0.1:9000 -b bench -n 10000 -s 4KiB -c 64 --rate 20000
 
   Large objects in parts of 16 MiB, then random 1 MiB ranges of them, verified:
-    penstock-loadgen put -e http://127.0.0.1:9000 -b bench -n 8 -s 1GiB --prefix big/ --part-size 16MiB
+    penstock-loadgen put -e http://127.0.0.1:9000 -b bench -n 8 -s 1GiB --prefix big/ \\
+        --part-size 16MiB
     penstock-loadgen get -e http://127.0.0.1:9000 -b bench -n 8 -s 1GiB --prefix big/ \\
         --range 1MiB --range-offset random --verify
 
@@ -196,12 +197,16 @@ pub(crate) struct AccessArgs {
     /// How requests are authorized.
     #[arg(long, value_enum, default_value_t = Auth::Header)]
     pub(crate) auth: Auth,
+    /// Access key.
     #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
     pub(crate) access_key: Option<String>,
+    /// Its secret; better in the environment, where other users of the machine do not see it.
     #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
     pub(crate) secret_key: Option<String>,
+    /// The token that goes with temporary keys.
     #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
     pub(crate) session_token: Option<String>,
+    /// Region named in signatures.
     #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
     pub(crate) region: String,
 }
@@ -276,7 +281,7 @@ pub(crate) struct LoadArgs {
     /// Connections over all threads. In a closed loop each sends its next request after its answer.
     #[arg(short, long, default_value_t = 16)]
     pub(crate) connections: usize,
-    /// Threads; one asks for over 100,000 small objects a second.
+    /// Threads; one asks for about 90,000 small objects a second.
     #[arg(short, long, default_value_t = 1)]
     pub(crate) threads: usize,
     /// Open loop: start this many requests a second over all connections, whatever the answers.

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Connections of one run, over all threads. Each costs a socket and about 2 KiB here.
 pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 
-/// Threads of one run. More never helped: one thread asks for over 100,000 small objects a second.
+/// Threads of one run. One asks for about 90,000 objects of 4 KiB a second (nginx on loopback).
 pub(crate) const THREADS_MAX: usize = 256;
 
 /// HTTP/2 streams in flight on one connection.

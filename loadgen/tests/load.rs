@@ -3,6 +3,7 @@
 
 mod server;
 
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -210,6 +211,31 @@ fn a_refused_upload_is_counted_by_its_answer() {
     assert_eq!(code, Some(1), "{table}");
     assert_eq!(json["errors"][0]["kind"], "403 AccessDenied", "{table}");
     assert_eq!(json["errors"][0]["count"], 3);
+}
+
+#[test]
+fn an_answer_that_comes_while_the_body_is_sent_ends_the_sending() {
+    // This server reads the head, refuses, and then neither reads nor closes.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            stream.read_exact(&mut [0; 100]).expect("part of a head");
+            std::thread::sleep(Duration::from_millis(100));
+            let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 30\r\n\r\n\
+                <Error><Code>No</Code></Error>";
+            stream.write_all(answer).expect("an answer");
+            kept.push(stream);
+        }
+    });
+    let arguments = "put -n 2 -s 60MiB -c 1 --auth anonymous --timeout 20s";
+    let (code, json, table) = figures(command(&url, arguments).output().expect("it runs"));
+    assert_eq!(code, Some(1), "{table}");
+    assert_eq!(json["errors"][0]["kind"], "400 No", "{table}");
+    assert_eq!(json["errors"][0]["count"], 2);
+    assert!(json["elapsed_s"].as_f64() < Some(10.0), "{table}");
 }
 
 #[test]
