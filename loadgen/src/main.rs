@@ -2,7 +2,7 @@
 //! deliver when asked, and compares them side by side.
 //!
 //! Modules in the order in which a run passes through them: options (`cli`, `setup`), what is asked
-//! (`scenario`, `content`), of whom (`endpoint`, `sign`), when (`schedule`, `run`), how (`operation`,
+//! (`scenario`, `content`), of whom (`endpoint`, `sign`), when (`run`, `worker`, `schedule`), how (`operation`,
 //! `multipart`, `client`), and what came of it (`verify`, `record`, `cpu`, `progress`, `report`,
 //! `compare`).
 
@@ -29,6 +29,7 @@ mod schedule;
 mod setup;
 mod sign;
 mod verify;
+mod worker;
 
 use std::process::{ExitCode, exit};
 
