@@ -135,7 +135,7 @@ impl Comparison {
     pub(crate) fn new(names: &[String], runs: Vec<Vec<Report>>) -> Comparison {
         let first = &runs[0][0];
         Comparison {
-            scenario: format!("{}: {}", first.command, first.scenario),
+            scenario: first.scenario.clone(),
             load: first.load.clone(),
             rounds: runs[0].len(),
             endpoints: names.to_vec(),
@@ -166,7 +166,7 @@ impl Comparison {
     }
 
     fn write_table(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "compare {}\n  {}", self.scenario, self.load)?;
+        writeln!(text, "compare\n  {}\n  {}", self.scenario, self.load)?;
         for (name, runs) in self.endpoints.iter().zip(&self.runs) {
             if let Some(run) = runs.first() {
                 writeln!(
