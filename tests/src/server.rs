@@ -173,7 +173,7 @@ impl Options {
     /// Sets the size of the embedded extent file.
     #[must_use]
     pub fn extent_bytes(self, bytes: u64) -> Self {
-        self.environment("PENSTOCK_EXTENT_FILE_SIZE", bytes.to_string())
+        self.environment("PENSTOCK_EXTENT_FILE", bytes.to_string())
     }
 
     /// Sets the launcher.
