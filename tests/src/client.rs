@@ -19,11 +19,7 @@ pub struct Client {
 impl Client {
     /// A client that connects at its first request.
     pub fn new(address: SocketAddr, credentials: Credentials) -> Self {
-        Self {
-            address,
-            credentials,
-            connection: None,
-        }
+        Self { address, credentials, connection: None }
     }
 
     /// The value of `Host`.
@@ -107,9 +103,7 @@ impl Client {
     pub fn create_upload(&mut self, bucket: &str, key: &str) -> io::Result<String> {
         let request = self.request("POST", bucket, key).query("uploads", "");
         let response = expect(self.run(request)?, 200)?;
-        response
-            .element("UploadId")
-            .ok_or_else(|| invalid(&response, "no UploadId"))
+        response.element("UploadId").ok_or_else(|| invalid(&response, "no UploadId"))
     }
 
     /// UploadPart; the part's entity tag on success.
@@ -139,18 +133,14 @@ impl Client {
         upload: &str,
         parts: &[(u32, String)],
     ) -> io::Result<Response> {
-        let request = self
-            .request("POST", bucket, key)
-            .query("uploadId", upload)
-            .body(complete_body(parts));
+        let request =
+            self.request("POST", bucket, key).query("uploadId", upload).body(complete_body(parts));
         self.run(request)
     }
 
     /// AbortMultipartUpload.
     pub fn abort(&mut self, bucket: &str, key: &str, upload: &str) -> io::Result<Response> {
-        let request = self
-            .request("DELETE", bucket, key)
-            .query("uploadId", upload);
+        let request = self.request("DELETE", bucket, key).query("uploadId", upload);
         self.run(request)
     }
 
@@ -180,10 +170,7 @@ impl Client {
         Ok(uploads
             .iter()
             .filter_map(|upload| {
-                Some((
-                    elements(upload, "Key").pop()?,
-                    elements(upload, "UploadId").pop()?,
-                ))
+                Some((elements(upload, "Key").pop()?, elements(upload, "UploadId").pop()?))
             })
             .collect())
     }
@@ -244,9 +231,5 @@ pub fn expect(response: Response, status: u16) -> io::Result<Response> {
 }
 
 fn invalid(response: &Response, what: &str) -> io::Error {
-    io::Error::other(format!(
-        "{what}, got {}: {}",
-        response.status,
-        response.text()
-    ))
+    io::Error::other(format!("{what}, got {}: {}", response.status, response.text()))
 }

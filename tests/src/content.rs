@@ -55,10 +55,7 @@ mod tests {
     fn known_digests() {
         assert_eq!(md5_hex(b""), "d41d8cd98f00b204e9800998ecf8427e");
         assert!(sha256_hex(b"").starts_with("e3b0c44298fc1c14"));
-        assert_eq!(
-            crc32_base64(b"123456789"),
-            base64(&0xcbf4_3926_u32.to_be_bytes())
-        );
+        assert_eq!(crc32_base64(b"123456789"), base64(&0xcbf4_3926_u32.to_be_bytes()));
         assert_eq!(
             crc64nvme_base64(b"123456789"),
             base64(&0xae8b_1486_0a79_9888_u64.to_be_bytes())

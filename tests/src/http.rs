@@ -24,10 +24,7 @@ pub struct Response {
 impl Response {
     /// First value of a header; the name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text, for messages.
@@ -91,10 +88,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limits::SOCKET_WITHIN))?;
         stream.set_write_timeout(Some(limits::SOCKET_WITHIN))?;
-        Ok(Self {
-            stream,
-            pending: Vec::new(),
-        })
+        Ok(Self { stream, pending: Vec::new() })
     }
 
     /// The socket itself, for options.
@@ -137,10 +131,7 @@ impl Connection {
                 break at + 4;
             }
             if self.pending.len() > limits::RESPONSE_HEAD_BYTES_MAX {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "response head too long",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "response head too long"));
             }
             self.fill()?;
         };
@@ -192,10 +183,7 @@ impl Connection {
             }
             response.body.extend(self.take(length)?);
             if !self.line()?.is_empty() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "chunk without its end",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "chunk without its end"));
             }
         }
     }
@@ -242,26 +230,17 @@ fn parse_head(head: &str) -> io::Result<Response> {
         .ok_or_else(|| invalid("not a status line"))?;
     let mut headers = Vec::new();
     for line in lines {
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| invalid("not a header"))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| invalid("not a header"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let closes = headers
         .iter()
         .any(|(name, value)| name == "connection" && value.eq_ignore_ascii_case("close"));
-    Ok(Response {
-        status,
-        headers,
-        body: Vec::new(),
-        keep_alive: !closes,
-    })
+    Ok(Response { status, headers, body: Vec::new(), keep_alive: !closes })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -279,9 +258,6 @@ mod tests {
 
     #[test]
     fn elements_resolve_entities() {
-        assert_eq!(
-            elements("<Key>a&amp;b</Key><Key>c</Key>", "Key"),
-            ["a&b", "c"]
-        );
+        assert_eq!(elements("<Key>a&amp;b</Key><Key>c</Key>", "Key"), ["a&b", "c"]);
     }
 }

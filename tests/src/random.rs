@@ -48,13 +48,11 @@ impl Random {
 /// The seed of this run: `PENSTOCK_TEST_SEED` when set, the clock otherwise. Printed either way.
 pub fn seed(test: &str) -> u64 {
     let seed = match std::env::var("PENSTOCK_TEST_SEED") {
-        Ok(text) => text
-            .parse()
-            .expect("PENSTOCK_TEST_SEED is a decimal number"),
-        Err(_) => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("the clock is past 1970")
-            .as_nanos() as u64,
+        Ok(text) => text.parse().expect("PENSTOCK_TEST_SEED is a decimal number"),
+        Err(_) => {
+            SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_nanos()
+                as u64
+        }
     };
     println!("{test}: PENSTOCK_TEST_SEED={seed}");
     seed

@@ -84,10 +84,7 @@ impl Site {
             access_key: "TESTACCESSKEY0000001".to_owned(),
             secret_key: "test/secret+key000000000000000000000000001".to_owned(),
         };
-        Self {
-            folder,
-            credentials,
-        }
+        Self { folder, credentials }
     }
 
     /// The folder itself.
@@ -209,14 +206,7 @@ impl Options {
             .spawn()
             .unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()));
         let credentials = site.credentials.clone();
-        Server {
-            child,
-            served_by: None,
-            address,
-            admin,
-            credentials,
-            log,
-        }
+        Server { child, served_by: None, address, admin, credentials, log }
     }
 
     fn command(&self, site: &Site, address: SocketAddr, admin: SocketAddr) -> Command {
@@ -230,12 +220,7 @@ impl Options {
             .arg("serve")
             .arg("--data")
             .arg(site.data())
-            .args([
-                "--listen",
-                &address.to_string(),
-                "--admin-listen",
-                &admin.to_string(),
-            ])
+            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string()])
             .args(["--memory", &self.memory])
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -244,9 +229,7 @@ impl Options {
                 .env("PENSTOCK_ACCESS_KEY", &site.credentials.access_key)
                 .env("PENSTOCK_SECRET_KEY", &site.credentials.secret_key);
         } else {
-            command
-                .env_remove("PENSTOCK_ACCESS_KEY")
-                .env_remove("PENSTOCK_SECRET_KEY");
+            command.env_remove("PENSTOCK_ACCESS_KEY").env_remove("PENSTOCK_SECRET_KEY");
         }
         command
     }
@@ -303,18 +286,11 @@ impl Server {
     /// Waits until `/readyz` says yes.
     pub fn wait_ready(&mut self, within: Duration) {
         let deadline = Instant::now() + within;
-        while !self
-            .admin("/readyz")
-            .is_ok_and(|response| response.status == 200)
-        {
+        while !self.admin("/readyz").is_ok_and(|response| response.status == 200) {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
                 panic!("the server ended at its start ({status}):\n{}", self.log());
             }
-            assert!(
-                Instant::now() < deadline,
-                "not ready in {within:?}:\n{}",
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "not ready in {within:?}:\n{}", self.log());
             std::thread::sleep(limits::POLL_EVERY);
         }
         self.served_by = served_by(self.child.id());
@@ -327,11 +303,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "still running after {within:?}:\n{}",
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "still running after {within:?}:\n{}", self.log());
             std::thread::sleep(limits::POLL_EVERY);
         }
     }
@@ -341,11 +313,7 @@ impl Server {
         self.signal(Signal::KILL);
         let status = self.child.wait().expect("a killed child can be awaited");
         let killed = status.signal() == Some(9) || status.code() == Some(128 + 9);
-        assert!(
-            killed,
-            "it had ended before the kill ({status}):\n{}",
-            self.log()
-        );
+        assert!(killed, "it had ended before the kill ({status}):\n{}", self.log());
     }
 
     /// SIGTERM, then waits for the end.
@@ -356,19 +324,13 @@ impl Server {
 
     /// Sends a signal to the process that serves.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id");
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
         rustix::process::kill_process(pid, signal).expect("the server can be signalled");
     }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        self.child
-            .try_wait()
-            .expect("the child can be asked")
-            .is_none()
+        self.child.try_wait().expect("the child can be asked").is_none()
     }
 }
 
@@ -398,24 +360,13 @@ impl Drop for Server {
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PENSTOCK_BIN") {
         let path = PathBuf::from(path);
-        assert!(
-            path.is_file(),
-            "PENSTOCK_BIN={} is not a file",
-            path.display()
-        );
+        assert!(path.is_file(), "PENSTOCK_BIN={} is not a file", path.display());
         return path;
     }
     let test = std::env::current_exe().expect("the test knows its own path");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests live in target/PROFILE/deps");
+    let folder = test.parent().and_then(Path::parent).expect("tests live in target/PROFILE/deps");
     let path = folder.join("penstock");
-    assert!(
-        path.is_file(),
-        "{} is missing: cargo build -p gateway",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: cargo build -p gateway", path.display());
     path
 }
 

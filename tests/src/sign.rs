@@ -68,8 +68,7 @@ impl Request {
 
     /// Replaces a header field, or adds it.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.headers
-            .retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+        self.headers.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
@@ -196,10 +195,7 @@ impl Signer {
         let scope = self.scope(&date);
         for (name, value) in [
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256".to_owned()),
-            (
-                "X-Amz-Credential",
-                format!("{}/{scope}", self.credentials.access_key),
-            ),
+            ("X-Amz-Credential", format!("{}/{scope}", self.credentials.access_key)),
             ("X-Amz-Date", date.clone()),
             ("X-Amz-Expires", expires.as_secs().to_string()),
             ("X-Amz-SignedHeaders", signed.join(";")),
@@ -208,37 +204,23 @@ impl Signer {
         }
         let canonical = canonical_request(request, &signed, "UNSIGNED-PAYLOAD");
         let seed = self.seed(&date, &canonical);
-        request
-            .query
-            .push(("X-Amz-Signature".to_owned(), seed.signature));
+        request.query.push(("X-Amz-Signature".to_owned(), seed.signature));
     }
 
     fn scope(&self, date: &str) -> String {
-        format!(
-            "{}/{}/{}/aws4_request",
-            &date[..8],
-            self.region,
-            self.service
-        )
+        format!("{}/{}/{}/aws4_request", &date[..8], self.region, self.service)
     }
 
     fn seed(&self, date: &str, canonical: &str) -> Seed {
         let scope = self.scope(date);
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
-            sha256_hex(canonical.as_bytes())
-        );
+        let to_sign =
+            format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
         let mut key = format!("AWS4{}", self.credentials.secret_key).into_bytes();
         for part in [&date[..8], &self.region, &self.service, "aws4_request"] {
             key = hmac_sha256(&key, part.as_bytes());
         }
         let signature = hex(&hmac_sha256(&key, to_sign.as_bytes()));
-        Seed {
-            signature,
-            date: date.to_owned(),
-            scope,
-            key,
-        }
+        Seed { signature, date: date.to_owned(), scope, key }
     }
 }
 
@@ -266,10 +248,7 @@ pub fn encode(text: &str, slash: bool) -> String {
 
 /// `YYYYMMDDTHHMMSSZ` of a time.
 pub fn timestamp(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .expect("a time past 1970")
-        .as_secs();
+    let seconds = time.duration_since(UNIX_EPOCH).expect("a time past 1970").as_secs();
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days as i64);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -286,22 +265,12 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 {
-        month_shifted + 3
-    } else {
-        month_shifted - 9
-    };
+    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 fn signed_names(headers: &[(String, String)]) -> Vec<String> {
-    let unsigned = [
-        "authorization",
-        "connection",
-        "expect",
-        "transfer-encoding",
-        "user-agent",
-    ];
+    let unsigned = ["authorization", "connection", "expect", "transfer-encoding", "user-agent"];
     let mut names: Vec<String> = headers
         .iter()
         .map(|(name, _)| name.to_ascii_lowercase())
@@ -319,10 +288,8 @@ fn canonical_request(request: &Request, signed: &[String], payload: &str) -> Str
         .map(|(name, value)| (encode(name, true), encode(value, true)))
         .collect();
     pairs.sort();
-    let query: Vec<String> = pairs
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let query: Vec<String> =
+        pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut headers = String::new();
     for name in signed {
         let values: Vec<&str> = request
@@ -372,13 +339,7 @@ mod tests {
     #[test]
     fn dates() {
         assert_eq!(timestamp(UNIX_EPOCH), "19700101T000000Z");
-        assert_eq!(
-            timestamp(UNIX_EPOCH + Duration::from_secs(951_782_399)),
-            "20000228T235959Z"
-        );
-        assert_eq!(
-            timestamp(UNIX_EPOCH + Duration::from_secs(951_782_400)),
-            "20000229T000000Z"
-        );
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(951_782_399)), "20000228T235959Z");
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(951_782_400)), "20000229T000000Z");
     }
 }

@@ -90,10 +90,8 @@ pub fn check_order(
     names: &Names,
     stored_in_extents: bool,
 ) -> Result<usize, String> {
-    let mut events: Vec<(usize, usize, Event)> = calls
-        .iter()
-        .filter_map(|call| Some((call.start, call.end, event(call, names)?)))
-        .collect();
+    let mut events: Vec<(usize, usize, Event)> =
+        calls.iter().filter_map(|call| Some((call.start, call.end, event(call, names)?))).collect();
     events.sort_by_key(|(start, end, _)| (*start, *end));
     let mut received: HashMap<&str, usize> = HashMap::new();
     let mut acknowledged = 0;
@@ -104,9 +102,7 @@ pub fn check_order(
             }
             Event::Acknowledged(socket) => {
                 let Some(request) = received.get(socket.as_str()) else {
-                    return Err(format!(
-                        "line {start}: a response on {socket} without a request"
-                    ));
+                    return Err(format!("line {start}: a response on {socket} without a request"));
                 };
                 flushed_between(&events, *request, *start, stored_in_extents)
                     .map_err(|what| format!("line {start}, 200 on {socket}: {what}"))?;
@@ -132,17 +128,14 @@ fn flushed_between(
             .min()
     };
     let data = if stored_in_extents {
-        within(&Event::DataDurable, request).ok_or(format!(
-            "no data flush since the request ended at line {request}"
-        ))?
+        within(&Event::DataDurable, request)
+            .ok_or(format!("no data flush since the request ended at line {request}"))?
     } else {
         request
     };
     within(&Event::IndexDurable, data)
         .map(|_| ())
-        .ok_or(format!(
-            "no index flush between the data flush at line {data} and the response"
-        ))
+        .ok_or(format!("no index flush between the data flush at line {data} and the response"))
 }
 
 fn event(call: &Call, names: &Names) -> Option<Event> {

@@ -52,12 +52,7 @@ struct Target {
 
 impl Case {
     fn new(name: &'static str, wire: impl Into<Vec<u8>>, expected: &'static str) -> Self {
-        Self {
-            name,
-            wire: wire.into(),
-            ends: false,
-            expected,
-        }
+        Self { name, wire: wire.into(), ends: false, expected }
     }
 
     /// The client half-closes after sending.
@@ -99,10 +94,7 @@ fn bad_input_is_refused_and_harms_nothing() {
     expect(client.put(BUCKET, KEY, &content(1, SIZE)).unwrap(), 200).unwrap();
     let upload = client.create_upload(BUCKET, KEY).unwrap();
     let free_before = free_bytes(&server);
-    let target = Target {
-        client: server.client(),
-        upload: upload.clone(),
-    };
+    let target = Target { client: server.client(), upload: upload.clone() };
     let cases: Vec<Case> = [
         http::cases(&target),
         signatures::cases(&target),
@@ -119,13 +111,7 @@ fn bad_input_is_refused_and_harms_nothing() {
     for case in &cases {
         let came = outcome(&server, case);
         let expected: Vec<&str> = case.expected.split(" | ").collect();
-        writeln!(
-            table,
-            "| {} | {came} | {} |",
-            case.name,
-            expected.join(" or ")
-        )
-        .unwrap();
+        writeln!(table, "| {} | {came} | {} |", case.name, expected.join(" or ")).unwrap();
         if !expected.contains(&came.as_str()) {
             wrong.push(format!("{}: {came}, expected {}", case.name, case.expected));
         }
@@ -134,18 +120,8 @@ fn bad_input_is_refused_and_harms_nothing() {
     write_table(&table);
     println!("{} cases", cases.len());
     assert_unharmed(&server, &upload, free_before);
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
-    assert!(
-        !server.log().contains("panicked"),
-        "something panicked:\n{}",
-        server.log()
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(!server.log().contains("panicked"), "something panicked:\n{}", server.log());
     assert_eq!(server.terminate().code(), Some(0));
     site.assert_consistent();
 }
@@ -181,33 +157,16 @@ fn assert_unharmed(server: &Server, upload: &str, free_before: f64) {
     for _ in 0..64 {
         let mut client = server.client();
         let got = expect(client.get(BUCKET, KEY).unwrap(), 200).unwrap();
-        assert!(
-            got.body == content(1, SIZE),
-            "the stored object has changed"
-        );
+        assert!(got.body == content(1, SIZE), "the stored object has changed");
     }
     let mut client = server.client();
-    assert_eq!(
-        client.keys(BUCKET).unwrap(),
-        [KEY],
-        "something wrong was stored"
-    );
-    assert_eq!(
-        client.uploads(BUCKET).unwrap(),
-        [(KEY.to_owned(), upload.to_owned())]
-    );
+    assert_eq!(client.keys(BUCKET).unwrap(), [KEY], "something wrong was stored");
+    assert_eq!(client.uploads(BUCKET).unwrap(), [(KEY.to_owned(), upload.to_owned())]);
     let buckets = client.run(client.request("GET", "", "")).unwrap();
-    assert_eq!(
-        penstock_tests::http::elements(&buckets.text(), "Name"),
-        [BUCKET]
-    );
+    assert_eq!(penstock_tests::http::elements(&buckets.text(), "Name"), [BUCKET]);
     let request = client.request("GET", BUCKET, KEY).query("uploadId", upload);
     let parts = expect(client.run(request).unwrap(), 200).unwrap();
-    assert!(
-        parts.element("PartNumber").is_none(),
-        "a part was stored: {}",
-        parts.text()
-    );
+    assert!(parts.element("PartNumber").is_none(), "a part was stored: {}", parts.text());
     assert_eq!(free_bytes(server), free_before, "space has leaked");
 }
 

@@ -22,10 +22,8 @@ fn one_huge_chunk_stays_within_the_budget() {
     let size = pieces * PIECE_BYTES;
     let piece = content(5, PIECE_BYTES);
     let site = Site::new();
-    let server = Options::default()
-        .memory("512M")
-        .extent_bytes(size as u64 + (1 << 30))
-        .start(&site);
+    let server =
+        Options::default().memory("512M").extent_bytes(size as u64 + (1 << 30)).start(&site);
     let mut client = server.client();
     expect(client.create_bucket("big").unwrap(), 200).unwrap();
     let memory = server.watch_memory();
@@ -38,38 +36,22 @@ fn one_huge_chunk_stays_within_the_budget() {
     let checksum = crc64_of(&piece, pieces);
     let head = format!("{size:x}\r\n");
     let tail = format!("\r\n0\r\nx-amz-checksum-crc64nvme:{checksum}\r\n\r\n");
-    request.set(
-        "Content-Length",
-        &(head.len() + size + tail.len()).to_string(),
-    );
+    request.set("Content-Length", &(head.len() + size + tail.len()).to_string());
     Signer::new(site.credentials()).sign_as(&mut request, UNSIGNED_TRAILER);
     let mut connection = server.connect().unwrap();
     connection.send(&request.head_bytes()).unwrap();
     connection.send(head.as_bytes()).unwrap();
     for _ in 0..pieces {
-        connection
-            .stream()
-            .write_all(&piece)
-            .expect("the server takes the body");
+        connection.stream().write_all(&piece).expect("the server takes the body");
     }
     connection.send(tail.as_bytes()).unwrap();
     let put = expect(connection.receive(true).unwrap(), 200).unwrap();
-    assert_eq!(
-        put.header("x-amz-checksum-crc64nvme"),
-        Some(checksum.as_str())
-    );
+    assert_eq!(put.header("x-amz-checksum-crc64nvme"), Some(checksum.as_str()));
 
     read_back(&server, &piece, pieces);
     let highest = memory.stop();
-    println!(
-        "{} MiB in one chunk, highest memory {} MiB",
-        size >> 20,
-        highest >> 20
-    );
-    assert!(
-        highest <= MEMORY,
-        "{highest} bytes of memory, the budget is {MEMORY}"
-    );
+    println!("{} MiB in one chunk, highest memory {} MiB", size >> 20, highest >> 20);
+    assert!(highest <= MEMORY, "{highest} bytes of memory, the budget is {MEMORY}");
     drop(server);
     site.assert_consistent();
 }
@@ -81,10 +63,7 @@ fn read_back(server: &penstock_tests::server::Server, piece: &[u8], pieces: usiz
     connection.send(&request.bytes()).unwrap();
     let head = connection.receive_head().unwrap();
     assert_eq!(head.status, 200);
-    assert_eq!(
-        head.header("content-length"),
-        Some((pieces * piece.len()).to_string().as_str())
-    );
+    assert_eq!(head.header("content-length"), Some((pieces * piece.len()).to_string().as_str()));
     let (mut expected, mut got) = (Sha256::new(), Sha256::new());
     for _ in 0..pieces {
         expected.update(piece);
@@ -96,11 +75,7 @@ fn read_back(server: &penstock_tests::server::Server, piece: &[u8], pieces: usiz
         received += bytes.len();
         got.update(&bytes);
     }
-    assert_eq!(
-        md5_hex(&got.finalize()),
-        md5_hex(&expected.finalize()),
-        "different bytes"
-    );
+    assert_eq!(md5_hex(&got.finalize()), md5_hex(&expected.finalize()), "different bytes");
 }
 
 fn crc64_of(piece: &[u8], pieces: usize) -> String {

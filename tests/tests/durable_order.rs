@@ -29,13 +29,7 @@ fn data_then_index_then_response() {
     let mut client = server.client();
     for round in 0..20 {
         let body = content(round, 200_000 + round as usize * 10_000);
-        expect(
-            client
-                .put("order", &format!("object-{round}"), &body)
-                .unwrap(),
-            200,
-        )
-        .unwrap();
+        expect(client.put("order", &format!("object-{round}"), &body).unwrap(), 200).unwrap();
     }
     let names = names(&site, &server);
     let calls = stop(&site, server);
@@ -45,15 +39,9 @@ fn data_then_index_then_response() {
 
     // The checker itself: the same trace without one of the flushes must not pass.
     let without_data = without_flush(&puts, &names.data[0]);
-    assert!(
-        check_order(&without_data, &names, true).is_err(),
-        "a lost data flush goes unseen"
-    );
+    assert!(check_order(&without_data, &names, true).is_err(), "a lost data flush goes unseen");
     let without_index = without_flush(&puts, &names.index);
-    assert!(
-        check_order(&without_index, &names, true).is_err(),
-        "a lost index flush goes unseen"
-    );
+    assert!(check_order(&without_index, &names, true).is_err(), "a lost index flush goes unseen");
 }
 
 #[test]
@@ -97,13 +85,7 @@ fn objects_in_the_index_wait_for_the_index() {
     expect(client.create_bucket("order").unwrap(), 200).unwrap();
     client.disconnect();
     for round in 0..10 {
-        expect(
-            client
-                .put("order", &format!("tiny-{round}"), b"tiny")
-                .unwrap(),
-            200,
-        )
-        .unwrap();
+        expect(client.put("order", &format!("tiny-{round}"), b"tiny").unwrap(), 200).unwrap();
     }
     let names = names(&site, &server);
     let calls = only_puts(&stop(&site, server), &names);
@@ -115,15 +97,10 @@ fn strace_works() -> Result<(), String> {
     if !has_program("strace") {
         return Err("strace is not installed".to_owned());
     }
-    let output = Command::new("strace")
-        .args(["-f", "-yy", "-o", "/dev/null", "true"])
-        .output();
+    let output = Command::new("strace").args(["-f", "-yy", "-o", "/dev/null", "true"]).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!(
-            "strace: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
+        Ok(output) => Err(format!("strace: {}", String::from_utf8_lossy(&output.stderr).trim())),
         Err(error) => Err(format!("strace: {error}")),
     }
 }
@@ -137,9 +114,7 @@ fn start(site: &Site) -> Server {
 
 fn stop(site: &Site, mut server: Server) -> Vec<Call> {
     server.terminate();
-    parse(&String::from_utf8_lossy(
-        &fs::read(site.path().join("trace")).unwrap(),
-    ))
+    parse(&String::from_utf8_lossy(&fs::read(site.path().join("trace")).unwrap()))
 }
 
 fn names(site: &Site, server: &Server) -> Names {

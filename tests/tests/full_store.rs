@@ -20,32 +20,19 @@ fn a_full_store_loses_nothing_and_recovers() {
     let mut client = server.client();
     expect(client.create_bucket(BUCKET).unwrap(), 200).unwrap();
     let stored = fill(&mut client, "first");
-    assert!(
-        stored >= 48,
-        "only {stored} MiB fit into {EXTENT_BYTES} bytes"
-    );
+    assert!(stored >= 48, "only {stored} MiB fit into {EXTENT_BYTES} bytes");
     assert_all_intact(&mut client, "first", stored);
 
     // Overwriting needs room for the new content before the old is let go: refused, not lost.
-    let overwrite = client
-        .put(BUCKET, "first-0", &content(99, OBJECT_BYTES))
-        .unwrap();
+    let overwrite = client.put(BUCKET, "first-0", &content(99, OBJECT_BYTES)).unwrap();
     assert_eq!(overwrite.outcome(), "507 InsufficientStorage");
     assert_all_intact(&mut client, "first", stored);
 
     for number in 0..stored / 2 {
-        expect(
-            client.delete(BUCKET, &format!("first-{number}")).unwrap(),
-            204,
-        )
-        .unwrap();
+        expect(client.delete(BUCKET, &format!("first-{number}")).unwrap(), 204).unwrap();
     }
     let again = fill_within(&mut client, "second", stored / 2);
-    assert_eq!(
-        again,
-        stored / 2,
-        "space of deleted objects does not come back"
-    );
+    assert_eq!(again, stored / 2, "space of deleted objects does not come back");
 
     server.kill();
     site.assert_consistent();
@@ -69,31 +56,18 @@ fn abandoned_and_failed_uploads_leak_no_space() {
     for round in 0..10 {
         let request = client
             .request("PUT", BUCKET, "wrong-md5")
-            .header(
-                "Content-MD5",
-                &penstock_tests::content::md5_base64(b"something else"),
-            )
+            .header("Content-MD5", &penstock_tests::content::md5_base64(b"something else"))
             .body(content(round, 3 << 20));
-        assert_eq!(
-            client.run_unsigned(request).unwrap().outcome(),
-            "400 BadDigest"
-        );
+        assert_eq!(client.run_unsigned(request).unwrap().outcome(), "400 BadDigest");
         let upload = client.create_upload(BUCKET, "aborted").unwrap();
-        client
-            .put_part(BUCKET, "aborted", &upload, 1, &content(round, 5 << 20))
-            .unwrap();
-        client
-            .put_part(BUCKET, "aborted", &upload, 1, &content(round + 1, 5 << 20))
-            .unwrap();
+        client.put_part(BUCKET, "aborted", &upload, 1, &content(round, 5 << 20)).unwrap();
+        client.put_part(BUCKET, "aborted", &upload, 1, &content(round + 1, 5 << 20)).unwrap();
         expect(client.abort(BUCKET, "aborted", &upload).unwrap(), 204).unwrap();
     }
     assert_eq!(client.keys(BUCKET).unwrap(), Vec::<String>::new());
 
     let after = fill_within(&mut client, "after", before);
-    assert_eq!(
-        after, before,
-        "{before} objects fitted before the abandoned uploads"
-    );
+    assert_eq!(after, before, "{before} objects fitted before the abandoned uploads");
     drop(server);
     site.assert_consistent();
 }
@@ -106,16 +80,9 @@ fn start(site: &Site) -> Server {
 fn fill(client: &mut Client, prefix: &str) -> usize {
     for number in 0.. {
         let body = content(number as u64, OBJECT_BYTES);
-        let response = client
-            .put(BUCKET, &format!("{prefix}-{number}"), &body)
-            .unwrap();
+        let response = client.put(BUCKET, &format!("{prefix}-{number}"), &body).unwrap();
         if response.status != 200 {
-            assert_eq!(
-                response.outcome(),
-                "507 InsufficientStorage",
-                "{}",
-                response.text()
-            );
+            assert_eq!(response.outcome(), "507 InsufficientStorage", "{}", response.text());
             return number;
         }
     }
@@ -128,18 +95,11 @@ fn fill_within(client: &mut Client, prefix: &str, wanted: usize) -> usize {
     let mut stored = 0;
     while stored < wanted && Instant::now() < deadline {
         let body = content(stored as u64, OBJECT_BYTES);
-        let response = client
-            .put(BUCKET, &format!("{prefix}-{stored}"), &body)
-            .unwrap();
+        let response = client.put(BUCKET, &format!("{prefix}-{stored}"), &body).unwrap();
         if response.status == 200 {
             stored += 1;
         } else {
-            assert_eq!(
-                response.outcome(),
-                "507 InsufficientStorage",
-                "{}",
-                response.text()
-            );
+            assert_eq!(response.outcome(), "507 InsufficientStorage", "{}", response.text());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -150,10 +110,7 @@ fn assert_all_intact(client: &mut Client, prefix: &str, count: usize) {
     for number in 0..count {
         let key = format!("{prefix}-{number}");
         let got = expect(client.get(BUCKET, &key).unwrap(), 200).unwrap();
-        assert!(
-            got.body == content(number as u64, OBJECT_BYTES),
-            "{key} came back different"
-        );
+        assert!(got.body == content(number as u64, OBJECT_BYTES), "{key} came back different");
     }
 }
 
@@ -162,9 +119,7 @@ fn abandon(server: &Server, random: &mut Random, round: u64) {
     let mut client = server.client();
     let body = content(round, 4 << 20);
     let mut request = client.request("PUT", BUCKET, "abandoned");
-    let upload = random
-        .percent(50)
-        .then(|| client.create_upload(BUCKET, "abandoned").unwrap());
+    let upload = random.percent(50).then(|| client.create_upload(BUCKET, "abandoned").unwrap());
     if let Some(upload) = &upload {
         request = request.query("partNumber", "1").query("uploadId", upload);
     }

@@ -17,17 +17,11 @@ fn many_streams_on_one_connection() {
     let site = Site::new();
     let server = Options::default().start(&site);
     expect(server.client().create_bucket("two").unwrap(), 200).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(server.address)
-            .await
-            .unwrap();
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         let driver = tokio::spawn(connection);
         let tasks: Vec<_> = (0..STREAMS)
             .map(|number| {
@@ -49,17 +43,11 @@ fn many_streams_on_one_connection() {
 fn errors_are_the_same_over_http2() {
     let site = Site::new();
     let server = Options::default().start(&site);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(server.address)
-            .await
-            .unwrap();
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let request = signed(&server, "GET", 0);
         let response = sender.send_request(request).await.unwrap();
@@ -80,19 +68,10 @@ async fn put_and_get(
     assert_eq!(response.status().as_u16(), 200);
     let tag = response.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(tag, format!("\"{}\"", md5_hex(&body)));
-    response
-        .into_body()
-        .collect()
-        .await
-        .expect("an empty body ends");
+    response.into_body().collect().await.expect("an empty body ends");
     let response = sender.send_request(get).await.expect("GET is answered");
     assert_eq!(response.status().as_u16(), 200);
-    let got = response
-        .into_body()
-        .collect()
-        .await
-        .expect("the body arrives")
-        .to_bytes();
+    let got = response.into_body().collect().await.expect("the body arrives").to_bytes();
     assert!(got == body, "object {number} came back different");
 }
 
@@ -112,9 +91,11 @@ fn signed(server: &Server, method: &str, number: usize) -> hyper::Request<Full<B
 }
 
 fn hyper_request(request: &Request, server: &Server, body: Bytes) -> hyper::Request<Full<Bytes>> {
-    let mut builder = hyper::Request::builder()
-        .method(request.method.as_str())
-        .uri(format!("http://{}{}", server.address, request.target()));
+    let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(format!(
+        "http://{}{}",
+        server.address,
+        request.target()
+    ));
     for (name, value) in request.headers.iter().filter(|(name, _)| name != "Host") {
         builder = builder.header(name, value);
     }

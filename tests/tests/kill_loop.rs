@@ -36,9 +36,8 @@ type Keys = BTreeMap<String, Key>;
 
 #[test]
 fn acknowledged_writes_survive_kills() {
-    let kills: u32 = std::env::var("PENSTOCK_TEST_KILLS").map_or(25, |text| {
-        text.parse().expect("PENSTOCK_TEST_KILLS is a number")
-    });
+    let kills: u32 = std::env::var("PENSTOCK_TEST_KILLS")
+        .map_or(25, |text| text.parse().expect("PENSTOCK_TEST_KILLS is a number"));
     let mut random = Random::new(seed("acknowledged_writes_survive_kills"));
     let site = Site::new();
     let options = Options::default().extent_bytes(EXTENT_BYTES);
@@ -60,25 +59,15 @@ fn acknowledged_writes_survive_kills() {
         assert_listing(&mut client, &writers, round);
     }
     println!("{kills} kills, {acknowledged} acknowledged, {caught_in_flight} in flight at a kill");
-    assert!(
-        acknowledged > u64::from(kills) * 10,
-        "too little was written to prove anything"
-    );
-    assert!(
-        caught_in_flight > 0,
-        "no kill fell into a write: the loop proves nothing"
-    );
+    assert!(acknowledged > u64::from(kills) * 10, "too little was written to prove anything");
+    assert!(caught_in_flight > 0, "no kill fell into a write: the loop proves nothing");
 
     let mut client = server.client();
     client.empty_bucket(BUCKET).unwrap();
     assert_eq!(server.terminate().code(), Some(0));
     site.assert_consistent();
     let server = options.start(&site);
-    assert_eq!(
-        stored_bytes(&server),
-        empty_bytes,
-        "space is lost after all was deleted"
-    );
+    assert_eq!(stored_bytes(&server), empty_bytes, "space is lost after all was deleted");
 }
 
 /// Lets every writer work for a random time, then kills the server under them.
@@ -99,10 +88,7 @@ fn write_until_killed(server: &mut Server, writers: &mut [Keys], random: &mut Ra
         std::thread::sleep(pause);
         server.kill();
         stop.store(true, Ordering::Relaxed);
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a writer panicked"))
-            .sum()
+        workers.into_iter().map(|worker| worker.join().expect("a writer panicked")).sum()
     })
 }
 
@@ -137,9 +123,7 @@ fn write(
             }
             Some((seed, size)) => {
                 key.in_flight = Some(outcome);
-                client
-                    .put(BUCKET, &name, &content(seed, size))
-                    .map(|response| (response, 200))
+                client.put(BUCKET, &name, &content(seed, size)).map(|response| (response, 200))
             }
         };
         let Ok((response, wanted)) = sent else {
@@ -189,16 +173,12 @@ fn upload(
 fn settle(client: &mut Client, keys: &mut Keys, round: u32) -> u64 {
     let mut in_flight = 0;
     for (name, key) in keys.iter_mut() {
-        let response = client
-            .get(BUCKET, name)
-            .expect("the restarted server answers");
+        let response = client.get(BUCKET, name).expect("the restarted server answers");
         let holds = |state: &State| match state {
             None => response.status == 404,
             Some((seed, size)) => response.status == 200 && response.body == content(*seed, *size),
         };
-        let possible: Vec<State> = std::iter::once(key.acknowledged)
-            .chain(key.in_flight)
-            .collect();
+        let possible: Vec<State> = std::iter::once(key.acknowledged).chain(key.in_flight).collect();
         let Some(state) = possible.iter().find(|state| holds(state)) else {
             panic!(
                 "after kill {round}, {name}: {} with {} bytes, expected one of {possible:?}",
@@ -207,10 +187,7 @@ fn settle(client: &mut Client, keys: &mut Keys, round: u32) -> u64 {
             )
         };
         in_flight += u64::from(key.in_flight.is_some());
-        *key = Key {
-            acknowledged: *state,
-            in_flight: None,
-        };
+        *key = Key { acknowledged: *state, in_flight: None };
     }
     in_flight
 }
@@ -223,11 +200,7 @@ fn assert_listing(client: &mut Client, writers: &[Keys], round: u32) {
         .map(|(name, _)| name.as_str())
         .collect();
     expected.sort_unstable();
-    assert_eq!(
-        client.keys(BUCKET).unwrap(),
-        expected,
-        "the listing after kill {round}"
-    );
+    assert_eq!(client.keys(BUCKET).unwrap(), expected, "the listing after kill {round}");
 }
 
 /// Bytes of the devices that are not free.

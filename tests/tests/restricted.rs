@@ -15,25 +15,14 @@ const NOBODY: u32 = 65_534;
 #[test]
 fn serves_without_io_uring_and_says_so() {
     if !has_program("python3") {
-        return skip(
-            "serves_without_io_uring_and_says_so",
-            "python3 is not installed",
-        );
+        return skip("serves_without_io_uring_and_says_so", "python3 is not installed");
     }
     let site = Site::new();
     let launcher = concat!(env!("CARGO_MANIFEST_DIR"), "/launch/refuse_io_uring.py");
-    let server = Options::default()
-        .launcher(["python3", launcher])
-        .start(&site);
+    let server = Options::default().launcher(["python3", launcher]).start(&site);
     let log = server.log();
-    assert!(
-        log.contains("io_uring"),
-        "the start does not speak of io_uring:\n{log}"
-    );
-    assert!(
-        log.contains("blocking"),
-        "which engine runs instead?\n{log}"
-    );
+    assert!(log.contains("io_uring"), "the start does not speak of io_uring:\n{log}");
+    assert!(log.contains("blocking"), "which engine runs instead?\n{log}");
     let metrics = server.metrics();
     assert!(metrics.value("penstock_lanes", &["engine=\"blocking\""]) >= 1.0);
     let engine = metrics.sum("penstock_lanes", &["engine=\"io_uring\""]);
@@ -46,10 +35,7 @@ fn serves_without_io_uring_and_says_so() {
 #[test]
 fn the_filter_really_refuses_io_uring() {
     if !has_program("python3") {
-        return skip(
-            "the_filter_really_refuses_io_uring",
-            "python3 is not installed",
-        );
+        return skip("the_filter_really_refuses_io_uring", "python3 is not installed");
     }
     let launcher = concat!(env!("CARGO_MANIFEST_DIR"), "/launch/refuse_io_uring.py");
     let probe = "import ctypes, errno; libc = ctypes.CDLL(None, use_errno=True); \
@@ -87,10 +73,7 @@ fn serves_as_an_ordinary_user_with_little_lockable_memory() {
     options.binary = Some(give_to_nobody(&site));
     let server = options.start(&site);
     let log = server.log();
-    assert!(
-        log.contains("memlock"),
-        "registration is off, and the start is silent:\n{log}"
-    );
+    assert!(log.contains("memlock"), "registration is off, and the start is silent:\n{log}");
     round_trip(&mut server.client());
     drop(server);
     site.assert_consistent();

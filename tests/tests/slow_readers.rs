@@ -25,12 +25,7 @@ struct Form {
 
 #[test]
 fn two_hundred_slow_readers_stay_within_256_mib() {
-    run(&Form {
-        readers: 200,
-        object_bytes: 4 << 20,
-        memory: 256 << 20,
-        seconds: 15,
-    });
+    run(&Form { readers: 200, object_bytes: 4 << 20, memory: 256 << 20, seconds: 15 });
 }
 
 #[test]
@@ -39,12 +34,7 @@ fn a_thousand_slow_readers_stay_within_512_mib() {
         let name = "a_thousand_slow_readers_stay_within_512_mib";
         return skip(name, "the full form runs with PENSTOCK_TEST_FULL=1");
     }
-    run(&Form {
-        readers: 1000,
-        object_bytes: 3 << 20,
-        memory: 512 << 20,
-        seconds: 60,
-    });
+    run(&Form { readers: 1000, object_bytes: 3 << 20, memory: 512 << 20, seconds: 60 });
 }
 
 fn run(form: &Form) {
@@ -61,14 +51,8 @@ fn run(form: &Form) {
     let memory = server.watch_memory();
     let mut readers = connect(&server, form);
     let others = read_slowly(&server, &mut readers, form);
-    let refused = readers
-        .iter()
-        .filter(|reader| reader.status == Some(503))
-        .count();
-    let served = readers
-        .iter()
-        .filter(|reader| reader.status == Some(200))
-        .count();
+    let refused = readers.iter().filter(|reader| reader.status == Some(503)).count();
+    let served = readers.iter().filter(|reader| reader.status == Some(200)).count();
     let highest = memory.stop();
     println!(
         "{served} readers served, {refused} refused with 503, others: {} requests, slowest {:?}; \
@@ -78,38 +62,17 @@ fn run(form: &Form) {
         highest >> 20,
         form.memory >> 20
     );
-    assert!(
-        highest <= form.memory,
-        "{highest} bytes, the budget is {}",
-        form.memory
-    );
+    assert!(highest <= form.memory, "{highest} bytes, the budget is {}", form.memory);
     assert_eq!(served + refused, form.readers, "every reader is answered");
-    assert!(
-        served * 10 >= form.readers * 9,
-        "only {served} of {} are served",
-        form.readers
-    );
-    assert!(
-        others.requests >= form.seconds * 5,
-        "others are starved: {}",
-        others.requests
-    );
-    assert!(
-        others.slowest < Duration::from_secs(5),
-        "others wait {:?}",
-        others.slowest
-    );
+    assert!(served * 10 >= form.readers * 9, "only {served} of {} are served", form.readers);
+    assert!(others.requests >= form.seconds * 5, "others are starved: {}", others.requests);
+    assert!(others.slowest < Duration::from_secs(5), "others wait {:?}", others.slowest);
 
     // All gone at once: their reserves come back.
     drop(readers);
     let mut client = server.client();
-    let body = expect(client.get(BUCKET, "object-0").unwrap(), 200)
-        .unwrap()
-        .body;
-    assert!(
-        body == content(0, form.object_bytes),
-        "the store is damaged"
-    );
+    let body = expect(client.get(BUCKET, "object-0").unwrap(), 200).unwrap().body;
+    assert!(body == content(0, form.object_bytes), "the store is damaged");
 }
 
 fn store(server: &Server, form: &Form) {
@@ -117,21 +80,9 @@ fn store(server: &Server, form: &Form) {
     expect(client.create_bucket(BUCKET).unwrap(), 200).unwrap();
     for number in 0..form.readers {
         let body = content(number as u64, form.object_bytes);
-        expect(
-            client
-                .put(BUCKET, &format!("object-{number}"), &body)
-                .unwrap(),
-            200,
-        )
-        .unwrap();
+        expect(client.put(BUCKET, &format!("object-{number}"), &body).unwrap(), 200).unwrap();
     }
-    expect(
-        client
-            .put(BUCKET, "for-others", &content(1, 100_000))
-            .unwrap(),
-        200,
-    )
-    .unwrap();
+    expect(client.put(BUCKET, "for-others", &content(1, 100_000)).unwrap(), 200).unwrap();
 }
 
 struct Reader {
@@ -150,15 +101,8 @@ fn connect(server: &Server, form: &Form) -> Vec<Reader> {
                 .expect("the receive buffer can be set");
             let request = client.presigned_get(BUCKET, &format!("object-{number}"));
             connection.send(&request.bytes()).expect("a reader asks");
-            connection
-                .stream()
-                .set_nonblocking(true)
-                .expect("a socket can be non-blocking");
-            Reader {
-                connection,
-                status: None,
-                received: 0,
-            }
+            connection.stream().set_nonblocking(true).expect("a socket can be non-blocking");
+            Reader { connection, status: None, received: 0 }
         })
         .collect()
 }
@@ -171,10 +115,7 @@ struct Others {
 
 fn read_slowly(server: &Server, readers: &mut [Reader], form: &Form) -> Others {
     let mut client = server.client();
-    let mut others = Others {
-        requests: 0,
-        slowest: Duration::ZERO,
-    };
+    let mut others = Others { requests: 0, slowest: Duration::ZERO };
     for second in 0..form.seconds {
         let began = Instant::now();
         for reader in readers.iter_mut() {
@@ -191,12 +132,7 @@ fn read_slowly(server: &Server, readers: &mut [Reader], form: &Form) -> Others {
 fn take_a_little(reader: &mut Reader) {
     let mut bytes = [0; BYTES_PER_SECOND];
     match (&mut reader.connection.stream()).read(&mut bytes) {
-        Ok(0) => assert_ne!(
-            reader.status,
-            Some(200),
-            "cut after {} bytes",
-            reader.received
-        ),
+        Ok(0) => assert_ne!(reader.status, Some(200), "cut after {} bytes", reader.received),
         Ok(count) => {
             if reader.status.is_none() {
                 let head = String::from_utf8_lossy(&bytes[..count]).into_owned();

@@ -18,39 +18,20 @@ fn puts_and_gets_survive_a_restart() {
     let mut server = Options::default().start(&site);
     let mut client = server.client();
     expect(client.create_bucket("first").unwrap(), 200).unwrap();
-    for (key, size) in [
-        ("empty", 0),
-        ("tiny", 11),
-        ("block", 65_536),
-        ("large", 3_000_001),
-    ] {
+    for (key, size) in [("empty", 0), ("tiny", 11), ("block", 65_536), ("large", 3_000_001)] {
         let body = content(size as u64, size);
         let put = expect(client.put("first", key, &body).unwrap(), 200).unwrap();
-        assert_eq!(
-            put.header("etag"),
-            Some(format!("\"{}\"", md5_hex(&body)).as_str())
-        );
+        assert_eq!(put.header("etag"), Some(format!("\"{}\"", md5_hex(&body)).as_str()));
     }
     assert_eq!(server.terminate().code(), Some(0), "{}", server.log());
     site.assert_consistent();
 
     let server = Options::default().start(&site);
     let mut client = server.client();
-    assert_eq!(
-        client.keys("first").unwrap(),
-        ["block", "empty", "large", "tiny"]
-    );
-    for (key, size) in [
-        ("empty", 0),
-        ("tiny", 11),
-        ("block", 65_536),
-        ("large", 3_000_001),
-    ] {
+    assert_eq!(client.keys("first").unwrap(), ["block", "empty", "large", "tiny"]);
+    for (key, size) in [("empty", 0), ("tiny", 11), ("block", 65_536), ("large", 3_000_001)] {
         let got = expect(client.get("first", key).unwrap(), 200).unwrap();
-        assert!(
-            got.body == content(size as u64, size),
-            "{key} came back different"
-        );
+        assert!(got.body == content(size as u64, size), "{key} came back different");
     }
 }
 
@@ -61,15 +42,9 @@ fn the_start_message_states_the_plan() {
     let log = server.log();
     let address = server.address.to_string();
     for stated in [address.as_str(), "lane", "memory", "device"] {
-        assert!(
-            log.to_lowercase().contains(stated),
-            "the start says nothing of {stated}:\n{log}"
-        );
+        assert!(log.to_lowercase().contains(stated), "the start says nothing of {stated}:\n{log}");
     }
-    assert!(
-        !log.contains(&site.credentials().secret_key),
-        "a given secret is printed:\n{log}"
-    );
+    assert!(!log.contains(&site.credentials().secret_key), "a given secret is printed:\n{log}");
 }
 
 #[test]
@@ -90,26 +65,17 @@ fn a_second_server_on_the_store_is_refused() {
     let status = second.wait_exit(Duration::from_secs(30));
     assert!(!status.success(), "two servers on one store");
     let log = second.log();
-    assert!(
-        log.contains(&site.data().display().to_string()),
-        "which store is in use?\n{log}"
-    );
+    assert!(log.contains(&site.data().display().to_string()), "which store is in use?\n{log}");
     assert!(first.is_running());
     let check = site.check();
-    assert!(
-        !check.status.success(),
-        "check read a store that a server is writing"
-    );
+    assert!(!check.status.success(), "check read a store that a server is writing");
     expect(first.client().create_bucket("still-serving").unwrap(), 200).unwrap();
 }
 
 #[test]
 fn generated_credentials_are_printed_once_and_kept_private() {
     let site = Site::new();
-    let options = Options {
-        give_credentials: false,
-        ..Options::default()
-    };
+    let options = Options { give_credentials: false, ..Options::default() };
     let mut server = options.start(&site);
     let printed = server.log();
     let files: Vec<_> = files_below(&site.data())
@@ -121,9 +87,7 @@ fn generated_credentials_are_printed_once_and_kept_private() {
             })
         })
         .collect();
-    let [file] = files.as_slice() else {
-        panic!("one credentials file expected: {files:?}")
-    };
+    let [file] = files.as_slice() else { panic!("one credentials file expected: {files:?}") };
     let mode = fs::metadata(file).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600, "{} has mode {mode:o}", file.display());
 
@@ -134,10 +98,7 @@ fn generated_credentials_are_printed_once_and_kept_private() {
     server.terminate();
 
     let server = options.start(&site);
-    assert!(
-        !server.log().contains(&credentials.secret_key),
-        "the secret is printed again"
-    );
+    assert!(!server.log().contains(&credentials.secret_key), "the secret is printed again");
     let mut client = Client::new(server.address, credentials);
     expect(client.head("by-generated-key", "").unwrap(), 200).unwrap();
 }
@@ -162,35 +123,18 @@ fn sigterm_finishes_a_running_download() {
     server.signal(Signal::TERM);
     let refused = Instant::now() + Duration::from_secs(10);
     while server.connect().is_ok() {
-        assert!(
-            Instant::now() < refused,
-            "still accepting 10 s after SIGTERM"
-        );
+        assert!(Instant::now() < refused, "still accepting 10 s after SIGTERM");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(
-        server.is_running(),
-        "it left a download behind:\n{}",
-        server.log()
-    );
+    assert!(server.is_running(), "it left a download behind:\n{}", server.log());
     let mut got = Vec::new();
     while got.len() < body.len() {
         let piece = download.receive_some(1 << 20).unwrap();
-        assert!(
-            !piece.is_empty(),
-            "cut after {} of {} bytes",
-            got.len(),
-            body.len()
-        );
+        assert!(!piece.is_empty(), "cut after {} of {} bytes", got.len(), body.len());
         got.extend(piece);
     }
     assert!(got == body, "the drained download is different");
-    assert_eq!(
-        server.wait_exit(Duration::from_secs(40)).code(),
-        Some(0),
-        "{}",
-        server.log()
-    );
+    assert_eq!(server.wait_exit(Duration::from_secs(40)).code(), Some(0), "{}", server.log());
     site.assert_consistent();
 }
 
@@ -200,15 +144,9 @@ fn every_configuration_error_is_reported_at_once() {
     let file = site.path().join("bad.toml");
     fs::write(&file, "no_such_key = 1\nmemory = \"lots\"\n").unwrap();
     let output = penstock(&["serve", "--config", &file.display().to_string()]);
-    assert!(
-        !output.status.success(),
-        "it started with a bad configuration"
-    );
+    assert!(!output.status.success(), "it started with a bad configuration");
     let said = text(&output);
-    assert!(
-        said.contains("no_such_key"),
-        "the unknown key is not named:\n{said}"
-    );
+    assert!(said.contains("no_such_key"), "the unknown key is not named:\n{said}");
     assert!(said.contains("lots"), "the bad value is not shown:\n{said}");
 }
 
@@ -219,22 +157,13 @@ fn bad_arguments_are_refused_with_a_reason() {
     let port = free_port().to_string();
     for (arguments, named) in [
         (vec!["serve", "--data", &data, "--memory", "1"], "memory"),
-        (
-            vec!["serve", "--data", &data, "--listen", "nonsense"],
-            "nonsense",
-        ),
-        (
-            vec!["serve", "--data", "/proc/no-such-place"],
-            "/proc/no-such-place",
-        ),
+        (vec!["serve", "--data", &data, "--listen", "nonsense"], "nonsense"),
+        (vec!["serve", "--data", "/proc/no-such-place"], "/proc/no-such-place"),
         (vec!["check", "--data", "/no/such/store"], "/no/such/store"),
     ] {
         let output = penstock(&arguments);
         let said = text(&output);
-        assert!(
-            !output.status.success(),
-            "{arguments:?} on {port} was accepted"
-        );
+        assert!(!output.status.success(), "{arguments:?} on {port} was accepted");
         assert!(
             said.to_lowercase().contains(named),
             "{arguments:?}: {named} is not named:\n{said}"
@@ -248,20 +177,10 @@ fn an_address_in_use_is_refused() {
     let site = Site::new();
     let held = std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
     let address = held.local_addr().unwrap().to_string();
-    let mut server = Options::default()
-        .argument("--listen")
-        .argument(&address)
-        .spawn(&site);
+    let mut server = Options::default().argument("--listen").argument(&address).spawn(&site);
     let status = server.wait_exit(Duration::from_secs(30));
-    assert!(
-        !status.success(),
-        "it serves on a port that another process holds"
-    );
-    assert!(
-        server.log().contains(&address),
-        "which address?\n{}",
-        server.log()
-    );
+    assert!(!status.success(), "it serves on a port that another process holds");
+    assert!(server.log().contains(&address), "which address?\n{}", server.log());
 }
 
 fn penstock(arguments: &[&str]) -> Output {
@@ -298,8 +217,5 @@ fn credentials_in_both(stored: &str, printed: &str) -> Credentials {
     let (Some(access), Some(secret)) = (access, secret) else {
         panic!("no key pair is both stored and printed:\n{printed}")
     };
-    Credentials {
-        access_key: (*access).to_owned(),
-        secret_key: (*secret).to_owned(),
-    }
+    Credentials { access_key: (*access).to_owned(), secret_key: (*secret).to_owned() }
 }

@@ -24,16 +24,8 @@ fn send(server: &Server, request: &Request) -> Response {
 
 fn assert_stored(server: &Server, key: &str, body: &[u8]) {
     let got = expect(server.client().get(BUCKET, key).unwrap(), 200).unwrap();
-    assert!(
-        got.body == body,
-        "{key} came back different: {} bytes",
-        got.body.len()
-    );
-    assert_eq!(
-        got.header("content-encoding"),
-        None,
-        "framing is stored as an encoding"
-    );
+    assert!(got.body == body, "{key} came back different: {} bytes", got.body.len());
+    assert_eq!(got.header("content-encoding"), None, "framing is stored as an encoding");
 }
 
 #[test]
@@ -41,23 +33,12 @@ fn signed_chunks_of_every_size() {
     let site = Site::new();
     let server = start(&site);
     // 8 KiB is the smallest chunk that S3 takes (but for the last).
-    for (size, chunk) in [
-        (0, 8192),
-        (1, 8192),
-        (8192, 8192),
-        (200_001, 8192),
-        (1 << 20, 65_536),
-    ] {
+    for (size, chunk) in [(0, 8192), (1, 8192), (8192, 8192), (200_001, 8192), (1 << 20, 65_536)] {
         let body = content(size as u64, size);
         let key = format!("signed-{size}-{chunk}");
         let client = server.client();
-        let request = signed_put(
-            client.credentials(),
-            &client.host(),
-            &path(BUCKET, &key),
-            &body,
-            chunk,
-        );
+        let request =
+            signed_put(client.credentials(), &client.host(), &path(BUCKET, &key), &body, chunk);
         expect(send(&server, &request), 200).unwrap();
         assert_stored(&server, &key, &body);
     }
@@ -86,13 +67,7 @@ fn signed_chunks_with_a_signed_trailer() {
 fn unsigned_chunks_of_odd_sizes() {
     let site = Site::new();
     let server = start(&site);
-    for (size, chunk) in [
-        (0, 1),
-        (1, 1),
-        (1000, 1),
-        (100_000, 7),
-        (3_000_000, 3_000_000),
-    ] {
+    for (size, chunk) in [(0, 1), (1, 1), (1000, 1), (100_000, 7), (3_000_000, 3_000_000)] {
         let body = content(size as u64, size);
         let key = format!("unsigned-{size}-{chunk}");
         let client = server.client();
@@ -158,10 +133,7 @@ fn a_refused_upload_is_not_asked_for_its_body() {
     let mut connection = server.connect().unwrap();
     connection.send(&request.head_bytes()).unwrap();
     let response = connection.receive_head().unwrap();
-    assert_eq!(
-        response.status, 403,
-        "an anonymous upload is refused before its body"
-    );
+    assert_eq!(response.status, 403, "an anonymous upload is refused before its body");
 }
 
 #[test]
@@ -174,11 +146,7 @@ fn requests_in_a_pipeline_are_answered_in_order() {
         expect(client.put(BUCKET, &key, key.as_bytes()).unwrap(), 200).unwrap();
     }
     let wire: Vec<u8> = (0..20)
-        .flat_map(|number| {
-            client
-                .presigned_get(BUCKET, &format!("piped-{number}"))
-                .bytes()
-        })
+        .flat_map(|number| client.presigned_get(BUCKET, &format!("piped-{number}")).bytes())
         .collect();
     let mut connection = server.connect().unwrap();
     connection.send(&wire).unwrap();
@@ -210,15 +178,11 @@ fn raw_utf8_in_metadata_comes_back() {
     let site = Site::new();
     let server = start(&site);
     let mut client = server.client();
-    let request = client
-        .request("PUT", BUCKET, "place")
-        .header("x-amz-meta-place", "Zürich 日本")
-        .body("x");
+    let request =
+        client.request("PUT", BUCKET, "place").header("x-amz-meta-place", "Zürich 日本").body("x");
     expect(client.run(request).unwrap(), 200).unwrap();
     let head = expect(client.head(BUCKET, "place").unwrap(), 200).unwrap();
-    let value = head
-        .header("x-amz-meta-place")
-        .expect("the metadata is there");
+    let value = head.header("x-amz-meta-place").expect("the metadata is there");
     // S3 answers with an RFC 2047 word; raw UTF-8 says the same.
     let same = value == "Zürich 日本" || value.starts_with("=?UTF-8?");
     assert!(same, "came back as {value:?}");
@@ -233,9 +197,7 @@ fn a_client_that_leaves_in_the_middle_of_a_download_harms_nobody() {
     expect(client.put(BUCKET, "left", &body).unwrap(), 200).unwrap();
     for number in 0..100_usize {
         let mut connection = server.connect().unwrap();
-        connection
-            .send(&client.presigned_get(BUCKET, "left").bytes())
-            .unwrap();
+        connection.send(&client.presigned_get(BUCKET, "left").bytes()).unwrap();
         connection.receive_head().unwrap();
         connection.receive_some(1 + number * 1_000).unwrap();
     }
@@ -248,14 +210,7 @@ fn readers_see_one_version_while_it_is_overwritten_and_deleted() {
     let site = Site::new();
     let server = start(&site);
     let versions: Vec<Vec<u8>> = (0..4).map(|seed| content(seed, 2 << 20)).collect();
-    expect(
-        server
-            .client()
-            .put(BUCKET, "turning", &versions[0])
-            .unwrap(),
-        200,
-    )
-    .unwrap();
+    expect(server.client().put(BUCKET, "turning", &versions[0]).unwrap(), 200).unwrap();
     let finished = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

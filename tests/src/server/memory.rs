@@ -71,12 +71,7 @@ impl MemoryWatch {
                 std::thread::sleep(limits::POLL_EVERY);
             }
         });
-        Self {
-            highest,
-            samples,
-            stop,
-            thread: Some(thread),
-        }
+        Self { highest, samples, stop, thread: Some(thread) }
     }
 
     /// Stops and gives the highest total seen, in bytes.
@@ -85,10 +80,7 @@ impl MemoryWatch {
     /// When nothing was sampled: a watch that saw nothing proves nothing.
     pub fn stop(mut self) -> u64 {
         self.end();
-        assert!(
-            self.samples.load(Ordering::Relaxed) > 0,
-            "the memory watch never saw the process"
-        );
+        assert!(self.samples.load(Ordering::Relaxed) > 0, "the memory watch never saw the process");
         self.highest.load(Ordering::Relaxed)
     }
 

@@ -21,10 +21,7 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
-    panic!(
-        "no free port in {first}..{}",
-        first + limits::PORTS_PER_SLOT
-    );
+    panic!("no free port in {first}..{}", first + limits::PORTS_PER_SLOT);
 }
 
 /// nextest numbers the tests that run at one time; without it the process id has to do.

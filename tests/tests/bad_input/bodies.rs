@@ -16,15 +16,10 @@ const CHUNKS: &str = "400 IncompleteBody | 400 InvalidRequest | 400 InvalidChunk
 
 /// The rows.
 pub(super) fn cases(target: &Target) -> Vec<Case> {
-    [
-        lengths(target),
-        checksums(target),
-        unsigned_chunks(target),
-        signed_chunks(target),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [lengths(target), checksums(target), unsigned_chunks(target), signed_chunks(target)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn lengths(target: &Target) -> Vec<Case> {
@@ -45,30 +40,11 @@ fn lengths(target: &Target) -> Vec<Case> {
         wire
     };
     vec![
-        Case::new(
-            "a body cut in the middle",
-            announced("200000", 100_000),
-            CUT,
-        )
-        .ending(),
-        Case::new(
-            "a body without its last byte",
-            announced("200000", 199_999),
-            CUT,
-        )
-        .ending(),
-        Case::new(
-            "a large body cut after 4 MiB",
-            announced("20000000", 4 << 20),
-            CUT,
-        )
-        .ending(),
+        Case::new("a body cut in the middle", announced("200000", 100_000), CUT).ending(),
+        Case::new("a body without its last byte", announced("200000", 199_999), CUT).ending(),
+        Case::new("a large body cut after 4 MiB", announced("20000000", 4 << 20), CUT).ending(),
         Case::new("a part cut in the middle", part, CUT).ending(),
-        Case::new(
-            "a PUT of 5 GiB and a byte",
-            announced("5368709121", 0),
-            "400 EntityTooLarge",
-        ),
+        Case::new("a PUT of 5 GiB and a byte", announced("5368709121", 0), "400 EntityTooLarge"),
         Case::new(
             "a PUT of 2^63 bytes",
             announced("9223372036854775807", 0),
@@ -104,17 +80,10 @@ fn checksums(target: &Target) -> Vec<Case> {
             put(&[("Content-MD5", "AAAAAAAAAAAAAAAAAAAA")]),
             "400 InvalidDigest",
         ),
-        Case::new(
-            "CRC32 of another body",
-            put(&[("x-amz-checksum-crc32", &other)]),
-            WRONG,
-        ),
+        Case::new("CRC32 of another body", put(&[("x-amz-checksum-crc32", &other)]), WRONG),
         Case::new(
             "SHA256 of another body",
-            put(&[(
-                "x-amz-checksum-sha256",
-                "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
-            )]),
+            put(&[("x-amz-checksum-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")]),
             WRONG,
         ),
         Case::new(
@@ -129,10 +98,7 @@ fn checksums(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "two checksums",
-            put(&[
-                ("x-amz-checksum-crc32", &right),
-                ("x-amz-checksum-crc32c", "AAAAAA=="),
-            ]),
+            put(&[("x-amz-checksum-crc32", &right), ("x-amz-checksum-crc32c", "AAAAAA==")]),
             "400 InvalidRequest",
         ),
     ]
@@ -182,11 +148,7 @@ fn unsigned_chunks(target: &Target) -> Vec<Case> {
         [request.head_bytes(), wire].concat()
     };
     vec![
-        Case::new(
-            "unsigned chunks: trailer of another body",
-            wrong.bytes(),
-            WRONG,
-        ),
+        Case::new("unsigned chunks: trailer of another body", wrong.bytes(), WRONG),
         Case::new(
             "unsigned chunks: trailer missing",
             put(&size, crc, unsigned(&body, 70_000, &[])),
@@ -194,11 +156,7 @@ fn unsigned_chunks(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "unsigned chunks: another trailer than announced",
-            put(
-                &size,
-                crc,
-                unsigned(&body, 70_000, &[("x-amz-checksum-crc32c", "AAAAAA==")]),
-            ),
+            put(&size, crc, unsigned(&body, 70_000, &[("x-amz-checksum-crc32c", "AAAAAA==")])),
             "400 MalformedTrailerError | 400 InvalidRequest",
         ),
         Case::new(
@@ -217,30 +175,17 @@ fn unsigned_chunks(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "unsigned chunks: a trailer of 1 MiB",
-            put(
-                &size,
-                crc,
-                unsigned(&body, 70_000, &[(crc, &"A".repeat(1 << 20))]),
-            ),
+            put(&size, crc, unsigned(&body, 70_000, &[(crc, &"A".repeat(1 << 20))])),
             "400 MalformedTrailerError | 400 InvalidRequest | closed",
         ),
-        Case::new(
-            "unsigned chunks: cut inside a chunk",
-            announced(cut(100_000)),
-            CUT,
-        )
-        .ending(),
+        Case::new("unsigned chunks: cut inside a chunk", announced(cut(100_000)), CUT).ending(),
         Case::new(
             "unsigned chunks: cut before the last chunk",
             announced(cut(good.len() - 45)),
             CUT,
         )
         .ending(),
-        Case::new(
-            "unsigned chunks: the last chunk missing",
-            put(&size, crc, cut(SIZE)),
-            CHUNKS,
-        ),
+        Case::new("unsigned chunks: the last chunk missing", put(&size, crc, cut(SIZE)), CHUNKS),
         Case::new(
             "unsigned chunks: length no number",
             put(&size, crc, b"xyz\r\nabc\r\n0\r\n\r\n".to_vec()),
@@ -248,11 +193,7 @@ fn unsigned_chunks(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "unsigned chunks: length of 2^68",
-            put(
-                &size,
-                crc,
-                b"fffffffffffffffff\r\nabc\r\n0\r\n\r\n".to_vec(),
-            ),
+            put(&size, crc, b"fffffffffffffffff\r\nabc\r\n0\r\n\r\n".to_vec()),
             CHUNKS,
         ),
         Case::new(
@@ -265,25 +206,12 @@ fn unsigned_chunks(target: &Target) -> Vec<Case> {
             put(
                 "3",
                 crc,
-                [
-                    b"3;".to_vec(),
-                    vec![b'a'; 1 << 20],
-                    b"\r\nabc\r\n0\r\n\r\n".to_vec(),
-                ]
-                .concat(),
+                [b"3;".to_vec(), vec![b'a'; 1 << 20], b"\r\nabc\r\n0\r\n\r\n".to_vec()].concat(),
             ),
             CHUNKS,
         ),
-        Case::new(
-            "unsigned chunks: more than announced",
-            put("1000", crc, good.clone()),
-            CHUNKS,
-        ),
-        Case::new(
-            "unsigned chunks: less than announced",
-            put("300000", crc, good.clone()),
-            CHUNKS,
-        ),
+        Case::new("unsigned chunks: more than announced", put("1000", crc, good.clone()), CHUNKS),
+        Case::new("unsigned chunks: less than announced", put("300000", crc, good.clone()), CHUNKS),
         Case::new(
             "unsigned chunks: decoded length missing",
             missing.bytes(),

@@ -6,17 +6,12 @@ use super::{BUCKET, Case, Target};
 
 /// The rows.
 pub(super) fn cases(target: &Target) -> Vec<Case> {
-    [raw(target), framing(target), paths(target)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [raw(target), framing(target), paths(target)].into_iter().flatten().collect()
 }
 
 fn raw(target: &Target) -> Vec<Case> {
     let host = target.client.host();
-    let many: String = (0..2_000)
-        .map(|number| format!("x-many-{number}: 1\r\n"))
-        .collect();
+    let many: String = (0..2_000).map(|number| format!("x-many-{number}: 1\r\n")).collect();
     let long = "a".repeat(1 << 20);
     vec![
         Case::new("no HTTP at all", "GARBAGE\r\n\r\n", "400 | closed"),
@@ -140,10 +135,7 @@ fn framing(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "a chunk of 2^68 bytes",
-            put(
-                &[("Transfer-Encoding", "chunked")],
-                "fffffffffffffffff\r\nabc",
-            ),
+            put(&[("Transfer-Encoding", "chunked")], "fffffffffffffffff\r\nabc"),
             refused,
         )
         .ending(),
@@ -199,9 +191,7 @@ fn paths(target: &Target) -> Vec<Case> {
 
 /// The first bytes of what a TLS client sends.
 fn hello() -> Vec<u8> {
-    let mut bytes = vec![
-        0x16, 0x03, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x4c, 0x03, 0x03,
-    ];
+    let mut bytes = vec![0x16, 0x03, 0x01, 0x00, 0x50, 0x01, 0x00, 0x00, 0x4c, 0x03, 0x03];
     bytes.resize(85, 0x5a);
     bytes
 }

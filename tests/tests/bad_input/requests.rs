@@ -10,17 +10,10 @@ const ARGUMENT: &str = "400 InvalidArgument";
 
 /// The rows.
 pub(super) fn cases(target: &Target) -> Vec<Case> {
-    [
-        xml(target),
-        ranges(target),
-        names(target),
-        parts(target),
-        parameters(target),
-        headers(target),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [xml(target), ranges(target), names(target), parts(target), parameters(target), headers(target)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn xml(target: &Target) -> Vec<Case> {
@@ -34,10 +27,7 @@ fn xml(target: &Target) -> Vec<Case> {
         target.sign(request).bytes()
     };
     let complete = |body: &str| {
-        let request = target
-            .request("POST")
-            .query("uploadId", &target.upload)
-            .body(body);
+        let request = target.request("POST").query("uploadId", &target.upload).body(body);
         target.sign(request).bytes()
     };
     let object = "<Object><Key>absent</Key></Object>";
@@ -52,31 +42,15 @@ fn xml(target: &Target) -> Vec<Case> {
             delete("<Delete><Object><Key>a"),
             malformed,
         ),
-        Case::new(
-            "DeleteObjects: another document",
-            delete("<Tagging/>"),
-            malformed,
-        ),
-        Case::new(
-            "DeleteObjects: no object",
-            delete("<Delete></Delete>"),
-            malformed,
-        ),
+        Case::new("DeleteObjects: another document", delete("<Tagging/>"), malformed),
+        Case::new("DeleteObjects: no object", delete("<Delete></Delete>"), malformed),
         Case::new(
             "DeleteObjects: 1,001 objects",
             delete(&format!("<Delete>{}</Delete>", object.repeat(1001))),
             malformed,
         ),
-        Case::new(
-            "DeleteObjects: entities in entities",
-            delete(bomb),
-            malformed,
-        ),
-        Case::new(
-            "DeleteObjects: nested 100,000 deep",
-            delete(&"<a>".repeat(100_000)),
-            malformed,
-        ),
+        Case::new("DeleteObjects: entities in entities", delete(bomb), malformed),
+        Case::new("DeleteObjects: nested 100,000 deep", delete(&"<a>".repeat(100_000)), malformed),
         Case::new(
             "DeleteObjects: 16 MiB of XML",
             delete(&format!("<Delete>{}</Delete>", " ".repeat(16 << 20))),
@@ -100,17 +74,10 @@ fn xml(target: &Target) -> Vec<Case> {
             complete("<CompleteMultipartUpload/>"),
             "400 MalformedXML | 400 InvalidRequest",
         ),
-        Case::new(
-            "Complete: no body",
-            complete(""),
-            "400 MalformedXML | 400 InvalidRequest",
-        ),
+        Case::new("Complete: no body", complete(""), "400 MalformedXML | 400 InvalidRequest"),
         Case::new(
             "Complete: a part that is not there",
-            complete(&complete_body(&[(
-                1,
-                "\"d41d8cd98f00b204e9800998ecf8427e\"".to_owned(),
-            )])),
+            complete(&complete_body(&[(1, "\"d41d8cd98f00b204e9800998ecf8427e\"".to_owned())])),
             "400 InvalidPart",
         ),
         Case::new(
@@ -127,42 +94,21 @@ fn xml(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "CreateBucket: no XML",
-            target
-                .sign(target.client.request("PUT", "new-bucket", "").body("<<<"))
-                .bytes(),
+            target.sign(target.client.request("PUT", "new-bucket", "").body("<<<")).bytes(),
             malformed,
         ),
     ]
 }
 
 fn ranges(target: &Target) -> Vec<Case> {
-    let get = |range: &str| {
-        target
-            .sign(target.request("GET").header("Range", range))
-            .bytes()
-    };
-    let both = target
-        .request("GET")
-        .header("Range", "bytes=0-1")
-        .query("partNumber", "1");
+    let get = |range: &str| target.sign(target.request("GET").header("Range", range)).bytes();
+    let both = target.request("GET").header("Range", "bytes=0-1").query("partNumber", "1");
     vec![
-        Case::new(
-            "a range behind the end",
-            get("bytes=100000-"),
-            "416 InvalidRange",
-        ),
-        Case::new(
-            "a range of the last 0 bytes",
-            get("bytes=-0"),
-            "416 InvalidRange",
-        ),
+        Case::new("a range behind the end", get("bytes=100000-"), "416 InvalidRange"),
+        Case::new("a range of the last 0 bytes", get("bytes=-0"), "416 InvalidRange"),
         // RFC 9110, 14.2: a Range that cannot be understood is ignored.
         Case::new("a range that is no range", get("bytes=a-b"), "200"),
-        Case::new(
-            "a range that ends before it starts",
-            get("bytes=5-2"),
-            "200",
-        ),
+        Case::new("a range that ends before it starts", get("bytes=5-2"), "200"),
         Case::new("a range in lines", get("lines=1-2"), "200"),
         Case::new("two ranges", get("bytes=0-1,5-6"), "200"),
         Case::new(
@@ -170,16 +116,10 @@ fn ranges(target: &Target) -> Vec<Case> {
             get("bytes=1180591620717411303424-"),
             "416 InvalidRange | 200",
         ),
-        Case::new(
-            "partNumber and Range together",
-            target.sign(both).bytes(),
-            "400 InvalidRequest",
-        ),
+        Case::new("partNumber and Range together", target.sign(both).bytes(), "400 InvalidRequest"),
         Case::new(
             "partNumber 2 of an object in one piece",
-            target
-                .sign(target.request("GET").query("partNumber", "2"))
-                .bytes(),
+            target.sign(target.request("GET").query("partNumber", "2")).bytes(),
             "416 InvalidPartNumber | 416 InvalidRange",
         ),
     ]
@@ -199,23 +139,17 @@ fn names(target: &Target) -> Vec<Case> {
         Case::new("bucket name with an underscore", create("a_b_c"), bad),
         Case::new(
             "an object in no bucket",
-            target
-                .sign(target.client.request("PUT", "nowhere", "k").body("x"))
-                .bytes(),
+            target.sign(target.client.request("PUT", "nowhere", "k").body("x")).bytes(),
             "404 NoSuchBucket",
         ),
         Case::new(
             "listing of no bucket",
-            target
-                .sign(target.client.request("GET", "nowhere", ""))
-                .bytes(),
+            target.sign(target.client.request("GET", "nowhere", "")).bytes(),
             "404 NoSuchBucket",
         ),
         Case::new(
             "deleting a bucket that is not empty",
-            target
-                .sign(target.client.request("DELETE", BUCKET, ""))
-                .bytes(),
+            target.sign(target.client.request("DELETE", BUCKET, "")).bytes(),
             "409 BucketNotEmpty",
         ),
     ]
@@ -247,42 +181,17 @@ fn parts(target: &Target) -> Vec<Case> {
             part("1", "00000000deadbeef"),
             "404 NoSuchUpload",
         ),
-        Case::new(
-            "an upload id that is none",
-            part("1", "../../etc/passwd"),
-            "404 NoSuchUpload",
-        ),
-        Case::new(
-            "an upload id of 4,000 characters",
-            part("1", &long),
-            "404 NoSuchUpload",
-        ),
-        Case::new(
-            "the upload of another key",
-            target.sign(elsewhere).bytes(),
-            "404 NoSuchUpload",
-        ),
+        Case::new("an upload id that is none", part("1", "../../etc/passwd"), "404 NoSuchUpload"),
+        Case::new("an upload id of 4,000 characters", part("1", &long), "404 NoSuchUpload"),
+        Case::new("the upload of another key", target.sign(elsewhere).bytes(), "404 NoSuchUpload"),
         Case::new(
             "a part without its number",
-            target
-                .sign(
-                    target
-                        .request("PUT")
-                        .query("uploadId", &target.upload)
-                        .body("x"),
-                )
-                .bytes(),
+            target.sign(target.request("PUT").query("uploadId", &target.upload).body("x")).bytes(),
             "400 InvalidArgument | 400 InvalidRequest | 405 MethodNotAllowed | 501 NotImplemented",
         ),
         Case::new(
             "aborting what is not there",
-            target
-                .sign(
-                    target
-                        .request("DELETE")
-                        .query("uploadId", "00000000deadbeef"),
-                )
-                .bytes(),
+            target.sign(target.request("DELETE").query("uploadId", "00000000deadbeef")).bytes(),
             "404 NoSuchUpload",
         ),
     ]
@@ -297,21 +206,9 @@ fn parameters(target: &Target) -> Vec<Case> {
         target.sign(request).bytes()
     };
     vec![
-        Case::new(
-            "max-keys -1",
-            list(&[("list-type", "2"), ("max-keys", "-1")]),
-            ARGUMENT,
-        ),
-        Case::new(
-            "max-keys no number",
-            list(&[("list-type", "2"), ("max-keys", "all")]),
-            ARGUMENT,
-        ),
-        Case::new(
-            "max-keys of 2^40",
-            list(&[("max-keys", "1099511627776")]),
-            ARGUMENT,
-        ),
+        Case::new("max-keys -1", list(&[("list-type", "2"), ("max-keys", "-1")]), ARGUMENT),
+        Case::new("max-keys no number", list(&[("list-type", "2"), ("max-keys", "all")]), ARGUMENT),
+        Case::new("max-keys of 2^40", list(&[("max-keys", "1099511627776")]), ARGUMENT),
         Case::new(
             "an unknown encoding-type",
             list(&[("list-type", "2"), ("encoding-type", "rot13")]),
@@ -331,19 +228,14 @@ fn parameters(target: &Target) -> Vec<Case> {
             "max-parts no number",
             target
                 .sign(
-                    target
-                        .request("GET")
-                        .query("uploadId", &target.upload)
-                        .query("max-parts", "x"),
+                    target.request("GET").query("uploadId", &target.upload).query("max-parts", "x"),
                 )
                 .bytes(),
             ARGUMENT,
         ),
         Case::new(
             "a version of an unversioned bucket",
-            target
-                .sign(target.request("GET").query("versionId", "nonsense"))
-                .bytes(),
+            target.sign(target.request("GET").query("versionId", "nonsense")).bytes(),
             "400 InvalidArgument | 501 NotImplemented",
         ),
     ]
@@ -382,10 +274,7 @@ fn headers(target: &Target) -> Vec<Case> {
                     "x-amz-server-side-encryption-customer-key",
                     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
                 ),
-                (
-                    "x-amz-server-side-encryption-customer-key-MD5",
-                    "cLyNT6XfQxxu3xRZuVIqgA==",
-                ),
+                ("x-amz-server-side-encryption-customer-key-MD5", "cLyNT6XfQxxu3xRZuVIqgA=="),
             ]),
             unsupported,
         ),
@@ -398,18 +287,11 @@ fn headers(target: &Target) -> Vec<Case> {
             "an object lock",
             put(&[
                 ("x-amz-object-lock-mode", "GOVERNANCE"),
-                (
-                    "x-amz-object-lock-retain-until-date",
-                    "2099-01-01T00:00:00Z",
-                ),
+                ("x-amz-object-lock-retain-until-date", "2099-01-01T00:00:00Z"),
             ]),
             unsupported,
         ),
-        Case::new(
-            "tags, which are not kept yet",
-            put(&[("x-amz-tagging", "a=b")]),
-            unsupported,
-        ),
+        Case::new("tags, which are not kept yet", put(&[("x-amz-tagging", "a=b")]), unsupported),
         Case::new(
             "If-None-Match with a tag on PUT",
             put(&[("If-None-Match", "\"abc\"")]),
@@ -475,13 +357,7 @@ fn headers(target: &Target) -> Vec<Case> {
         Case::new(
             "a policy, which is not there yet",
             target
-                .sign(
-                    target
-                        .client
-                        .request("PUT", BUCKET, "")
-                        .query("policy", "")
-                        .body("{}"),
-                )
+                .sign(target.client.request("PUT", BUCKET, "").query("policy", "").body("{}"))
                 .bytes(),
             "501 NotImplemented",
         ),

@@ -15,24 +15,16 @@ const MINUTES_20: Duration = Duration::from_secs(20 * 60);
 
 /// The rows.
 pub(super) fn cases(target: &Target) -> Vec<Case> {
-    [
-        who(target),
-        when(target),
-        changed(target),
-        header_form(target),
-        query_form(target),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [who(target), when(target), changed(target), header_form(target), query_form(target)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn who(target: &Target) -> Vec<Case> {
     let by = |access: &str, secret: &str| {
-        let credentials = Credentials {
-            access_key: access.to_owned(),
-            secret_key: secret.to_owned(),
-        };
+        let credentials =
+            Credentials { access_key: access.to_owned(), secret_key: secret.to_owned() };
         let mut request = target.request("GET");
         Signer::new(&credentials).sign(&mut request);
         request.bytes()
@@ -47,27 +39,15 @@ fn who(target: &Target) -> Vec<Case> {
         .header("x-amz-trailer", "x-amz-checksum-crc32")
         .body("3\r\nabc\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n");
     vec![
-        Case::new(
-            "an anonymous GET",
-            target.request("GET").bytes(),
-            "403 AccessDenied",
-        ),
+        Case::new("an anonymous GET", target.request("GET").bytes(), "403 AccessDenied"),
         Case::new("an anonymous PUT", put.bytes(), "403 AccessDenied"),
-        Case::new(
-            "an anonymous aws-chunked PUT",
-            chunked.bytes(),
-            "403 AccessDenied",
-        ),
+        Case::new("an anonymous aws-chunked PUT", chunked.bytes(), "403 AccessDenied"),
         Case::new(
             "an anonymous ListBuckets",
             target.client.request("GET", "", "").bytes(),
             "403 AccessDenied",
         ),
-        Case::new(
-            "an anonymous DELETE",
-            target.request("DELETE").bytes(),
-            "403 AccessDenied",
-        ),
+        Case::new("an anonymous DELETE", target.request("DELETE").bytes(), "403 AccessDenied"),
         Case::new(
             "an unknown access key",
             by("NOSUCHKEY00000000000", &own.secret_key),
@@ -114,11 +94,7 @@ fn when(target: &Target) -> Vec<Case> {
             presigned(target.signer().ahead(MINUTES_20), 60),
             "403 AccessDenied",
         ),
-        Case::new(
-            "a presigned URL of 8 days",
-            presigned(target.signer(), 8 * 86_400),
-            QUERY,
-        ),
+        Case::new("a presigned URL of 8 days", presigned(target.signer(), 8 * 86_400), QUERY),
     ]
 }
 
@@ -133,16 +109,10 @@ fn changed(target: &Target) -> Vec<Case> {
         request.bytes()
     };
     vec![
-        Case::new(
-            "the path changed",
-            after("GET", &|request| request.path.push('x')),
-            MISMATCH,
-        ),
+        Case::new("the path changed", after("GET", &|request| request.path.push('x')), MISMATCH),
         Case::new(
             "the query changed",
-            after("GET", &|request| {
-                request.query.push(("partNumber".into(), "1".into()))
-            }),
+            after("GET", &|request| request.query.push(("partNumber".into(), "1".into()))),
             MISMATCH,
         ),
         Case::new(
@@ -158,9 +128,7 @@ fn changed(target: &Target) -> Vec<Case> {
         Case::new(
             "a signed header removed",
             after("GET", &|request| {
-                request
-                    .headers
-                    .retain(|(name, _)| name != "x-amz-meta-colour")
+                request.headers.retain(|(name, _)| name != "x-amz-meta-colour")
             }),
             MISMATCH,
         ),
@@ -176,9 +144,7 @@ fn changed(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "the payload hash changed",
-            after("PUT", &|request| {
-                request.set("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
-            }),
+            after("PUT", &|request| request.set("x-amz-content-sha256", "UNSIGNED-PAYLOAD")),
             MISMATCH,
         ),
     ]
@@ -201,25 +167,17 @@ fn header_form(target: &Target) -> Vec<Case> {
     };
     let without = |name: &str| {
         let mut request = target.sign(target.request("GET"));
-        request
-            .headers
-            .retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+        request.headers.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         request.bytes()
     };
     let mut odd_hash = target.request("GET");
     target.signer().sign_as(&mut odd_hash, "not-a-hash");
     let mut unknown_streaming = target.request("PUT").body("abc");
-    target
-        .signer()
-        .sign_as(&mut unknown_streaming, "STREAMING-AWS9-NOTHING");
+    target.signer().sign_as(&mut unknown_streaming, "STREAMING-AWS9-NOTHING");
     vec![
         Case::new("another region", scoped("eu-north-1", "s3"), MALFORMED),
         Case::new("another service", scoped("us-east-1", "ec2"), MALFORMED),
-        Case::new(
-            "a cut Authorization header",
-            with(&|value| value[..40].to_owned()),
-            MALFORMED,
-        ),
+        Case::new("a cut Authorization header", with(&|value| value[..40].to_owned()), MALFORMED),
         Case::new(
             "an empty Authorization header",
             with(&|_| String::new()),
@@ -267,13 +225,7 @@ fn header_form(target: &Target) -> Vec<Case> {
         ),
         Case::new(
             "a session token that nobody gave",
-            target
-                .sign(
-                    target
-                        .request("GET")
-                        .header("x-amz-security-token", "token"),
-                )
-                .bytes(),
+            target.sign(target.request("GET").header("x-amz-security-token", "token")).bytes(),
             "400 InvalidToken | 403 InvalidToken | 403 InvalidAccessKeyId",
         ),
     ]
@@ -309,31 +261,15 @@ fn query_form(target: &Target) -> Vec<Case> {
             ),
             MISMATCH,
         ),
-        Case::new(
-            "presigned: expiry changed",
-            set("X-Amz-Expires", "6000"),
-            MISMATCH,
-        ),
-        Case::new(
-            "presigned: negative expiry",
-            set("X-Amz-Expires", "-1"),
-            QUERY,
-        ),
-        Case::new(
-            "presigned: expiry no number",
-            set("X-Amz-Expires", "soon"),
-            QUERY,
-        ),
+        Case::new("presigned: expiry changed", set("X-Amz-Expires", "6000"), MISMATCH),
+        Case::new("presigned: negative expiry", set("X-Amz-Expires", "-1"), QUERY),
+        Case::new("presigned: expiry no number", set("X-Amz-Expires", "soon"), QUERY),
         Case::new(
             "presigned: bad date",
             set("X-Amz-Date", "yesterday"),
             "400 AuthorizationQueryParametersError | 403 AccessDenied",
         ),
-        Case::new(
-            "presigned: another algorithm",
-            set("X-Amz-Algorithm", "AWS9"),
-            QUERY,
-        ),
+        Case::new("presigned: another algorithm", set("X-Amz-Algorithm", "AWS9"), QUERY),
         Case::new("presigned: no credential", drop("X-Amz-Credential"), QUERY),
         Case::new("presigned: no date", drop("X-Amz-Date"), QUERY),
         Case::new(
@@ -376,11 +312,6 @@ fn query_form(target: &Target) -> Vec<Case> {
 }
 
 fn header(request: &Request, name: &str) -> String {
-    let found = request
-        .headers
-        .iter()
-        .find(|(field, _)| field.eq_ignore_ascii_case(name));
-    found
-        .map(|(_, value)| value.clone())
-        .expect("the header is there")
+    let found = request.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.clone()).expect("the header is there")
 }
