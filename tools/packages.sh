@@ -9,7 +9,7 @@ missing=()
 
 # want PROGRAM PACKAGE: the package is missing when its program is.
 want() {
-    command -v "$1" >/dev/null 2>&1 || PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 ||
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 ||
         missing+=("$2")
 }
 

@@ -90,7 +90,9 @@ def test_virtual_host_style(gateway, every_name_is_local, s3, bucket):
     assert hosts == [f"{bucket}.{gateway_module.DOMAIN}:{gateway.port}"]
     assert s3.get_object(Bucket=bucket, Key="by/host name")["Body"].read() == b"virtual"
     assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
-    url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "by/host name"})
+    url = client.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": "by/host name"}
+    )
     assert fetch(url)[::2] == (200, b"virtual")
     client.delete_object(Bucket=bucket, Key="by/host name")
 

@@ -137,9 +137,9 @@ def test_a_counter_by_if_match_loses_no_step(s3, bucket):
 def test_complete_only_if_absent(s3, bucket, refused):
     def upload(**conditions):
         made = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
-        part = s3.upload_part(
-            Bucket=bucket, Key="m", UploadId=made, PartNumber=1, Body=b"part"
-        )["ETag"]
+        part = s3.upload_part(Bucket=bucket, Key="m", UploadId=made, PartNumber=1, Body=b"part")[
+            "ETag"
+        ]
         s3.complete_multipart_upload(
             Bucket=bucket,
             Key="m",

@@ -1,4 +1,4 @@
-"""Keys that break servers: every one must be stored, listed, read and deleted under its own name."""
+"""Keys that break servers: each must be stored, listed, read and deleted under its own name."""
 
 import pytest
 

@@ -178,7 +178,9 @@ def test_more_than_a_page(s3, bucket):
     assert first["IsTruncated"] is True
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     assert [item["Key"] for page in pages for item in page.get("Contents", [])] == keys
-    pages = s3.get_paginator("list_objects").paginate(Bucket=bucket, PaginationConfig={"PageSize": 17})
+    pages = s3.get_paginator("list_objects").paginate(
+        Bucket=bucket, PaginationConfig={"PageSize": 17}
+    )
     assert [item["Key"] for page in pages for item in page.get("Contents", [])] == keys
 
 

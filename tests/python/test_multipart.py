@@ -4,8 +4,6 @@ import concurrent.futures
 import hashlib
 import os
 
-import pytest
-
 MINIMUM = 5 << 20
 
 
@@ -24,9 +22,9 @@ class Upload:
 
     def part(self, number, body):
         """UploadPart; gives the part's tag."""
-        return self.s3.upload_part(
-            **self.target, UploadId=self.id, PartNumber=number, Body=body
-        )["ETag"]
+        return self.s3.upload_part(**self.target, UploadId=self.id, PartNumber=number, Body=body)[
+            "ETag"
+        ]
 
     def complete(self, parts):
         """CompleteMultipartUpload with (number, tag) pairs."""

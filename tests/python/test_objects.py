@@ -78,15 +78,13 @@ def test_delete_a_thousand_at_once(s3, bucket):
     keys = [f"many/{number:04}" for number in range(1000)]
     for key in keys[::10]:
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
-    answer = s3.delete_objects(
-        Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]}
-    )
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
     assert len(answer["Deleted"]) == 1000
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 def test_user_metadata(s3, bucket):
-    metadata = {"colour": "blue", "empty": "", "spaces": "a  b", "punctuation": "a=b;c,d:e/f\"g\""}
+    metadata = {"colour": "blue", "empty": "", "spaces": "a  b", "punctuation": 'a=b;c,d:e/f"g"'}
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata=metadata)
     assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == metadata
     assert s3.get_object(Bucket=bucket, Key="k")["Metadata"] == metadata

@@ -130,5 +130,7 @@ def test_parts_of_a_multipart_object(s3, bucket, refused):
         first += len(part)
     with refused(416, "InvalidPartNumber"):
         s3.get_object(Bucket=bucket, Key="parts", PartNumber=4)
-    across = s3.get_object(Bucket=bucket, Key="parts", Range=f"bytes={(5 << 20) - 7}-{(5 << 20) + 6}")
+    across = s3.get_object(
+        Bucket=bucket, Key="parts", Range=f"bytes={(5 << 20) - 7}-{(5 << 20) + 6}"
+    )
     assert across["Body"].read() == parts[0][-7:] + parts[1][:7]

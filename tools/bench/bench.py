@@ -198,9 +198,7 @@ class Bench:
 
     def finish(self) -> None:
         """Ratios to nginx, and what limited each row."""
-        nginx = {
-            (row["state"], row["size"]): row for row in self.rows if row["server"] == "nginx"
-        }
+        nginx = {(row["state"], row["size"]): row for row in self.rows if row["server"] == "nginx"}
         for row in self.rows:
             base = nginx[row["state"], row["size"]]
             row["ratio"] = row["median"] / base["median"]

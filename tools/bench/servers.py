@@ -174,8 +174,7 @@ class Nginx(Process):
         # As root the workers would run as another user, who may not read the files.
         user = "user root;" if os.geteuid() == 0 else ""
         configuration.write_text(
-            user
-            + NGINX_CONFIGURATION.format(folder=folder, port=self.port, affinity=affinity)
+            user + NGINX_CONFIGURATION.format(folder=folder, port=self.port, affinity=affinity)
         )
         command = [nginx, "-c", str(configuration), "-p", str(folder)]
         super().__init__(command, dict(os.environ), folder / "nginx.log")
