@@ -2,6 +2,16 @@
 
 use std::time::Duration;
 
+// Extents
+
+/// Unit of space on a device: the page size and the largest logical block that NVMe drives commonly
+/// use.
+pub const DEVICE_BLOCK_BYTES: u64 = 4096;
+
+/// Unit of checking, of caching and of device reads. Smaller reads would waste the drive's IOPS on
+/// large objects; larger ones would make a random read of a few KiB pay for more than it needs.
+pub const CHECKSUM_BLOCK_BYTES: u64 = 64 << 10;
+
 // Index
 
 /// Longest object key in bytes (S3's limit).
@@ -14,14 +24,11 @@ pub const BUCKETS_MAX: u64 = 10_000;
 pub const UPLOADS_MAX: u64 = 1_000_000;
 /// Highest part number (S3's limit).
 pub const PART_NUMBER_MAX: u16 = 10_000;
-/// Most slices in one object or part. At 13 bytes a slice a record stays under 56 KiB.
-pub const SLICES_PER_ROW_MAX: usize = 4096;
-/// Bytes of an extent block, the unit of space on devices: what NVMe writes atomically and O_DIRECT
-/// aligns to.
-pub const EXTENT_BLOCK_BYTES: u64 = 4096;
-/// Bytes that one CRC-64/NVME covers: 64 KiB, so that a small range read of a large object reads
-/// and verifies little, and the checksums are 1/8192 of the data.
-pub const CHECKSUM_BLOCK_BYTES: u64 = 64 * 1024;
+/// Most slices in one object or part: what one body may have extents, and what a copied range of
+/// many parts may have. At 13 bytes a slice a record stays under 107 KiB.
+pub const SLICES_PER_ROW_MAX: usize = 8192;
+/// Most bytes that a caller may keep with a bucket, an object, an upload or a part.
+pub const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
 /// Extents of at most this many checksum blocks (1 MiB) carry their checksums in their own row.
 pub const CHECKSUMS_INLINE_MAX: usize = 16;
 /// Checksums in one row of `block_checksums`: 128 × 8 bytes = 1 KiB, three rows to an index page.

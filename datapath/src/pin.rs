@@ -64,9 +64,7 @@ impl PinTable {
     pub fn new(slots: usize) -> PinTable {
         let line = || Line(std::array::from_fn(|_| AtomicU64::new(FREE)));
         let lines = slots.div_ceil(SLOTS_PER_LINE).max(1);
-        PinTable {
-            lines: (0..lines).map(|_| line()).collect(),
-        }
+        PinTable { lines: (0..lines).map(|_| line()).collect() }
     }
 
     /// How many pins there can be at one time.
@@ -75,28 +73,25 @@ impl PinTable {
     }
 
     /// Pins a row; none when every slot is taken. The pin counts only if a look into the index
-    /// *after* this call still finds the row. Threads that give hints far apart (such as lane ×
-    /// capacity / lanes) do not disturb each other.
+    /// *after* this call still finds the row. `hint` is a number of the calling thread's own, so that
+    /// threads take slots on different cache lines.
     pub fn pin(self: &Arc<Self>, row: RowId, hint: usize) -> Option<Pin> {
         if row.0 == FREE {
             return None;
         }
         let slots = self.capacity();
-        let first = hint % slots / SLOTS_PER_LINE * SLOTS_PER_LINE;
+        // Fibonacci hashing spreads neighbouring numbers over the lines.
+        let line = (hint as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let first = line as usize % self.lines.len() * SLOTS_PER_LINE;
         for distance in 0..slots {
             let slot = (first + distance) % slots;
             let cell = self.cell(slot);
             if cell.load(Ordering::Relaxed) == FREE
-                && cell
-                    .compare_exchange(FREE, row.0, Ordering::SeqCst, Ordering::Relaxed)
-                    .is_ok()
+                && cell.compare_exchange(FREE, row.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
             {
                 // Pairs with the fence in `scan`.
                 fence(Ordering::SeqCst);
-                return Some(Pin {
-                    table: Arc::clone(self),
-                    slot,
-                });
+                return Some(Pin { table: Arc::clone(self), slot });
             }
         }
         None
@@ -157,11 +152,10 @@ mod tests {
     fn a_full_table_refuses_and_a_dropped_pin_makes_room() {
         let table = Arc::new(PinTable::new(9));
         assert_eq!(table.capacity(), 16);
-        let mut pins: Vec<Pin> = (0..16)
-            .map(|row| table.pin(RowId(row), 3).expect("room"))
-            .collect();
+        let mut pins: Vec<Pin> =
+            (0..16).map(|row| table.pin(RowId(row), 3).expect("room")).collect();
         assert!(table.pin(RowId(99), 0).is_none());
-        pins.remove(5);
+        drop(pins.remove(5));
         let again = table.pin(RowId(99), 0).expect("room again");
         let mut rows = PinnedRows::default();
         table.scan(&mut rows);

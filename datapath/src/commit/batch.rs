@@ -110,11 +110,7 @@ impl Committer<'_> {
             self.reclaim = Reclaim::Due;
         }
         if let Some(reason) = self.shared.read_only.get() {
-            refuse(
-                self.shared,
-                changes,
-                &StoreError::ReadOnly(Arc::clone(reason)),
-            );
+            refuse(self.shared, changes, &StoreError::ReadOnly(Arc::clone(reason)));
         } else if changes.is_empty() {
             self.reclaim_alone();
         } else {
@@ -124,34 +120,24 @@ impl Committer<'_> {
         let (rows, extents) = self.holds.counts();
         self.shared.stats.held_rows.set(rows as u64);
         self.shared.stats.held_extents.set(extents as u64);
-        self.shared
-            .stats
-            .reclaim_pending
-            .set(u64::from(self.reclaim != Reclaim::Idle));
+        self.shared.stats.reclaim_pending.set(u64::from(self.reclaim != Reclaim::Idle));
     }
 
     fn batch(&mut self, changes: Vec<Change>) {
         let stats = &self.shared.stats;
         let begun = Instant::now();
         for change in &changes {
-            stats
-                .queue_wait_us
-                .add_time(begun.saturating_duration_since(change.submitted));
+            stats.queue_wait_us.add_time(begun.saturating_duration_since(change.submitted));
         }
         // First the data, then the rows that say where it is: the other way round a power cut could
         // leave an acknowledged object without its bytes.
-        let flushed = self
-            .devices
-            .iter_mut()
-            .try_for_each(|device| device.flush());
+        let flushed = self.devices.iter_mut().try_for_each(|device| device.flush());
         stats.data_flush_us.add_time(begun.elapsed());
         if let Err(fault) = flushed {
             // After a failed flush the kernel may have dropped the dirty data and marked it clean,
             // so that the next flush succeeds without having written it (known as fsyncgate). No
             // later success would prove anything: writing ends here.
-            self.stop_writing(&format!(
-                "{fault}; data written before it may be lost; restart"
-            ));
+            self.stop_writing(&format!("{fault}; data written before it may be lost; restart"));
             refuse(self.shared, changes, &StoreError::Device(fault));
             return;
         }
@@ -257,11 +243,7 @@ impl Committer<'_> {
         let mut outcomes = Vec::with_capacity(keys.len());
         for (key, condition) in keys {
             let (key, condition) = (key.clone(), condition.clone());
-            match self.alone(&Mutation::Delete {
-                bucket,
-                key,
-                condition,
-            }) {
+            match self.alone(&Mutation::Delete { bucket, key, condition }) {
                 Ok(Ok(Outcome::Deleted(old))) => outcomes.push(Ok(old)),
                 Ok(Ok(_)) => return Err(IndexError::Inconsistent("a delete answered otherwise")),
                 Ok(Err(error)) => outcomes.push(Err(error)),
@@ -299,12 +281,8 @@ impl Committer<'_> {
     /// The index failed while these were on their way. Whether they survive a restart is unknown,
     /// so their space must not be written again.
     fn fault(&mut self, changes: Vec<Change>, error: &IndexError) {
-        self.stop_writing(&format!(
-            "the index failed: {error}; restart when the cause is gone"
-        ));
-        let answers = changes
-            .iter()
-            .map(|_| Err(StoreError::Index(error.to_string().into())));
+        self.stop_writing(&format!("the index failed: {error}; restart when the cause is gone"));
+        let answers = changes.iter().map(|_| Err(StoreError::Index(error.to_string().into())));
         let answers: Vec<Answer> = answers.collect();
         let mut changes = changes;
         changes.iter_mut().for_each(|change| change.staged.keep());
@@ -354,27 +332,20 @@ fn refuse(shared: &Shared, changes: Vec<Change>, error: &StoreError) {
 fn answer(shared: &Shared, changes: Vec<Change>, answers: Vec<Answer>) {
     assert_eq!(changes.len(), answers.len(), "one answer a mutation");
     for (change, outcome) in changes.into_iter().zip(answers) {
-        let Change {
-            mut staged, answer, ..
-        } = change;
+        let Change { mut staged, answer, .. } = change;
         if outcome.is_ok() {
             staged.keep();
         }
         drop(staged);
         shared.stats.mutations.add(1);
-        shared
-            .stats
-            .mutations_failed
-            .add(u64::from(outcome.is_err()));
+        shared.stats.mutations_failed.add(u64::from(outcome.is_err()));
         // Nobody listens when the request is gone; the mutation stands all the same.
         let _ = answer.send(outcome);
     }
 }
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -384,10 +355,7 @@ struct ReportPanic<'s>(&'s Shared);
 impl Drop for ReportPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self
-                .0
-                .read_only
-                .set("the commit thread panicked; restart".into());
+            let _ = self.0.read_only.set("the commit thread panicked; restart".into());
         }
     }
 }

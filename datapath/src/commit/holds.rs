@@ -72,10 +72,8 @@ impl Holds {
         }
         self.pins.scan(&mut self.pinned);
         let pinned = &self.pinned;
-        let over: Vec<Released> = self
-            .waiting
-            .extract_if(.., |released| !pinned.contains(released.row))
-            .collect();
+        let over: Vec<Released> =
+            self.waiting.extract_if(.., |released| !pinned.contains(released.row)).collect();
         for released in &over {
             self.let_go(released);
         }

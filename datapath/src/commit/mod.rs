@@ -117,13 +117,8 @@ impl CommitThread {
             free: Arc::clone(&options.free),
         });
         // A runtime of one thread, for its clock: the queue is awaited with a time limit.
-        let clock = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
-        let handle = CommitHandle {
-            jobs,
-            shared: Arc::clone(&shared),
-        };
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let handle = CommitHandle { jobs, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
             .name("commit".into())
             .spawn(move || batch::run(options, &shared, queue, &clock))?;
@@ -157,20 +152,12 @@ impl CommitHandle {
     /// [`StoreError::Closing`]. After [`StoreError::Index`] for a failed commit it is open whether
     /// the mutation survives a restart.
     pub async fn submit(&self, mutation: Mutation) -> Result<Outcome, StoreError> {
-        let staged = Staged {
-            mutation,
-            shared: Arc::clone(&self.shared),
-            owned: true,
-        };
+        let staged = Staged { mutation, shared: Arc::clone(&self.shared), owned: true };
         self.writable()?;
         let (answer, answered) = oneshot::channel();
         let submitted = Instant::now();
         let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
-        place.send(Job::Change(Change {
-            staged,
-            submitted,
-            answer,
-        }));
+        place.send(Job::Change(Change { staged, submitted, answer }));
         answered.await.map_err(|_| self.ended())?
     }
 
@@ -182,10 +169,7 @@ impl CommitHandle {
     pub async fn settle(&self) -> Result<(), StoreError> {
         self.writable()?;
         let (answer, answered) = oneshot::channel();
-        self.jobs
-            .send(Job::Settle(answer))
-            .await
-            .map_err(|_| StoreError::Closing)?;
+        self.jobs.send(Job::Settle(answer)).await.map_err(|_| StoreError::Closing)?;
         answered.await.map_err(|_| self.ended())?
     }
 
@@ -209,8 +193,7 @@ impl CommitHandle {
 
     /// The thread dropped a job without an answer: it ended, in order or by a panic.
     fn ended(&self) -> StoreError {
-        self.read_only()
-            .map_or(StoreError::Closing, StoreError::ReadOnly)
+        self.read_only().map_or(StoreError::Closing, StoreError::ReadOnly)
     }
 }
 
@@ -236,9 +219,7 @@ impl Drop for Staged {
 
 impl std::fmt::Debug for CommitHandle {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("CommitHandle")
-            .finish_non_exhaustive()
+        formatter.debug_struct("CommitHandle").finish_non_exhaustive()
     }
 }
 

@@ -106,20 +106,14 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn fixed(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        let (first, rest) = self
-            .0
-            .split_first_chunk::<8>()
-            .ok_or(DecodeError::Truncated(field))?;
+        let (first, rest) = self.0.split_first_chunk::<8>().ok_or(DecodeError::Truncated(field))?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*first))
     }
 
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let length: usize = self.narrow(field)?;
-        let (first, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated(field))?;
+        let (first, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
         self.0 = rest;
         Ok(first)
     }
@@ -161,22 +155,14 @@ mod tests {
 
     #[test]
     fn a_number_longer_than_64_bits_is_refused() {
-        let bytes = [
-            1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
-        ];
+        let bytes = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
         let mut decoder = Decoder::record(&bytes, 1).unwrap();
         assert_eq!(decoder.number("n"), Err(DecodeError::Value("n")));
     }
 
     #[test]
     fn another_version_and_bytes_too_many_are_refused() {
-        assert_eq!(
-            Decoder::record(&[2], 1).unwrap_err(),
-            DecodeError::Version(2)
-        );
-        assert_eq!(
-            Decoder::record(&[1, 0], 1).unwrap().finish(),
-            Err(DecodeError::Trailing(1))
-        );
+        assert_eq!(Decoder::record(&[2], 1).unwrap_err(), DecodeError::Version(2));
+        assert_eq!(Decoder::record(&[1, 0], 1).unwrap().finish(), Err(DecodeError::Trailing(1)));
     }
 }

@@ -102,9 +102,7 @@ fn find(
     let entries = row_there(tables, txn, manifest, at + 1)?;
     let index = entries.partition_point(&before);
     if index == entries.len() {
-        return Err(IndexError::Inconsistent(
-            "part_offsets: row 0 promises a part that is absent",
-        ));
+        return Err(IndexError::Inconsistent("part_offsets: row 0 promises a part that is absent"));
     }
     let start = match (index, at) {
         (0, 0) => 0,
@@ -126,10 +124,7 @@ impl Row<'_> {
 
     fn entry(self, index: usize) -> (PartNumber, u64) {
         let [high, low, end @ ..] = self.0[index];
-        (
-            PartNumber(u16::from_be_bytes([high, low])),
-            u64::from_le_bytes(end),
-        )
+        (PartNumber(u16::from_be_bytes([high, low])), u64::from_le_bytes(end))
     }
 
     fn partition_point(self, before: impl Fn((PartNumber, u64)) -> bool) -> usize {
@@ -154,13 +149,8 @@ fn row<'t>(
     let Ok(row) = u16::try_from(row) else {
         return Ok(None);
     };
-    let bytes = tables
-        .part_offsets
-        .get(txn, &keys::part_offsets(manifest, row))?;
-    bytes
-        .map(decode)
-        .transpose()
-        .map_err(in_table("part_offsets"))
+    let bytes = tables.part_offsets.get(txn, &keys::part_offsets(manifest, row))?;
+    bytes.map(decode).transpose().map_err(in_table("part_offsets"))
 }
 
 fn row_there<'t>(
@@ -169,9 +159,8 @@ fn row_there<'t>(
     manifest: ManifestId,
     number: usize,
 ) -> Result<Row<'t>, IndexError> {
-    row(tables, txn, manifest, number)?.ok_or(IndexError::Inconsistent(
-        "part_offsets: a row of a manifest is absent",
-    ))
+    row(tables, txn, manifest, number)?
+        .ok_or(IndexError::Inconsistent("part_offsets: a row of a manifest is absent"))
 }
 
 fn encode(entries: &[(PartNumber, u64)]) -> Vec<u8> {

@@ -22,10 +22,7 @@ use crate::limits::INDEX_READERS_MAX;
 /// use 4.
 pub(super) fn open(path: &Path, map_bytes: usize, flush: bool) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options
-        .map_size(map_bytes)
-        .max_dbs(TABLES)
-        .max_readers(INDEX_READERS_MAX);
+    options.map_size(map_bytes).max_dbs(TABLES).max_readers(INDEX_READERS_MAX);
     let flags = match flush {
         true => EnvFlags::NO_READ_AHEAD,
         false => EnvFlags::NO_READ_AHEAD | EnvFlags::NO_SYNC,

@@ -34,9 +34,7 @@ pub(crate) fn object(bucket: BucketId, key: &[u8]) -> Vec<u8> {
 
 /// Splits a key of `current`.
 pub(crate) fn split_object(bytes: &[u8]) -> Result<(BucketId, &[u8]), DecodeError> {
-    let (id, key) = bytes
-        .split_first_chunk::<8>()
-        .ok_or(DecodeError::Truncated("key"))?;
+    let (id, key) = bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated("key"))?;
     Ok((BucketId(u64::from_be_bytes(*id)), key))
 }
 
@@ -48,9 +46,7 @@ pub fn version(key_row: RowId, sequence: u64) -> [u8; 16] {
 
 /// Splits a key of `versions` into what [`version`] was given.
 pub fn split_version(bytes: &[u8]) -> Result<(RowId, u64), DecodeError> {
-    let bytes: &[u8; 16] = bytes
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("key"))?;
+    let bytes: &[u8; 16] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
     let both = u128::from_be_bytes(*bytes);
     Ok((RowId((both >> 64) as u64), !(both as u64)))
 }
@@ -85,15 +81,12 @@ pub(crate) fn upload_floor(bucket: BucketId, key: &[u8]) -> Vec<u8> {
 
 /// Splits a key of `uploads`.
 pub(crate) fn split_upload(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, UploadId), DecodeError> {
-    let (id, mut rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or(DecodeError::Truncated("key"))?;
+    let (id, mut rest) = bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated("key"))?;
     let bucket = BucketId(u64::from_be_bytes(*id));
     let mut key = Vec::with_capacity(rest.len());
     loop {
-        let (group, after) = rest
-            .split_first_chunk::<{ GROUP + 1 }>()
-            .ok_or(DecodeError::Truncated("key"))?;
+        let (group, after) =
+            rest.split_first_chunk::<{ GROUP + 1 }>().ok_or(DecodeError::Truncated("key"))?;
         rest = after;
         let count = usize::from(group[GROUP]);
         match count {
@@ -105,9 +98,7 @@ pub(crate) fn split_upload(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, UploadId)
             _ => return Err(DecodeError::Value("key")),
         }
     }
-    let id: &[u8; 8] = rest
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("upload id"))?;
+    let id: &[u8; 8] = rest.try_into().map_err(|_| DecodeError::Truncated("upload id"))?;
     Ok((bucket, key, UploadId(u64::from_be_bytes(*id))))
 }
 
@@ -118,17 +109,10 @@ pub(crate) fn part(manifest: ManifestId, number: PartNumber) -> [u8; 10] {
 
 /// Splits a key of `parts`.
 pub(crate) fn split_part(bytes: &[u8]) -> Result<(ManifestId, PartNumber), DecodeError> {
-    let bytes: &[u8; 10] = bytes
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("key"))?;
+    let bytes: &[u8; 10] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
     let (id, number) = bytes.split_at(8);
-    let id = id
-        .iter()
-        .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    Ok((
-        ManifestId(id),
-        PartNumber(u16::from_be_bytes([number[0], number[1]])),
-    ))
+    let id = id.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    Ok((ManifestId(id), PartNumber(u16::from_be_bytes([number[0], number[1]]))))
 }
 
 /// `part_offsets`: manifest ‖ row number.
@@ -146,15 +130,9 @@ pub(crate) fn checksums(extent: ExtentId, group: u32) -> [u8; 12] {
 
 /// Splits a key of `block_checksums`.
 pub(crate) fn split_checksums(bytes: &[u8]) -> Result<(ExtentId, u32), DecodeError> {
-    let bytes: &[u8; 12] = bytes
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("key"))?;
-    let id = bytes[..8]
-        .iter()
-        .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    let group = bytes[8..]
-        .iter()
-        .fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+    let bytes: &[u8; 12] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
+    let id = bytes[..8].iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let group = bytes[8..].iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
     Ok((ExtentId(id), group))
 }
 
@@ -167,20 +145,14 @@ pub(crate) fn reclaim(kind: u8, id: u64) -> [u8; 9] {
 
 /// Splits a key of `reclaim`.
 pub(crate) fn split_reclaim(bytes: &[u8]) -> Result<(u8, u64), DecodeError> {
-    let bytes: &[u8; 9] = bytes
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("key"))?;
-    let id = bytes[1..]
-        .iter()
-        .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let bytes: &[u8; 9] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
+    let id = bytes[1..].iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     Ok((bytes[0], id))
 }
 
 /// A key that is one number.
 pub(crate) fn split_number(bytes: &[u8]) -> Result<u64, DecodeError> {
-    let bytes: &[u8; 8] = bytes
-        .try_into()
-        .map_err(|_| DecodeError::Truncated("key"))?;
+    let bytes: &[u8; 8] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
     Ok(u64::from_be_bytes(*bytes))
 }
 
@@ -217,10 +189,7 @@ mod tests {
 
     /// Few distinct bytes and lengths around the group size, so that prefixes and zeros meet.
     fn key() -> impl Strategy<Value = Vec<u8>> {
-        vec(
-            prop_oneof![Just(0u8), Just(1), Just(8), Just(9), Just(0xff)],
-            0..20,
-        )
+        vec(prop_oneof![Just(0u8), Just(1), Just(8), Just(9), Just(0xff)], 0..20)
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Pages of object keys and of uploads, in key order, with keys rolled up at a delimiter.
 //!
-//! Owns: [`Snapshot::list`], [`Snapshot::list_uploads`].
+//! Owns: [`Snapshot::list_objects`], [`Snapshot::list_uploads`].
 //! Not here: tokens and encodings of a protocol, limits on the page (the caller's).
 //!
 //! The cost is that of the page: what a common prefix covers is skipped by one seek to the first
@@ -33,7 +33,7 @@ pub struct ListObjects {
 }
 
 /// A page of [`ListObjects`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPage {
     /// In key order.
     pub entries: Vec<ListEntry>,
@@ -73,7 +73,7 @@ pub struct ListUploads {
 }
 
 /// A page of [`ListUploads`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UploadPage {
     /// By key, then by upload id.
     pub entries: Vec<UploadEntry>,
@@ -95,37 +95,21 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// LMDB's fault, or a row that is damaged.
-    pub fn list(&self, request: &ListObjects) -> Result<ListPage, IndexError> {
-        let ListObjects {
-            bucket,
-            prefix,
-            limit,
-            ..
-        } = request;
-        let delimiter = request
-            .delimiter
-            .as_deref()
-            .filter(|delimiter| !delimiter.is_empty());
+    pub fn list_objects(&self, request: &ListObjects) -> Result<ListPage, IndexError> {
+        let ListObjects { bucket, prefix, limit, .. } = request;
+        let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let floor = floor(prefix, delimiter, request.after.as_deref());
         let start = match floor {
             Floor::From(key) => Bound::Included(keys::object(*bucket, &key)),
             Floor::Above(key) => Bound::Excluded(keys::object(*bucket, key)),
             Floor::End => {
-                return Ok(ListPage {
-                    entries: Vec::new(),
-                    truncated: false,
-                });
+                return Ok(ListPage { entries: Vec::new(), truncated: false });
             }
         };
         let end = keys::successor(&keys::object(*bucket, prefix));
         let mut entries = Vec::new();
         let truncated = scan(
-            &ScanTable {
-                snapshot: self,
-                table: &self.tables.current,
-                end,
-                limit: *limit,
-            },
+            &ScanTable { snapshot: self, table: &self.tables.current, end, limit: *limit },
             start,
             &mut entries,
             |row, entries| {
@@ -147,41 +131,23 @@ impl Snapshot<'_> {
         Ok(ListPage { entries, truncated })
     }
 
-    /// A page of unfinished uploads. May touch many pages of the index, as [`Snapshot::list`].
+    /// A page of unfinished uploads. May touch many pages of the index, as [`Snapshot::list_objects`].
     ///
     /// # Errors
-    /// As [`Snapshot::list`].
+    /// As [`Snapshot::list_objects`].
     pub fn list_uploads(&self, request: &ListUploads) -> Result<UploadPage, IndexError> {
-        let ListUploads {
-            bucket,
-            prefix,
-            limit,
-            ..
-        } = request;
-        let delimiter = request
-            .delimiter
-            .as_deref()
-            .filter(|delimiter| !delimiter.is_empty());
-        let start = match (
-            floor(prefix, delimiter, request.key_after.as_deref()),
-            request,
-        ) {
-            (
-                Floor::Above(key),
-                ListUploads {
-                    upload_after: Some(id),
-                    ..
-                },
-            ) => Bound::Excluded(keys::upload(*bucket, key, *id)),
+        let ListUploads { bucket, prefix, limit, .. } = request;
+        let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+        let start = match (floor(prefix, delimiter, request.key_after.as_deref()), request) {
+            (Floor::Above(key), ListUploads { upload_after: Some(id), .. }) => {
+                Bound::Excluded(keys::upload(*bucket, key, *id))
+            }
             (Floor::Above(key), _) => {
                 Bound::Excluded(keys::upload(*bucket, key, UploadId(u64::MAX)))
             }
             (Floor::From(key), _) => Bound::Included(keys::upload_floor(*bucket, &key)),
             (Floor::End, _) => {
-                return Ok(UploadPage {
-                    entries: Vec::new(),
-                    truncated: false,
-                });
+                return Ok(UploadPage { entries: Vec::new(), truncated: false });
             }
         };
         let end = match keys::successor(prefix) {
@@ -190,12 +156,7 @@ impl Snapshot<'_> {
         };
         let mut entries = Vec::new();
         let truncated = scan(
-            &ScanTable {
-                snapshot: self,
-                table: &self.tables.uploads,
-                end,
-                limit: *limit,
-            },
+            &ScanTable { snapshot: self, table: &self.tables.uploads, end, limit: *limit },
             start,
             &mut entries,
             |row, entries| {
@@ -245,9 +206,7 @@ fn common_prefix<'k>(key: &'k [u8], prefix: &[u8], delimiter: Option<&[u8]>) -> 
     let rest = key.strip_prefix(prefix)?;
     let at = match delimiter {
         [byte] => rest.iter().position(|other| other == byte)?,
-        _ => rest
-            .windows(delimiter.len())
-            .position(|window| window == delimiter)?,
+        _ => rest.windows(delimiter.len()).position(|window| window == delimiter)?,
     };
     Some(&key[..prefix.len() + at + delimiter.len()])
 }

@@ -92,11 +92,7 @@ impl<'i> Snapshot<'i> {
         while block < end {
             let group = u32::try_from(block / CHECKSUMS_PER_ROW).map_err(|_| absent())?;
             let key = keys::checksums(extent, group);
-            let row = self
-                .tables
-                .block_checksums
-                .get(&self.txn, &key)?
-                .ok_or_else(absent)?;
+            let row = self.tables.block_checksums.get(&self.txn, &key)?.ok_or_else(absent)?;
             let start = block % CHECKSUMS_PER_ROW;
             let stop = CHECKSUMS_PER_ROW.min(start + end - block);
             let values = row.as_chunks::<8>().0.get(start..stop).ok_or_else(absent)?;
@@ -130,19 +126,10 @@ impl<'i> Snapshot<'i> {
         };
         let first = keys::part(upload.into(), PartNumber(first));
         let last = keys::part(upload.into(), PartNumber(u16::MAX));
-        for row in self
-            .tables
-            .parts
-            .range(&self.txn, &between(&first, &last))?
-            .take(limit)
-        {
+        for row in self.tables.parts.range(&self.txn, &between(&first, &last))?.take(limit) {
             let (key, bytes) = row?;
             let (_, number) = keys::split_part(key).map_err(in_table("parts"))?;
-            parts.push(
-                PartView::decode(bytes)
-                    .map_err(in_table("parts"))?
-                    .to_part(number),
-            );
+            parts.push(PartView::decode(bytes).map_err(in_table("parts"))?.to_part(number));
         }
         Ok(parts)
     }
@@ -201,12 +188,7 @@ impl<'i> Snapshot<'i> {
         &self,
         mut each: impl FnMut(ExtentId, &ExtentRecord) -> Result<(), E>,
     ) -> Result<(), E> {
-        for row in self
-            .tables
-            .extents
-            .iter(&self.txn)
-            .map_err(IndexError::from)?
-        {
+        for row in self.tables.extents.iter(&self.txn).map_err(IndexError::from)? {
             let (key, bytes) = row.map_err(IndexError::from)?;
             let id = keys::split_number(key).map_err(in_table("extents"))?;
             let record = ExtentRecord::decode(bytes).map_err(in_table("extents"))?;

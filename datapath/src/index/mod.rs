@@ -150,14 +150,8 @@ impl Index {
     /// [`IndexOpenError::Present`] when there is one; otherwise what the system says.
     pub fn create(options: &IndexOptions, store: [u8; 16]) -> Result<Index, IndexOpenError> {
         let path = &options.path;
-        let io = |error| IndexOpenError::Io {
-            path: path.clone(),
-            error,
-        };
-        let lmdb = |error| IndexOpenError::Lmdb {
-            path: path.clone(),
-            error,
-        };
+        let io = |error| IndexOpenError::Io { path: path.clone(), error };
+        let lmdb = |error| IndexOpenError::Lmdb { path: path.clone(), error };
         std::fs::create_dir_all(path).map_err(io)?;
         let env = open_env(options)?;
         let mut txn = env.write_txn().map_err(lmdb)?;
@@ -176,18 +170,10 @@ impl Index {
         txn.commit().map_err(lmdb)?;
         // The names of the new files are as much part of the store as their bytes.
         sync_directory(path).map_err(io)?;
-        if let Some(parent) = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent).map_err(io)?;
         }
-        Ok(Index {
-            env,
-            tables,
-            ids: Arc::new(IdSequence::starting_at(1)),
-            store,
-        })
+        Ok(Index { env, tables, ids: Arc::new(IdSequence::starting_at(1)), store })
     }
 
     /// Opens the index that is there.
@@ -197,14 +183,8 @@ impl Index {
     /// program's; otherwise what the system says.
     pub fn open(options: &IndexOptions) -> Result<Index, IndexOpenError> {
         let path = &options.path;
-        let lmdb = |error| IndexOpenError::Lmdb {
-            path: path.clone(),
-            error,
-        };
-        let damaged = |setting| IndexOpenError::Setting {
-            path: path.clone(),
-            setting,
-        };
+        let lmdb = |error| IndexOpenError::Lmdb { path: path.clone(), error };
+        let damaged = |setting| IndexOpenError::Setting { path: path.clone(), setting };
         if !path.join("data.mdb").exists() {
             return Err(IndexOpenError::Absent(path.clone()));
         }
@@ -216,22 +196,14 @@ impl Index {
         let setting = |name| tables.settings.get(&txn, name).map_err(lmdb);
         let format = number(setting(SETTING_FORMAT)?).ok_or_else(|| damaged("format"))?;
         if format != FORMAT {
-            return Err(IndexOpenError::Format {
-                path: path.clone(),
-                found: format,
-            });
+            return Err(IndexOpenError::Format { path: path.clone(), found: format });
         }
         let store = setting(SETTING_STORE)?.and_then(|bytes| bytes.try_into().ok());
         let store = store.ok_or_else(|| damaged("store"))?;
         let mark = number(setting(SETTING_NEXT_ID)?).ok_or_else(|| damaged("next_id"))?;
         // Handles opened by a read transaction become the environment's when it is committed.
         txn.commit().map_err(lmdb)?;
-        Ok(Index {
-            env,
-            tables,
-            ids: Arc::new(IdSequence::starting_at(mark)),
-            store,
-        })
+        Ok(Index { env, tables, ids: Arc::new(IdSequence::starting_at(mark)), store })
     }
 
     /// The id of the store that this index belongs to.
@@ -260,19 +232,13 @@ impl Index {
     pub fn bytes_used(&self) -> Result<(u64, u64), IndexError> {
         let txn = self.env.read_txn()?;
         let page = u64::from(self.env.stat().page_size);
-        Ok((
-            self.tables.pages(&txn)? * page,
-            self.env.info().map_size as u64,
-        ))
+        Ok((self.tables.pages(&txn)? * page, self.env.info().map_size as u64))
     }
 }
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Index")
-            .field("path", &self.env.path())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Index").field("path", &self.env.path()).finish_non_exhaustive()
     }
 }
 
@@ -282,24 +248,13 @@ fn open_env(options: &IndexOptions) -> Result<Env<WithoutTls>, IndexOpenError> {
         return Err(impossible());
     }
     // LMDB wants whole pages; 64 KiB is the largest page size of any Linux.
-    let map_bytes = options
-        .map_bytes
-        .checked_next_multiple_of(65_536)
-        .ok_or_else(impossible)?;
+    let map_bytes = options.map_bytes.checked_next_multiple_of(65_536).ok_or_else(impossible)?;
     let map_bytes = usize::try_from(map_bytes).map_err(|_| impossible())?;
-    let env =
-        env::open(&options.path, map_bytes, !options.skip_flush_for_tests).map_err(|error| {
-            IndexOpenError::Lmdb {
-                path: options.path.clone(),
-                error,
-            }
-        })?;
+    let env = env::open(&options.path, map_bytes, !options.skip_flush_for_tests)
+        .map_err(|error| IndexOpenError::Lmdb { path: options.path.clone(), error })?;
     match env.max_key_size() {
         bytes if bytes >= keys::KEY_BYTES_MAX => Ok(env),
-        found => Err(IndexOpenError::KeyBytes {
-            found,
-            needed: keys::KEY_BYTES_MAX,
-        }),
+        found => Err(IndexOpenError::KeyBytes { found, needed: keys::KEY_BYTES_MAX }),
     }
 }
 
@@ -314,6 +269,6 @@ fn number(bytes: Option<&[u8]>) -> Option<u64> {
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -140,9 +140,10 @@ pub struct NewExtent {
 
 /// What must hold for a change to happen; looked at when its turn comes, so that changes cannot
 /// slip in between.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
+    #[default]
     None,
     /// No object has the key.
     Absent,
@@ -206,10 +207,6 @@ impl Condition {
             (Condition::TagIsNot(_), None) => true,
             (Condition::TagIsNot(tags), Some(tag)) => !among(tags, tag),
         };
-        if holds {
-            Ok(())
-        } else {
-            Err(StoreError::ConditionFailed)
-        }
+        if holds { Ok(()) } else { Err(StoreError::ConditionFailed) }
     }
 }

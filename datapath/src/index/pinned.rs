@@ -38,8 +38,7 @@ pub struct PinnedObject {
     pub extents: Vec<ExtentRecord>,
 }
 
-/// Looks the object up and pins it. `hint` spreads threads over the pin table; give each lane its
-/// own.
+/// Looks the object up and pins it. `hint`: see [`PinTable::pin`].
 ///
 /// # Errors
 /// [`StoreError::Overload`] when every pin is taken, or when the object was overwritten between the
@@ -58,18 +57,12 @@ pub fn open_pinned(
                 None => return Ok(None),
                 Some(view) if matches!(view.body, BodyView::Inline { .. }) => {
                     let record = view.to_record();
-                    return Ok(Some(PinnedObject {
-                        pin: None,
-                        record,
-                        extents: Vec::new(),
-                    }));
+                    return Ok(Some(PinnedObject { pin: None, record, extents: Vec::new() }));
                 }
                 Some(view) => view.row,
             }
         };
-        let pin = pins
-            .pin(row, hint)
-            .ok_or(StoreError::Overload("read pins"))?;
+        let pin = pins.pin(row, hint).ok_or(StoreError::Overload("read pins"))?;
         let snapshot = index.read()?;
         let Some(view) = snapshot.object(bucket, key)? else {
             return Ok(None);
@@ -85,13 +78,7 @@ pub fn open_pinned(
                 extents.push(extent.ok_or(IndexError::Inconsistent("an extent has no row"))?);
             }
         }
-        return Ok(Some(PinnedObject {
-            pin: Some(pin),
-            record: view.to_record(),
-            extents,
-        }));
+        return Ok(Some(PinnedObject { pin: Some(pin), record: view.to_record(), extents }));
     }
-    Err(StoreError::Overload(
-        "attempts to pin an object that is overwritten all the time",
-    ))
+    Err(StoreError::Overload("attempts to pin an object that is overwritten all the time"))
 }

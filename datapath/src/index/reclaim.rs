@@ -102,10 +102,7 @@ impl WriteTransaction<'_> {
             };
         }
         let more = !self.unheld(held, 1)?.is_empty();
-        Ok(Reclaimed {
-            rows: budget - left,
-            more,
-        })
+        Ok(Reclaimed { rows: budget - left, more })
     }
 
     /// Queues work for later transactions.
@@ -137,12 +134,8 @@ impl WriteTransaction<'_> {
         if numbers.len() < budget {
             let first = keys::part_offsets(manifest, 0);
             let last = keys::part_offsets(manifest, u16::MAX);
-            self.tables
-                .part_offsets
-                .delete_range(&mut self.txn, &between(&first, &last))?;
-            self.tables
-                .manifests
-                .delete(&mut self.txn, &keys::number(manifest.0))?;
+            self.tables.part_offsets.delete_range(&mut self.txn, &between(&first, &last))?;
+            self.tables.manifests.delete(&mut self.txn, &keys::number(manifest.0))?;
             self.done(Work::Parts(manifest))?;
         }
         // A row at least, so that work without parts uses up the budget too.
@@ -175,12 +168,7 @@ impl WriteTransaction<'_> {
         let last = keys::checksums(extent, u32::MAX);
         let mut found = Vec::new();
         let range = &between(&first, &last);
-        for row in self
-            .tables
-            .block_checksums
-            .range(&self.txn, range)?
-            .take(budget)
-        {
+        for row in self.tables.block_checksums.range(&self.txn, range)?.take(budget) {
             found.push(row?.0.to_vec());
         }
         for key in &found {
@@ -195,13 +183,8 @@ impl WriteTransaction<'_> {
     }
 
     fn free_part(&mut self, manifest: ManifestId, number: PartNumber) -> Result<(), IndexError> {
-        let part = self
-            .tables
-            .part(&self.txn, manifest, number)?
-            .map(|part| part.body.to_body());
-        self.tables
-            .parts
-            .delete(&mut self.txn, &keys::part(manifest, number))?;
+        let part = self.tables.part(&self.txn, manifest, number)?.map(|part| part.body.to_body());
+        self.tables.parts.delete(&mut self.txn, &keys::part(manifest, number))?;
         part.map_or(Ok(()), |body| self.unlink_slices(body.slices()))
     }
 
@@ -240,10 +223,7 @@ impl WriteTransaction<'_> {
     fn set_cursor(&mut self, work: Work, cursor: u16) -> Result<(), IndexError> {
         let mut encoder = Encoder::record(VERSION, 4);
         encoder.number(u64::from(cursor));
-        Ok(self
-            .tables
-            .reclaim
-            .put(&mut self.txn, &work.key(), &encoder.finish())?)
+        Ok(self.tables.reclaim.put(&mut self.txn, &work.key(), &encoder.finish())?)
     }
 
     fn done(&mut self, work: Work) -> Result<(), IndexError> {

@@ -22,9 +22,7 @@ pub struct IdSequence {
 impl IdSequence {
     /// Goes on at a stored mark.
     pub(crate) fn starting_at(mark: u64) -> IdSequence {
-        IdSequence {
-            next: AtomicU64::new(mark.max(1)),
-        }
+        IdSequence { next: AtomicU64::new(mark.max(1)) }
     }
 
     /// Draws an identifier. At a million a second they last 580,000 years.

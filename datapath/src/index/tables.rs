@@ -162,10 +162,7 @@ impl Tables {
         }
         let name = name.as_bytes();
         let bytes = self.buckets.get(txn, name)?;
-        bytes
-            .map(|bytes| Bucket::decode(name, bytes))
-            .transpose()
-            .map_err(in_table("buckets"))
+        bytes.map(|bytes| Bucket::decode(name, bytes)).transpose().map_err(in_table("buckets"))
     }
 
     pub(crate) fn bucket_exists(
@@ -173,10 +170,7 @@ impl Tables {
         txn: &RoTxn<'_>,
         bucket: BucketId,
     ) -> Result<bool, IndexError> {
-        Ok(self
-            .bucket_names
-            .get(txn, &keys::number(bucket.0))?
-            .is_some())
+        Ok(self.bucket_names.get(txn, &keys::number(bucket.0))?.is_some())
     }
 
     pub(crate) fn object<'t>(
@@ -189,10 +183,7 @@ impl Tables {
             return Ok(None);
         }
         let bytes = self.current.get(txn, &keys::object(bucket, key))?;
-        bytes
-            .map(ObjectView::decode)
-            .transpose()
-            .map_err(in_table("current"))
+        bytes.map(ObjectView::decode).transpose().map_err(in_table("current"))
     }
 
     pub(crate) fn extent(
@@ -201,10 +192,7 @@ impl Tables {
         extent: ExtentId,
     ) -> Result<Option<ExtentRecord>, IndexError> {
         let bytes = self.extents.get(txn, &keys::number(extent.0))?;
-        bytes
-            .map(ExtentRecord::decode)
-            .transpose()
-            .map_err(in_table("extents"))
+        bytes.map(ExtentRecord::decode).transpose().map_err(in_table("extents"))
     }
 
     pub(crate) fn manifest(
@@ -213,10 +201,7 @@ impl Tables {
         manifest: ManifestId,
     ) -> Result<Option<ManifestRecord>, IndexError> {
         let bytes = self.manifests.get(txn, &keys::number(manifest.0))?;
-        bytes
-            .map(ManifestRecord::decode)
-            .transpose()
-            .map_err(in_table("manifests"))
+        bytes.map(ManifestRecord::decode).transpose().map_err(in_table("manifests"))
     }
 
     pub(crate) fn upload(
@@ -238,10 +223,7 @@ impl Tables {
         number: PartNumber,
     ) -> Result<Option<PartView<'t>>, IndexError> {
         let bytes = self.parts.get(txn, &keys::part(manifest, number))?;
-        bytes
-            .map(PartView::decode)
-            .transpose()
-            .map_err(in_table("parts"))
+        bytes.map(PartView::decode).transpose().map_err(in_table("parts"))
     }
 
     pub(crate) fn put_extent(
@@ -250,9 +232,7 @@ impl Tables {
         extent: ExtentId,
         record: &ExtentRecord,
     ) -> Result<(), IndexError> {
-        Ok(self
-            .extents
-            .put(txn, &keys::number(extent.0), &record.encode())?)
+        Ok(self.extents.put(txn, &keys::number(extent.0), &record.encode())?)
     }
 
     pub(crate) fn put_manifest(
@@ -261,9 +241,7 @@ impl Tables {
         manifest: ManifestId,
         record: &ManifestRecord,
     ) -> Result<(), IndexError> {
-        Ok(self
-            .manifests
-            .put(txn, &keys::number(manifest.0), &record.encode())?)
+        Ok(self.manifests.put(txn, &keys::number(manifest.0), &record.encode())?)
     }
 
     pub(crate) fn put_part(
@@ -273,8 +251,6 @@ impl Tables {
         number: PartNumber,
         record: &PartRecord,
     ) -> Result<(), IndexError> {
-        Ok(self
-            .parts
-            .put(txn, &keys::part(manifest, number), &record.encode())?)
+        Ok(self.parts.put(txn, &keys::part(manifest, number), &record.encode())?)
     }
 }

@@ -19,7 +19,7 @@ use super::record::{
 use super::tables::{IndexError, Table};
 use super::{DecodeError, Index};
 use crate::id::{BucketId, DeviceId, ExtentId, ManifestId, PartNumber, UploadId};
-use crate::limits::{CHECKSUMS_PER_ROW, EXTENT_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
+use crate::limits::{CHECKSUMS_PER_ROW, DEVICE_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
 
 /// A device, as far as the walk must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,9 +142,7 @@ impl<'w> Walk<'w> {
         self.rows("buckets", &tables.buckets, |walk, key, bytes| {
             let bucket = Bucket::decode(key, bytes)?;
             walk.report.buckets += 1;
-            let name = tables
-                .bucket_names
-                .get(&walk.snapshot.txn, &keys::number(bucket.id.0));
+            let name = tables.bucket_names.get(&walk.snapshot.txn, &keys::number(bucket.id.0));
             if !matches!(name, Ok(Some(name)) if name == key) {
                 walk.found("buckets", key, "its id does not lead back to its name");
             }
@@ -153,11 +151,7 @@ impl<'w> Walk<'w> {
         })?;
         self.rows("bucket_names", &tables.bucket_names, |walk, key, name| {
             let id = BucketId(keys::split_number(key)?);
-            if walk
-                .buckets
-                .get(&id)
-                .is_none_or(|bucket| bucket.as_bytes() != name)
-            {
+            if walk.buckets.get(&id).is_none_or(|bucket| bucket.as_bytes() != name) {
                 walk.found("bucket_names", key, "no bucket has this id and name");
             }
             Ok(())
@@ -170,52 +164,33 @@ impl<'w> Walk<'w> {
         each_extent: &mut dyn FnMut(ExtentId, &ExtentRecord, &[u64]) -> Option<String>,
     ) -> Result<(), IndexError> {
         let mut places: Vec<(ExtentLocation, ExtentId)> = Vec::new();
-        self.rows(
-            "extents",
-            &self.snapshot.tables.extents,
-            |walk, key, bytes| {
-                let id = ExtentId(keys::split_number(key)?);
-                let record = ExtentRecord::decode(bytes)?;
-                let ExtentLocation {
-                    device,
-                    offset_blocks,
-                    length_blocks,
-                } = record.location;
-                let device = devices.iter().find(|candidate| candidate.id == device);
-                match device {
-                    None => walk.found("extents", key, "it lies on a device that is not there"),
-                    Some(device)
-                        if offset_blocks < device.first_block
-                            || offset_blocks + length_blocks > device.end_block =>
-                    {
-                        walk.found("extents", key, "it leaves its device");
-                    }
-                    Some(_) => {}
+        self.rows("extents", &self.snapshot.tables.extents, |walk, key, bytes| {
+            let id = ExtentId(keys::split_number(key)?);
+            let record = ExtentRecord::decode(bytes)?;
+            let ExtentLocation { device, offset_blocks, length_blocks } = record.location;
+            let device = devices.iter().find(|candidate| candidate.id == device);
+            match device {
+                None => walk.found("extents", key, "it lies on a device that is not there"),
+                Some(device)
+                    if offset_blocks < device.first_block
+                        || offset_blocks + length_blocks > device.end_block =>
+                {
+                    walk.found("extents", key, "it leaves its device");
                 }
-                let room = length_blocks.saturating_mul(EXTENT_BLOCK_BYTES);
-                if record.data_length == 0 || record.data_length > room {
-                    walk.found("extents", key, "its data does not fit its blocks");
-                }
-                walk.report.extents += 1;
-                walk.report.extent_bytes = walk.report.extent_bytes.saturating_add(room);
-                walk.extent_content(key, id, &record, each_extent);
-                places.push((record.location, id));
-                let ExtentRecord {
-                    data_length,
-                    references,
-                    ..
-                } = record;
-                walk.extents.insert(
-                    id,
-                    SeenExtent {
-                        data_length,
-                        references,
-                        found: 0,
-                    },
-                );
-                Ok(())
-            },
-        )?;
+                Some(_) => {}
+            }
+            let room = length_blocks.saturating_mul(DEVICE_BLOCK_BYTES);
+            if record.data_length == 0 || record.data_length > room {
+                walk.found("extents", key, "its data does not fit its blocks");
+            }
+            walk.report.extents += 1;
+            walk.report.extent_bytes = walk.report.extent_bytes.saturating_add(room);
+            walk.extent_content(key, id, &record, each_extent);
+            places.push((record.location, id));
+            let ExtentRecord { data_length, references, .. } = record;
+            walk.extents.insert(id, SeenExtent { data_length, references, found: 0 });
+            Ok(())
+        })?;
         places.sort_unstable();
         for pair in places.windows(2) {
             let [(first, id), (second, other)] = pair else {
@@ -242,11 +217,7 @@ impl<'w> Walk<'w> {
         if record.references == 0 {
             let waits = Work::Extent(id).waits(self.snapshot.tables, &self.snapshot.txn);
             if !matches!(waits, Ok(true)) {
-                self.found(
-                    "extents",
-                    key,
-                    "nothing refers to it and it waits for nothing",
-                );
+                self.found("extents", key, "nothing refers to it and it waits for nothing");
             }
             return;
         }
@@ -278,75 +249,56 @@ impl<'w> Walk<'w> {
             let expected = blocks.saturating_sub(before).min(CHECKSUMS_PER_ROW as u64);
             let inline = matches!(
                 walk.snapshot.extent(extent),
-                Ok(Some(ExtentRecord {
-                    checksums: Checksums::Inline(_),
-                    ..
-                }))
+                Ok(Some(ExtentRecord { checksums: Checksums::Inline(_), .. }))
             );
             if inline || expected == 0 || bytes.len() as u64 != expected * 8 {
-                walk.found(
-                    "block_checksums",
-                    key,
-                    "it does not fit its extent's length",
-                );
+                walk.found("block_checksums", key, "it does not fit its extent's length");
             }
             Ok(())
         })
     }
 
     fn manifests(&mut self) -> Result<(), IndexError> {
-        self.rows(
-            "manifests",
-            &self.snapshot.tables.manifests,
-            |walk, key, bytes| {
-                let id = ManifestId(keys::split_number(key)?);
-                let record = ManifestRecord::decode(bytes)?;
-                walk.manifests.insert(id, SeenManifest { record, found: 0 });
-                Ok(())
-            },
-        )
+        self.rows("manifests", &self.snapshot.tables.manifests, |walk, key, bytes| {
+            let id = ManifestId(keys::split_number(key)?);
+            let record = ManifestRecord::decode(bytes)?;
+            walk.manifests.insert(id, SeenManifest { record, found: 0 });
+            Ok(())
+        })
     }
 
     fn objects(&mut self) -> Result<(), IndexError> {
-        self.rows(
-            "current",
-            &self.snapshot.tables.current,
-            |walk, key, bytes| {
-                let (bucket, _) = keys::split_object(key)?;
-                let view = ObjectView::decode(bytes)?;
-                walk.report.objects += 1;
-                walk.report.object_bytes = walk.report.object_bytes.saturating_add(view.size);
-                if !walk.buckets.contains_key(&bucket) {
-                    walk.found("current", key, format!("bucket {bucket} is not there"));
-                }
-                let size = match view.body {
-                    BodyView::Manifest { id, parts } => match walk.manifests.get_mut(&id) {
-                        Some(seen) => {
-                            seen.found += 1;
-                            let same = seen.record.parts == parts;
-                            let size = seen.record.size;
-                            if !same {
-                                walk.found("current", key, "its manifest has other parts");
-                            }
-                            size
+        self.rows("current", &self.snapshot.tables.current, |walk, key, bytes| {
+            let (bucket, _) = keys::split_object(key)?;
+            let view = ObjectView::decode(bytes)?;
+            walk.report.objects += 1;
+            walk.report.object_bytes = walk.report.object_bytes.saturating_add(view.size);
+            if !walk.buckets.contains_key(&bucket) {
+                walk.found("current", key, format!("bucket {bucket} is not there"));
+            }
+            let size = match view.body {
+                BodyView::Manifest { id, parts } => match walk.manifests.get_mut(&id) {
+                    Some(seen) => {
+                        seen.found += 1;
+                        let same = seen.record.parts == parts;
+                        let size = seen.record.size;
+                        if !same {
+                            walk.found("current", key, "its manifest has other parts");
                         }
-                        None => {
-                            walk.found("current", key, format!("manifest {id} is not there"));
-                            view.size
-                        }
-                    },
-                    body => walk.body("current", key, &body),
-                };
-                if size != view.size {
-                    walk.found(
-                        "current",
-                        key,
-                        format!("{size} bytes found, size {}", view.size),
-                    );
-                }
-                Ok(())
-            },
-        )
+                        size
+                    }
+                    None => {
+                        walk.found("current", key, format!("manifest {id} is not there"));
+                        view.size
+                    }
+                },
+                body => walk.body("current", key, &body),
+            };
+            if size != view.size {
+                walk.found("current", key, format!("{size} bytes found, size {}", view.size));
+            }
+            Ok(())
+        })
     }
 
     /// Counts the references of a body without manifest, and answers its bytes.
@@ -381,11 +333,7 @@ impl<'w> Walk<'w> {
             let upload = Upload::decode(UploadId(keys::split_number(key)?), bytes)?;
             walk.report.uploads += 1;
             if !walk.buckets.contains_key(&upload.bucket) {
-                walk.found(
-                    "upload_rows",
-                    key,
-                    format!("bucket {} is not there", upload.bucket),
-                );
+                walk.found("upload_rows", key, format!("bucket {} is not there", upload.bucket));
             }
             let order = keys::upload(upload.bucket, &upload.key, upload.id);
             if !matches!(tables.uploads.get(&walk.snapshot.txn, &order), Ok(Some(_))) {
@@ -412,11 +360,7 @@ impl<'w> Walk<'w> {
             walk.report.parts += 1;
             let size = walk.body("parts", key, &part.body);
             if size != part.size {
-                walk.found(
-                    "parts",
-                    key,
-                    format!("{size} bytes found, size {}", part.size),
-                );
+                walk.found("parts", key, format!("{size} bytes found, size {}", part.size));
             }
             if !walk.part_belongs(manifest, number)? {
                 walk.found("parts", key, "it belongs to no upload and no object");
@@ -474,10 +418,7 @@ impl<'w> Walk<'w> {
     fn reclaim(&mut self) -> Result<(), IndexError> {
         self.rows("reclaim", &self.snapshot.tables.reclaim, |walk, key, _| {
             let fits = match Work::from_key(key)? {
-                Work::Parts(id) => walk
-                    .manifests
-                    .get(&id)
-                    .is_none_or(|m| m.record.references == 0),
+                Work::Parts(id) => walk.manifests.get(&id).is_none_or(|m| m.record.references == 0),
                 Work::Unlisted(_) => true,
                 Work::Extent(id) => walk.extents.get(&id).is_some_and(|e| e.references == 0),
             };
@@ -489,14 +430,9 @@ impl<'w> Walk<'w> {
     }
 
     fn counts(&mut self) {
-        let extents = self
-            .extents
-            .iter()
-            .filter(|(_, seen)| seen.references != seen.found);
-        let manifests = self
-            .manifests
-            .iter()
-            .filter(|(_, seen)| seen.record.references != seen.found);
+        let extents = self.extents.iter().filter(|(_, seen)| seen.references != seen.found);
+        let manifests =
+            self.manifests.iter().filter(|(_, seen)| seen.record.references != seen.found);
         let mut wrong: Vec<(&'static str, u64, u64, u64)> = extents
             .map(|(id, seen)| ("extents", id.0, seen.references, seen.found))
             .chain(
@@ -532,11 +468,7 @@ impl<'w> Walk<'w> {
     ) -> Result<(), IndexError> {
         let snapshot = self.snapshot;
         let rows_total = table.len(&snapshot.txn)?;
-        (self.progress)(WalkProgress {
-            table: name,
-            rows: 0,
-            rows_total,
-        });
+        (self.progress)(WalkProgress { table: name, rows: 0, rows_total });
         for (rows, entry) in (1u64..).zip(table.iter(&snapshot.txn)?) {
             let (key, bytes) = entry?;
             match row(self, key, bytes) {
@@ -546,11 +478,7 @@ impl<'w> Walk<'w> {
                 Err(RowError::Index(error)) => self.found(name, key, error.to_string()),
             }
             if rows.is_multiple_of(WALK_PROGRESS_ROWS) {
-                (self.progress)(WalkProgress {
-                    table: name,
-                    rows,
-                    rows_total,
-                });
+                (self.progress)(WalkProgress { table: name, rows, rows_total });
             }
         }
         Ok(())
@@ -560,11 +488,7 @@ impl<'w> Walk<'w> {
         self.report.findings_total += 1;
         if self.report.findings.len() < WALK_FINDINGS_MAX {
             let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            self.report.findings.push(Finding {
-                table,
-                key,
-                what: what.into(),
-            });
+            self.report.findings.push(Finding { table, key, what: what.into() });
         }
     }
 }

@@ -92,12 +92,7 @@ impl IndexWriter {
         let reserve = (pages_max / INDEX_RESERVE_DIVISOR)
             .clamp(INDEX_RESERVE_PAGES_MIN, INDEX_RESERVE_PAGES_MAX);
         // No mark is stored yet by this process: the first commit stores one.
-        IndexWriter {
-            index: index.clone(),
-            mark: 0,
-            pages_max,
-            reserve,
-        }
+        IndexWriter { index: index.clone(), mark: 0, pages_max, reserve }
     }
 
     /// Begins a transaction whose changes happen at `now_ms` (milliseconds since 1970).
@@ -131,15 +126,11 @@ impl WriteTransaction<'_> {
     /// failed: then the changes may or may not survive a restart.
     pub fn commit(mut self) -> Result<Effects, IndexError> {
         if self.broken {
-            return Err(IndexError::Inconsistent(
-                "a transaction with half a change was dropped",
-            ));
+            return Err(IndexError::Inconsistent("a transaction with half a change was dropped"));
         }
         let mark = self.ids.mark_after(*self.mark);
         if let Some(mark) = mark {
-            self.tables
-                .settings
-                .put(&mut self.txn, SETTING_NEXT_ID, &mark.to_le_bytes())?;
+            self.tables.settings.put(&mut self.txn, SETTING_NEXT_ID, &mark.to_le_bytes())?;
         }
         self.txn.commit()?;
         if let Some(mark) = mark {

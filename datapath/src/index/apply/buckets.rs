@@ -7,7 +7,7 @@ use crate::id::BucketId;
 use crate::index::keys;
 use crate::index::mutation::Outcome;
 use crate::index::record::Bucket;
-use crate::index::references::refused;
+use crate::index::references::{check_attributes, refused};
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::{BUCKET_NAME_BYTES_MAX, BUCKETS_MAX};
 
@@ -20,6 +20,7 @@ impl WriteTransaction<'_> {
         if name.is_empty() || name.len() > BUCKET_NAME_BYTES_MAX {
             return Err(refused("a bucket name of no or too many bytes"));
         }
+        check_attributes(attributes)?;
         if self.tables.bucket(&self.txn, name)?.is_some() {
             return Err(StoreError::BucketExists.into());
         }
@@ -35,12 +36,8 @@ impl WriteTransaction<'_> {
             attributes: attributes.clone(),
         };
         let id = keys::number(bucket.id.0);
-        self.tables
-            .bucket_names
-            .put(&mut self.txn, &id, name.as_bytes())?;
-        self.tables
-            .buckets
-            .put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
+        self.tables.bucket_names.put(&mut self.txn, &id, name.as_bytes())?;
+        self.tables.buckets.put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
         Ok(Outcome::Bucket(bucket))
     }
 
@@ -48,12 +45,7 @@ impl WriteTransaction<'_> {
         let bucket = self.bucket_there(name)?;
         let id = keys::number(bucket.id.0);
         for table in [&self.tables.current, &self.tables.uploads] {
-            if table
-                .prefix_iter(&self.txn, &id)?
-                .next()
-                .transpose()?
-                .is_some()
-            {
+            if table.prefix_iter(&self.txn, &id)?.next().transpose()?.is_some() {
                 return Err(StoreError::BucketNotEmpty.into());
             }
         }
@@ -66,9 +58,7 @@ impl WriteTransaction<'_> {
         let mut bucket = self.bucket_there(name)?;
         if bucket.public_read != on {
             bucket.public_read = on;
-            self.tables
-                .buckets
-                .put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
+            self.tables.buckets.put(&mut self.txn, name.as_bytes(), &bucket.encode())?;
         }
         Ok(Outcome::Done)
     }

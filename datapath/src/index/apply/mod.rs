@@ -31,37 +31,20 @@ impl WriteTransaction<'_> {
             Mutation::DeleteBucket { name } => self.delete_bucket(name),
             Mutation::SetPublicRead { name, on } => self.set_public_read(name, *on),
             Mutation::Put { object, content } => self.put(object, content),
-            Mutation::Delete {
-                bucket,
-                key,
-                condition,
-            } => self.delete(*bucket, key, condition).map(Outcome::Deleted),
+            Mutation::Delete { bucket, key, condition } => {
+                self.delete(*bucket, key, condition).map(Outcome::Deleted)
+            }
             Mutation::DeleteMany { bucket, keys } => self.delete_many(*bucket, keys),
-            Mutation::CreateUpload {
-                bucket,
-                key,
-                attributes,
-            } => self.create_upload(*bucket, key, attributes),
-            Mutation::PutPart {
-                upload,
-                number,
-                entity_tag,
-                attributes,
-                content,
-            } => {
-                let part = uploads::NewPart {
-                    number: *number,
-                    entity_tag,
-                    attributes,
-                };
+            Mutation::CreateUpload { bucket, key, attributes } => {
+                self.create_upload(*bucket, key, attributes)
+            }
+            Mutation::PutPart { upload, number, entity_tag, attributes, content } => {
+                let part = uploads::NewPart { number: *number, entity_tag, attributes };
                 self.put_part(*upload, part, content)
             }
-            Mutation::Complete {
-                upload,
-                parts,
-                object,
-                crc64,
-            } => self.complete(*upload, parts, object, *crc64),
+            Mutation::Complete { upload, parts, object, crc64 } => {
+                self.complete(*upload, parts, object, *crc64)
+            }
             Mutation::Abort { upload } => self.abort(*upload),
         }
     }

@@ -7,6 +7,7 @@ use crate::id::{BucketId, RowId};
 use crate::index::keys;
 use crate::index::mutation::{Condition, Content, NewObject, Outcome};
 use crate::index::record::{Body, ObjectRecord};
+use crate::index::references::check_attributes;
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::OBJECT_KEY_BYTES_MAX;
 
@@ -29,18 +30,8 @@ impl WriteTransaction<'_> {
         // First the new references, then the old ones away: an object copied onto itself must not
         // lose its extents in between.
         self.link(content)?;
-        let Content {
-            size, crc64, body, ..
-        } = content;
-        self.replace(
-            old,
-            object,
-            Stored {
-                size: *size,
-                crc64: *crc64,
-                body: body.clone(),
-            },
-        )
+        let Content { size, crc64, body, .. } = content;
+        self.replace(old, object, Stored { size: *size, crc64: *crc64, body: body.clone() })
     }
 
     pub(super) fn delete(
@@ -50,15 +41,10 @@ impl WriteTransaction<'_> {
         condition: &Condition,
     ) -> Result<Option<ObjectRecord>, ApplyError> {
         self.bucket_id_there(bucket)?;
-        let old = self
-            .tables
-            .object(&self.txn, bucket, key)?
-            .map(|view| view.to_record());
+        let old = self.tables.object(&self.txn, bucket, key)?.map(|view| view.to_record());
         condition.check(old.as_ref().map(|old| &*old.entity_tag))?;
         if let Some(old) = &old {
-            self.tables
-                .current
-                .delete(&mut self.txn, &keys::object(bucket, key))?;
+            self.tables.current.delete(&mut self.txn, &keys::object(bucket, key))?;
             self.unlink_object(old)?;
         }
         Ok(old)
@@ -86,11 +72,10 @@ impl WriteTransaction<'_> {
         if object.key.len() > OBJECT_KEY_BYTES_MAX {
             return Err(StoreError::KeyTooLong.into());
         }
+        check_attributes(&object.attributes)?;
         self.bucket_id_there(object.bucket)?;
         let old = self.tables.object(&self.txn, object.bucket, &object.key)?;
-        object
-            .condition
-            .check(old.as_ref().map(|old| old.entity_tag))?;
+        object.condition.check(old.as_ref().map(|old| old.entity_tag))?;
         Ok(old.map(|old| old.to_record()))
     }
 
@@ -114,9 +99,7 @@ impl WriteTransaction<'_> {
             body: stored.body,
         };
         let key = keys::object(object.bucket, &object.key);
-        self.tables
-            .current
-            .put(&mut self.txn, &key, &record.encode())?;
+        self.tables.current.put(&mut self.txn, &key, &record.encode())?;
         if let Some(old) = old {
             self.unlink_object(&old)?;
         }

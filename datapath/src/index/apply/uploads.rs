@@ -10,7 +10,7 @@ use crate::index::keys;
 use crate::index::mutation::{Content, NewObject, Outcome};
 use crate::index::reclaim::Work;
 use crate::index::record::{Body, ManifestRecord, PartRecord, PartView, Upload};
-use crate::index::references::refused;
+use crate::index::references::{check_attributes, refused};
 use crate::index::tables::in_table;
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::{OBJECT_KEY_BYTES_MAX, PART_NUMBER_MAX, UPLOADS_MAX};
@@ -32,6 +32,7 @@ impl WriteTransaction<'_> {
         if key.len() > OBJECT_KEY_BYTES_MAX {
             return Err(StoreError::KeyTooLong.into());
         }
+        check_attributes(attributes)?;
         self.bucket_id_there(bucket)?;
         if self.tables.upload_rows.len(&self.txn)? >= UPLOADS_MAX {
             return Err(StoreError::TooManyUploads.into());
@@ -45,12 +46,8 @@ impl WriteTransaction<'_> {
             attributes: attributes.clone(),
         };
         let row = keys::number(upload.id.0);
-        self.tables
-            .upload_rows
-            .put(&mut self.txn, &row, &upload.encode())?;
-        self.tables
-            .uploads
-            .put(&mut self.txn, &keys::upload(bucket, key, upload.id), &[])?;
+        self.tables.upload_rows.put(&mut self.txn, &row, &upload.encode())?;
+        self.tables.uploads.put(&mut self.txn, &keys::upload(bucket, key, upload.id), &[])?;
         Ok(Outcome::Upload(upload.id))
     }
 
@@ -66,6 +63,7 @@ impl WriteTransaction<'_> {
         if content.body.manifest().is_some() {
             return Err(refused("a part made of a manifest"));
         }
+        check_attributes(part.attributes)?;
         self.upload_there(upload)?;
         self.check_content(content)?;
         self.room_to_grow()?;
@@ -82,8 +80,7 @@ impl WriteTransaction<'_> {
             crc64: content.crc64,
             body: content.body.clone(),
         };
-        self.tables
-            .put_part(&mut self.txn, manifest, part.number, &record)?;
+        self.tables.put_part(&mut self.txn, manifest, part.number, &record)?;
         if let Some(old) = old {
             self.unlink_slices(old.slices())?;
         }
@@ -111,20 +108,13 @@ impl WriteTransaction<'_> {
         // At most PART_NUMBER_MAX parts: numbers ascend and are rows of this upload.
         let count = entries.len() as u16;
         directory::write(&self.tables, &mut self.txn, manifest, &entries)?;
-        let record = ManifestRecord {
-            references: 1,
-            parts: count,
-            size,
-        };
+        let record = ManifestRecord { references: 1, parts: count, size };
         self.tables.put_manifest(&mut self.txn, manifest, &record)?;
         self.remove_upload(&row)?;
         if unlisted {
             self.put_off(Work::Unlisted(manifest))?;
         }
-        let body = Body::Manifest {
-            id: manifest,
-            parts: count,
-        };
+        let body = Body::Manifest { id: manifest, parts: count };
         self.replace(old, object, Stored { size, crc64, body })
     }
 
@@ -159,9 +149,7 @@ impl WriteTransaction<'_> {
                 return Err(changed(number));
             }
             let start = entries.last().map_or(0, |(_, end)| *end);
-            let end = start
-                .checked_add(part.size)
-                .ok_or_else(|| changed(number))?;
+            let end = start.checked_add(part.size).ok_or_else(|| changed(number))?;
             entries.push((number, end));
         }
         match wanted.next() {
@@ -179,9 +167,7 @@ impl WriteTransaction<'_> {
     fn remove_upload(&mut self, upload: &Upload) -> Result<(), ApplyError> {
         let order = keys::upload(upload.bucket, &upload.key, upload.id);
         self.tables.uploads.delete(&mut self.txn, &order)?;
-        self.tables
-            .upload_rows
-            .delete(&mut self.txn, &keys::number(upload.id.0))?;
+        self.tables.upload_rows.delete(&mut self.txn, &keys::number(upload.id.0))?;
         Ok(())
     }
 }

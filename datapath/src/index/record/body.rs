@@ -129,10 +129,7 @@ impl<'a> BodyView<'a> {
         match decoder.byte("body")? {
             INLINE => {
                 let data = decoder.bytes("inline")?;
-                Ok(BodyView::Inline {
-                    data,
-                    crc64: decoder.fixed("inline checksum")?,
-                })
+                Ok(BodyView::Inline { data, crc64: decoder.fixed("inline checksum")? })
             }
             SLICES => {
                 let count = decoder.narrow("slices")?;
@@ -153,15 +150,11 @@ impl<'a> BodyView<'a> {
     /// The owned form.
     pub fn to_body(&self) -> Body {
         match self {
-            BodyView::Inline { data, crc64 } => Body::Inline {
-                data: Bytes::copy_from_slice(data),
-                crc64: *crc64,
-            },
+            BodyView::Inline { data, crc64 } => {
+                Body::Inline { data: Bytes::copy_from_slice(data), crc64: *crc64 }
+            }
             BodyView::Slices(slices) => Body::Slices(slices.iter().collect()),
-            BodyView::Manifest { id, parts } => Body::Manifest {
-                id: *id,
-                parts: *parts,
-            },
+            BodyView::Manifest { id, parts } => Body::Manifest { id: *id, parts: *parts },
         }
     }
 

@@ -66,10 +66,7 @@ impl InlineChecksums {
     pub fn new(values: &[u64]) -> Option<InlineChecksums> {
         let mut all = [0; CHECKSUMS_INLINE_MAX];
         all.get_mut(..values.len())?.copy_from_slice(values);
-        Some(InlineChecksums {
-            count: values.len() as u8,
-            values: all,
-        })
+        Some(InlineChecksums { count: values.len() as u8, values: all })
     }
 
     /// One checksum a block.
@@ -109,11 +106,7 @@ impl ExtentRecord {
             offset_blocks: decoder.number("offset")?,
             length_blocks: decoder.number("length")?,
         };
-        if location
-            .offset_blocks
-            .checked_add(location.length_blocks)
-            .is_none()
-        {
+        if location.offset_blocks.checked_add(location.length_blocks).is_none() {
             return Err(DecodeError::Value("length"));
         }
         let data_length = decoder.number("data length")?;
@@ -121,26 +114,16 @@ impl ExtentRecord {
         let blocks = checksum_blocks(data_length);
         let checksums = if inline {
             let mut values = [0; CHECKSUMS_INLINE_MAX];
-            let count = usize::try_from(blocks)
-                .ok()
-                .filter(|count| *count <= values.len());
+            let count = usize::try_from(blocks).ok().filter(|count| *count <= values.len());
             let count = count.ok_or(DecodeError::Value("data length"))?;
             for value in &mut values[..count] {
                 *value = decoder.fixed("checksum")?;
             }
-            Checksums::Inline(InlineChecksums {
-                count: count as u8,
-                values,
-            })
+            Checksums::Inline(InlineChecksums { count: count as u8, values })
         } else {
             Checksums::Rows
         };
         decoder.finish()?;
-        Ok(ExtentRecord {
-            location,
-            data_length,
-            references,
-            checksums,
-        })
+        Ok(ExtentRecord { location, data_length, references, checksums })
     }
 }

@@ -12,19 +12,13 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    let slice =
-        (any::<u64>(), 0..u64::MAX / 2, 1..u64::MAX / 2).prop_map(|(id, offset, length)| Slice {
-            extent: ExtentId(id),
-            offset,
-            length,
-        });
+    let slice = (any::<u64>(), 0..u64::MAX / 2, 1..u64::MAX / 2)
+        .prop_map(|(id, offset, length)| Slice { extent: ExtentId(id), offset, length });
     prop_oneof![
         (bytes(), any::<u64>()).prop_map(|(data, crc64)| Body::Inline { data, crc64 }),
         vec(slice, 0..20).prop_map(Body::Slices),
-        (any::<u64>(), any::<u16>()).prop_map(|(id, parts)| Body::Manifest {
-            id: ManifestId(id),
-            parts
-        }),
+        (any::<u64>(), any::<u16>())
+            .prop_map(|(id, parts)| Body::Manifest { id: ManifestId(id), parts }),
     ]
 }
 
@@ -47,7 +41,7 @@ proptest! {
         let bytes = record.encode();
         let view = ObjectView::decode(&bytes).unwrap();
         prop_assert_eq!(view.to_record(), record.clone());
-        prop_assert_eq!(view.to_object(), Object::from(&record));
+        prop_assert_eq!(view.to_object(), record.to_object());
     }
 
     #[test]
@@ -126,11 +120,7 @@ fn a_small_object_stays_small() {
         crc64: Some(u64::MAX),
         lock: Bytes::new(),
         encryption: Bytes::new(),
-        body: Body::Slices(vec![Slice {
-            extent: ExtentId(u64::MAX),
-            offset: 0,
-            length: 4096,
-        }]),
+        body: Body::Slices(vec![Slice { extent: ExtentId(u64::MAX), offset: 0, length: 4096 }]),
     };
     assert!(record.encode().len() < 110, "{}", record.encode().len());
 }
