@@ -77,7 +77,7 @@ pub(super) fn run(
         let mut changes = Vec::with_capacity(jobs.len());
         for job in jobs.drain(..) {
             match job {
-                Job::Change(change) => changes.push(change),
+                Job::Change(change) => changes.push(*change),
                 Job::Settle(answer) => committer.settling.push(answer),
                 Job::Close => queue.close(),
             }

@@ -83,7 +83,7 @@ struct Shared {
 }
 
 enum Job {
-    Change(Change),
+    Change(Box<Change>),
     /// Answer when nothing that can be reclaimed is left.
     Settle(oneshot::Sender<Result<(), StoreError>>),
     /// Take what is queued, then end.
@@ -162,7 +162,7 @@ impl CommitHandle {
             let (answer, answered) = oneshot::channel();
             let submitted = Instant::now();
             let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
-            place.send(Job::Change(Change { staged, submitted, answer }));
+            place.send(Job::Change(Box::new(Change { staged, submitted, answer })));
             answered.await.map_err(|_| self.ended())?
         }
     }

@@ -51,7 +51,7 @@ pub use record::{
 };
 pub use sequence::IdSequence;
 pub use tables::IndexError;
-pub use walk::{Finding, WalkDevice, WalkProgress, WalkReport, walk};
+pub use walk::{EachExtent, Finding, WalkDevice, WalkProgress, WalkReport, walk};
 pub use writer::{ApplyError, Effects, IndexWriter, Released, WriteTransaction};
 
 use crate::limits::INDEX_MAP_BYTES_MIN;
