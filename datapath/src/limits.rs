@@ -63,6 +63,8 @@ pub const RECLAIM_ROWS_PER_TRANSACTION: usize = 256;
 pub const PIN_POLL: Duration = Duration::from_millis(20);
 /// How long reclaiming waits before it tries again when the index had no free page for it.
 pub const RECLAIM_RETRY: Duration = Duration::from_millis(200);
+/// The same after a damaged row, which only people can mend: rarely, so that the log stays readable.
+pub const RECLAIM_RETRY_DAMAGED: Duration = Duration::from_secs(60);
 /// Times that a lookup tries again because the object was overwritten between its two looks. Each
 /// miss means a commit in between, thousands of times slower than the look.
 pub const PIN_ATTEMPTS_MAX: usize = 64;

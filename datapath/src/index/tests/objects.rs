@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::error::StoreError;
 use crate::id::*;
-use crate::limits::{ATTRIBUTES_BYTES_MAX, OBJECT_KEY_BYTES_MAX};
+use crate::limits::{ATTRIBUTES_BYTES_MAX, BUCKETS_MAX, INDEX_READERS_MAX, OBJECT_KEY_BYTES_MAX};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -241,4 +241,37 @@ fn many_keys_are_deleted_each_with_its_own_outcome() {
     let outcome = fixture.apply(Mutation::DeleteMany { bucket, keys });
     assert_eq!(outcome, Ok(Outcome::DeletedMany(expected)));
     assert_eq!(fixture.assert_consistent().objects, 1);
+}
+
+#[test]
+fn buckets_are_bounded() {
+    let mut fixture = Fixture::new();
+    let mut txn = fixture.writer().begin(0).unwrap();
+    let create = |name: u64| Mutation::CreateBucket {
+        name: name.to_string().into(),
+        attributes: Bytes::new(),
+    };
+    for name in 0..BUCKETS_MAX {
+        txn.apply(&create(name)).unwrap();
+    }
+    txn.commit().unwrap();
+    assert_eq!(fixture.apply(create(BUCKETS_MAX)), Err(StoreError::TooManyBuckets));
+    fixture.apply(Mutation::DeleteBucket { name: "0".into() }).unwrap();
+    fixture.apply(create(BUCKETS_MAX)).unwrap();
+}
+
+#[test]
+fn too_many_readers_are_an_overload() {
+    let fixture = Fixture::new();
+    let mut readers = Vec::new();
+    let error = loop {
+        match fixture.index().read() {
+            Ok(reader) => readers.push(reader),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(readers.len(), INDEX_READERS_MAX as usize);
+    assert!(matches!(StoreError::from(error), StoreError::Overload(_)));
+    readers.pop();
+    assert!(fixture.index().read().is_ok());
 }
