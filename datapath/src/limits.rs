@@ -105,14 +105,11 @@ pub const BUCKETS_MAX: u64 = 10_000;
 pub const UPLOADS_MAX: u64 = 1_000_000;
 /// Highest part number (S3's limit).
 pub const PART_NUMBER_MAX: u16 = 10_000;
-/// Most slices in one object or part. At 13 bytes a slice a record stays under 56 KiB.
-pub const SLICES_PER_ROW_MAX: usize = 4096;
-/// Bytes of an extent block, the unit of space on devices: what NVMe writes atomically and O_DIRECT
-/// aligns to.
-pub const EXTENT_BLOCK_BYTES: u64 = 4096;
-/// Bytes that one CRC-64/NVME covers: 64 KiB, so that a small range read of a large object reads
-/// and verifies little, and the checksums are 1/8192 of the data.
-pub const CHECKSUM_BLOCK_BYTES: u64 = 64 * 1024;
+/// Most slices in one object or part: what one body may have extents, and what a copied range of
+/// many parts may have. At 13 bytes a slice a record stays under 107 KiB.
+pub const SLICES_PER_ROW_MAX: usize = 8192;
+/// Most bytes that a caller may keep with a bucket, an object, an upload or a part.
+pub const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
 /// Extents of at most this many checksum blocks (1 MiB) carry their checksums in their own row.
 pub const CHECKSUMS_INLINE_MAX: usize = 16;
 /// Checksums in one row of `block_checksums`: 128 × 8 bytes = 1 KiB, three rows to an index page.
@@ -147,6 +144,8 @@ pub const RECLAIM_ROWS_PER_TRANSACTION: usize = 256;
 pub const PIN_POLL: Duration = Duration::from_millis(20);
 /// How long reclaiming waits before it tries again when the index had no free page for it.
 pub const RECLAIM_RETRY: Duration = Duration::from_millis(200);
+/// The same after a damaged row, which only people can mend: rarely, so that the log stays readable.
+pub const RECLAIM_RETRY_DAMAGED: Duration = Duration::from_secs(60);
 /// Times that a lookup tries again because the object was overwritten between its two looks. Each
 /// miss means a commit in between, thousands of times slower than the look.
 pub const PIN_ATTEMPTS_MAX: usize = 64;
@@ -157,8 +156,12 @@ pub const WALK_PROGRESS_ROWS: u64 = 10_000;
 
 const _: () = assert!(COMMIT_BATCH_MAX <= COMMIT_QUEUE_MAX);
 const _: () = assert!(CHECKSUMS_INLINE_MAX < CHECKSUMS_PER_ROW);
-
 // Extents
+
+/// Unit of checking, of caching and of device reads. Smaller ones would waste a drive's operations
+/// on large objects; larger ones would make a random read of a few KiB pay for more than it needs.
+/// The checksums of 8 bytes are 1/8192 of the data.
+pub const CHECKSUM_BLOCK_BYTES: u64 = 64 << 10;
 
 /// The longest extent. It bounds the 131,072 bytes of checksums that one extent has.
 pub const EXTENT_BYTES_MAX: u64 = 1 << 30;

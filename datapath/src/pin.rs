@@ -73,14 +73,16 @@ impl PinTable {
     }
 
     /// Pins a row; none when every slot is taken. The pin counts only if a look into the index
-    /// *after* this call still finds the row. Threads that give hints far apart (such as lane ×
-    /// capacity / lanes) do not disturb each other.
+    /// *after* this call still finds the row. `hint` is a number of the calling thread's own, so that
+    /// threads take slots on different cache lines.
     pub fn pin(self: &Arc<Self>, row: RowId, hint: usize) -> Option<Pin> {
         if row.0 == FREE {
             return None;
         }
         let slots = self.capacity();
-        let first = hint % slots / SLOTS_PER_LINE * SLOTS_PER_LINE;
+        // Fibonacci hashing spreads neighbouring numbers over the lines.
+        let line = (hint as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let first = line as usize % self.lines.len() * SLOTS_PER_LINE;
         for distance in 0..slots {
             let slot = (first + distance) % slots;
             let cell = self.cell(slot);

@@ -356,9 +356,7 @@ impl ComparedEndpoint {
             access: access.clone(),
         };
         for setting in settings {
-            endpoint
-                .set(setting)
-                .map_err(|error| format!("{name}: {error}"))?;
+            endpoint.set(setting).map_err(|error| format!("{name}: {error}"))?;
         }
         Ok(endpoint)
     }
@@ -428,22 +426,13 @@ mod tests {
         };
         let text = "n=http://h:1,auth=anonymous,pid=12+,pid=13,bucket=b";
         let endpoint = ComparedEndpoint::parse(text, &access).expect("an endpoint");
-        assert_eq!(
-            (endpoint.name.as_str(), endpoint.url.as_str()),
-            ("n", "http://h:1")
-        );
+        assert_eq!((endpoint.name.as_str(), endpoint.url.as_str()), ("n", "http://h:1"));
         assert_eq!(endpoint.access.auth, Auth::Anonymous);
         assert_eq!(endpoint.servers.to_string(), "12+,13");
         assert_eq!(endpoint.bucket.as_deref(), Some("b"));
-        for wrong in [
-            "http://h:1",
-            "=http://h",
-            "n=",
-            "n=u,auth",
-            "n=u,auth=x",
-            "n=u,x=y",
-            "n=u,pid=z",
-        ] {
+        for wrong in
+            ["http://h:1", "=http://h", "n=", "n=u,auth", "n=u,auth=x", "n=u,x=y", "n=u,pid=z"]
+        {
             assert!(ComparedEndpoint::parse(wrong, &access).is_err(), "{wrong}");
         }
     }

@@ -48,10 +48,8 @@ pub(crate) enum CommandError {
 
 /// Executes a subcommand.
 pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> {
-    let mut session = Session {
-        progress: Progress::new(command.output().quiet),
-        interrupt: Interrupt::new()?,
-    };
+    let mut session =
+        Session { progress: Progress::new(command.output().quiet), interrupt: Interrupt::new()? };
     let single = match command {
         Command::Compare(command) => return session.compare(command).await,
         Command::Put(command) => Single {
@@ -175,9 +173,7 @@ impl Session {
                 let rounds = command.rounds;
                 self.progress.label = format!("{} {round}/{rounds}  ", contender.name);
                 let servers = &contender.servers;
-                let report = self
-                    .measure("compare", &contender.plan, &load, servers)
-                    .await?;
+                let report = self.measure("compare", &contender.plan, &load, servers).await?;
                 if report.ended == Ended::Interrupted {
                     break 'rounds;
                 }
@@ -206,12 +202,8 @@ impl Session {
     ) -> Result<(), CommandError> {
         for contender in contenders {
             let one = &contender.parsed;
-            let endpoint = setup::endpoint(
-                &one.url,
-                contender.bucket(command),
-                &one.access,
-                &command.load,
-            )?;
+            let endpoint =
+                setup::endpoint(&one.url, contender.bucket(command), &one.access, &command.load)?;
             let scenario = setup::scenario(&command.objects, Mix::only(Kind::Put), None)?;
             let sizes_max = command.objects.size.max();
             let plan = setup::plan(endpoint, scenario, sizes_max, false, Some(&command.write))?;
@@ -227,9 +219,7 @@ impl Session {
             if !report.is_success() {
                 let name = &contender.name;
                 let table = report.table();
-                return Err(CommandError::Endpoints(format!(
-                    "{name}: preparing failed\n{table}"
-                )));
+                return Err(CommandError::Endpoints(format!("{name}: preparing failed\n{table}")));
             }
         }
         Ok(())
@@ -262,25 +252,16 @@ fn contenders(command: &CompareCommand) -> Result<Vec<Contender>, CommandError> 
     let wrong = CommandError::Endpoints;
     let (endpoints, rounds) = (&command.endpoints, command.rounds);
     if endpoints.len() > limits::ENDPOINTS_MAX {
-        return Err(wrong(format!(
-            "at most {} endpoints",
-            limits::ENDPOINTS_MAX
-        )));
+        return Err(wrong(format!("at most {} endpoints", limits::ENDPOINTS_MAX)));
     }
     if !(1..=limits::ROUNDS_MAX).contains(&rounds) {
-        return Err(wrong(format!(
-            "--rounds must be from 1 to {}",
-            limits::ROUNDS_MAX
-        )));
+        return Err(wrong(format!("--rounds must be from 1 to {}", limits::ROUNDS_MAX)));
     }
     let mut contenders: Vec<Contender> = Vec::new();
     for text in endpoints {
         let parsed = ComparedEndpoint::parse(text, &command.access).map_err(wrong)?;
         if contenders.iter().any(|earlier| earlier.name == parsed.name) {
-            return Err(wrong(format!(
-                "two endpoints are named \"{}\"",
-                parsed.name
-            )));
+            return Err(wrong(format!("two endpoints are named \"{}\"", parsed.name)));
         }
         let bucket = parsed.bucket.as_deref().unwrap_or(&command.bucket);
         let endpoint = setup::endpoint(&parsed.url, bucket, &parsed.access, &command.load)?;
@@ -300,10 +281,7 @@ fn contenders(command: &CompareCommand) -> Result<Vec<Contender>, CommandError> 
 
 async fn make_bucket(plan: &Arc<Plan>) -> Result<(), CommandError> {
     let mut clients = Client::several(&plan.endpoint, 1, &Shared::new());
-    let failed = |failure| CommandError::Bucket {
-        bucket: plan.endpoint.bucket.clone(),
-        failure,
-    };
+    let failed = |failure| CommandError::Bucket { bucket: plan.endpoint.bucket.clone(), failure };
     match clients.first_mut() {
         Some(client) => create_bucket(client, plan).await.map_err(failed),
         None => Ok(()),
@@ -329,8 +307,5 @@ fn print(output: &OutputArgs, table: &str, figures: &impl Serialize) -> Result<(
 }
 
 fn written(place: &str, result: io::Result<()>) -> Result<(), CommandError> {
-    result.map_err(|error| CommandError::Output {
-        place: place.to_owned(),
-        error,
-    })
+    result.map_err(|error| CommandError::Output { place: place.to_owned(), error })
 }

@@ -139,15 +139,8 @@ impl Comparison {
             load: first.load.clone(),
             rounds: runs[0].len(),
             endpoints: names.to_vec(),
-            metrics: METRICS
-                .iter()
-                .map(|metric| compare(metric, &runs))
-                .collect(),
-            errors: runs
-                .iter()
-                .flatten()
-                .map(|report| report.total.errors)
-                .sum(),
+            metrics: METRICS.iter().map(|metric| compare(metric, &runs)).collect(),
+            errors: runs.iter().flatten().map(|report| report.total.errors).sum(),
             runs,
         }
     }
@@ -169,11 +162,7 @@ impl Comparison {
         writeln!(text, "compare\n  {}\n  {}", self.scenario, self.load)?;
         for (name, runs) in self.endpoints.iter().zip(&self.runs) {
             if let Some(run) = runs.first() {
-                writeln!(
-                    text,
-                    "  {name}: {}/{}, {}",
-                    run.endpoint, run.bucket, run.client
-                )?;
+                writeln!(text, "  {name}: {}/{}, {}", run.endpoint, run.bucket, run.client)?;
             }
         }
         let rounds = self.rounds;
@@ -190,11 +179,7 @@ impl Comparison {
         for (name, runs) in self.endpoints.iter().zip(&self.runs) {
             for error in runs.iter().flat_map(|run| &run.errors) {
                 let (count, kind) = (error.count, &error.kind);
-                writeln!(
-                    text,
-                    "{name}: {count} × {kind}; the first: {}",
-                    error.example
-                )?;
+                writeln!(text, "{name}: {count} × {kind}; the first: {}", error.example)?;
             }
         }
         Ok(())
@@ -211,16 +196,9 @@ impl Comparison {
                 format!("{:>12}  {range:<28}", of(value.median))
             });
             let ratio = ratio.map_or(String::new(), |ratio| {
-                format!(
-                    "{:.3} × ({:.3} … {:.3})",
-                    ratio.median, ratio.min, ratio.max
-                )
+                format!("{:.3} × ({:.3} … {:.3})", ratio.median, ratio.min, ratio.max)
             });
-            writeln!(
-                text,
-                "{}",
-                format!("  {name:<width$}  {value}  {ratio}").trim_end()
-            )?;
+            writeln!(text, "{}", format!("  {name:<width$}  {value}  {ratio}").trim_end())?;
         }
         Ok(())
     }
@@ -239,14 +217,8 @@ fn compare(metric: &Metric, runs: &[Vec<Report>]) -> MetricComparison {
         metric: metric.key,
         name: metric.name,
         decimals: metric.decimals,
-        ratios: ratios
-            .map(|(at, mine)| if at == 0 { None } else { ratio(mine) })
-            .collect(),
-        values: values
-            .iter()
-            .cloned()
-            .map(|values| Spread::of(values?))
-            .collect(),
+        ratios: ratios.map(|(at, mine)| if at == 0 { None } else { ratio(mine) }).collect(),
+        values: values.iter().cloned().map(|values| Spread::of(values?)).collect(),
     }
 }
 
@@ -271,10 +243,7 @@ mod tests {
         let comparison = Comparison::new(&names, vec![first, second]);
         let metric = &comparison.metrics[0];
         let spread = |median, min, max| Some(Spread { median, min, max });
-        assert_eq!(
-            metric.values,
-            [spread(100.0, 50.0, 110.0), spread(150.0, 75.0, 176.0)]
-        );
+        assert_eq!(metric.values, [spread(100.0, 50.0, 110.0), spread(150.0, 75.0, 176.0)]);
         assert_eq!(metric.ratios, [None, spread(1.5, 1.5, 1.6)]);
         assert!(comparison.is_success());
         let table = comparison.table();

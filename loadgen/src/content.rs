@@ -47,9 +47,7 @@ impl Content {
             base = mix64(base.wrapping_add(GAMMA) ^ u64::from_le_bytes(lane));
         }
         // The length parts keys that differ only in trailing NULs, which the padding would join.
-        Content {
-            base: mix64(base ^ key.len() as u64),
-        }
+        Content { base: mix64(base ^ key.len() as u64) }
     }
 
     /// Writes the bytes at `offset ..` over all of `out`.

@@ -59,13 +59,7 @@ impl Processes {
         };
         for process in &self.0 {
             let stat = Stat::read(process.pid)?;
-            count(
-                process.pid,
-                stat,
-                process.with_children,
-                &mut counted,
-                &mut ticks,
-            );
+            count(process.pid, stat, process.with_children, &mut counted, &mut ticks);
             if process.with_children {
                 for pid in descendants(process.pid, &table) {
                     // One that ended since the table was read is now in its parent's waited time;
@@ -101,15 +95,11 @@ impl FromStr for Processes {
             let digits = entry.strip_suffix('+').unwrap_or(entry);
             let pid = digits.parse().ok().filter(|pid| *pid > 0);
             let with_children = digits.len() < entry.len();
-            pid.map(|pid| Process { pid, with_children })
-                .ok_or_else(|| {
-                    format!("\"{entry}\" is no process; write 123, or 123+ with its children")
-                })
+            pid.map(|pid| Process { pid, with_children }).ok_or_else(|| {
+                format!("\"{entry}\" is no process; write 123, or 123+ with its children")
+            })
         };
-        text.split(',')
-            .map(parse)
-            .collect::<Result<_, _>>()
-            .map(Processes)
+        text.split(',').map(parse).collect::<Result<_, _>>().map(Processes)
     }
 }
 
@@ -136,10 +126,8 @@ struct Stat {
 
 impl Stat {
     fn read(pid: u32) -> Result<Stat, CpuError> {
-        let text = fs::read(format!("/proc/{pid}/stat")).map_err(|error| CpuError::Unreadable {
-            pid,
-            reason: error.to_string(),
-        })?;
+        let text = fs::read(format!("/proc/{pid}/stat"))
+            .map_err(|error| CpuError::Unreadable { pid, reason: error.to_string() })?;
         Stat::parse(&text).ok_or(CpuError::Malformed(pid))
     }
 
@@ -161,10 +149,8 @@ impl Stat {
 
 /// Every process with its parent.
 fn all_processes() -> Result<Vec<(u32, u32)>, CpuError> {
-    let unreadable = |error: std::io::Error| CpuError::Unreadable {
-        pid: 0,
-        reason: format!("/proc: {error}"),
-    };
+    let unreadable =
+        |error: std::io::Error| CpuError::Unreadable { pid: 0, reason: format!("/proc: {error}") };
     let mut table = Vec::new();
     for entry in fs::read_dir("/proc").map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
@@ -184,9 +170,7 @@ fn descendants(of: u32, table: &[(u32, u32)]) -> Vec<u32> {
     let mut found = vec![of];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
-        let children = table
-            .iter()
-            .filter(|(pid, of)| *of == parent && *pid != parent);
+        let children = table.iter().filter(|(pid, of)| *of == parent && *pid != parent);
         let children: Vec<u32> = children.map(|(pid, _)| *pid).collect();
         found.extend(children.into_iter().filter(|pid| *pid != of));
         next += 1;
@@ -200,10 +184,7 @@ fn descendants(of: u32, table: &[(u32, u32)]) -> Vec<u32> {
 /// CPU time of this process, all threads.
 pub(crate) fn own_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// What CPU time bought.
@@ -244,11 +225,7 @@ mod tests {
     fn names_with_spaces_and_parentheses_do_not_shift_the_fields() {
         let line =
             b"77 (a) R 1 (x\xff) S 42 77 77 0 -1 4194560 1 2 3 4 100 20 7 3 20 0 1 0 9 9 9\n";
-        let expected = Stat {
-            parent: 42,
-            own_ticks: 120,
-            waited_ticks: 10,
-        };
+        let expected = Stat { parent: 42, own_ticks: 120, waited_ticks: 10 };
         assert_eq!(Stat::parse(line), Some(expected));
         assert_eq!(Stat::parse(b"77 (cut) S 42 77"), None);
         assert_eq!(Stat::parse(b"no parenthesis"), None);
@@ -306,20 +283,12 @@ mod tests {
 
     #[test]
     fn costs() {
-        let cost = CpuCost::new(
-            Duration::from_secs(2),
-            Duration::from_secs(4),
-            1_000,
-            1 << 31,
-        );
+        let cost = CpuCost::new(Duration::from_secs(2), Duration::from_secs(4), 1_000, 1 << 31);
         assert_eq!(
             (cost.cores, cost.us_per_request, cost.s_per_gib),
             (0.5, Some(2000.0), Some(1.0))
         );
         let none = CpuCost::new(Duration::ZERO, Duration::ZERO, 0, 0);
-        assert_eq!(
-            (none.cores, none.us_per_request, none.s_per_gib),
-            (0.0, None, None)
-        );
+        assert_eq!((none.cores, none.us_per_request, none.s_per_gib), (0.0, None, None));
     }
 }

@@ -80,10 +80,8 @@ impl Endpoint {
         }
         let authority = uri.authority().ok_or_else(malformed)?;
         let name = authority.host().trim_matches(['[', ']']);
-        let unresolved = |reason: String| EndpointError::Unresolved {
-            host: authority.to_string(),
-            reason,
-        };
+        let unresolved =
+            |reason: String| EndpointError::Unresolved { host: authority.to_string(), reason };
         let address = (name, authority.port_u16().unwrap_or(80))
             .to_socket_addrs()
             .map_err(|error| unresolved(error.to_string()))?
@@ -145,11 +143,7 @@ impl Endpoint {
             }
             Access::Presigned(signer) => self.presigned(signer, method, &path, query, &headers),
         };
-        RequestHead {
-            method,
-            target: Cow::Owned(target),
-            headers,
-        }
+        RequestHead { method, target: Cow::Owned(target), headers }
     }
 
     /// The URLs of all objects of a scenario, for each kind in it that has one, when requests are
@@ -163,8 +157,7 @@ impl Endpoint {
             targets.by_kind[kind.index()] = (0..scenario.objects())
                 .map(|object| {
                     let path = self.path_of(&scenario.key_of(object));
-                    self.presigned(signer, kind.method(), &path, &[], &[])
-                        .into_boxed_str()
+                    self.presigned(signer, kind.method(), &path, &[], &[]).into_boxed_str()
                 })
                 .collect();
         }
@@ -194,9 +187,7 @@ impl Endpoint {
         headers: &'a [(&'static str, String)],
     ) -> Vec<(&'a str, &'a str)> {
         let mut signed = vec![("host", self.host.as_str())];
-        let amz = headers
-            .iter()
-            .filter(|(name, _)| name.starts_with("x-amz-"));
+        let amz = headers.iter().filter(|(name, _)| name.starts_with("x-amz-"));
         signed.extend(amz.map(|(name, value)| (*name, value.as_str())));
         signed
     }
@@ -212,11 +203,7 @@ impl Endpoint {
             Protocol::Http1 => "HTTP/1.1".to_owned(),
             Protocol::Http2 { streams } => format!("HTTP/2, {streams} streams per connection"),
         };
-        let reuse = if self.keep_alive {
-            "keep-alive"
-        } else {
-            "a connection per request"
-        };
+        let reuse = if self.keep_alive { "keep-alive" } else { "a connection per request" };
         format!("{access}, {protocol}, {reuse}")
     }
 }
@@ -307,10 +294,7 @@ mod tests {
         let scenario = Scenario::new(1, "p".to_owned(), 3, sizes, mix);
         let targets = endpoint.presigned_targets(&scenario);
         let last = targets.target(Kind::Get, 2).expect("a signed URL");
-        assert!(
-            last.starts_with("/bench/p0000000002?X-Amz-Algorithm="),
-            "{last}"
-        );
+        assert!(last.starts_with("/bench/p0000000002?X-Amz-Algorithm="), "{last}");
         assert_eq!(targets.target(Kind::Get, 3), None);
         assert_eq!(targets.target(Kind::Put, 0), None);
         assert_eq!(targets.target(Kind::List, 0), None);

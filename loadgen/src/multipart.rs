@@ -20,25 +20,17 @@ pub(crate) async fn put(
     let result = send_and_complete(client, plan, key, size, &upload).await;
     if result.is_err() {
         let query = [("uploadId", upload.as_str())];
-        let request = plan
-            .endpoint
-            .request("DELETE", Some(key), &query, Vec::new(), EMPTY_SHA256);
+        let request = plan.endpoint.request("DELETE", Some(key), &query, Vec::new(), EMPTY_SHA256);
         // What failed before is what counts; an upload that cannot be aborted is the server's to
         // expire.
-        drop(
-            client
-                .exchange(&request, Upload::empty(), Sink::Count)
-                .await,
-        );
+        drop(client.exchange(&request, Upload::empty(), Sink::Count).await);
     }
     result
 }
 
 async fn create(client: &mut Client, plan: &Plan, key: &str) -> Result<String, Failure> {
     let query = [("uploads", "")];
-    let request = plan
-        .endpoint
-        .request("POST", Some(key), &query, Vec::new(), EMPTY_SHA256);
+    let request = plan.endpoint.request("POST", Some(key), &query, Vec::new(), EMPTY_SHA256);
     let mut answer = Vec::new();
     let sink = Sink::Collect(&mut answer);
     let response = client.exchange(&request, Upload::empty(), sink).await?;
@@ -90,14 +82,10 @@ async fn complete(
 ) -> Result<Done, Failure> {
     let query = [("uploadId", upload)];
     let hash = sha256_hex(list.as_bytes());
-    let request = plan
-        .endpoint
-        .request("POST", Some(key), &query, Vec::new(), &hash);
+    let request = plan.endpoint.request("POST", Some(key), &query, Vec::new(), &hash);
     let mut answer = Vec::new();
     let sink = Sink::Collect(&mut answer);
-    let response = client
-        .exchange(&request, Upload::bytes(list.into()), sink)
-        .await?;
+    let response = client.exchange(&request, Upload::bytes(list.into()), sink).await?;
     expect(&response, 200)?;
     // Completion may fail after the 200 was sent; the body then says so.
     match element(&answer, "Code") {

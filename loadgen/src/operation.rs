@@ -72,9 +72,7 @@ async fn get(client: &mut Client, plan: &Plan, operation: &Operation) -> Result<
     }
     let expected_status = if operation.range.is_some() { 206 } else { 200 };
     if !plan.verify {
-        let response = client
-            .exchange(&request, Upload::empty(), Sink::Count)
-            .await?;
+        let response = client.exchange(&request, Upload::empty(), Sink::Count).await?;
         expect(&response, expected_status)?;
         if let Some(range) = &operation.range {
             check_length(range.end - range.start, response.body_bytes)?;
@@ -82,10 +80,7 @@ async fn get(client: &mut Client, plan: &Plan, operation: &Operation) -> Result<
         return Ok(Done::new(&response, response.body_bytes));
     }
     let content = plan.content_of(operation.object);
-    let range = operation
-        .range
-        .clone()
-        .unwrap_or(0..plan.scenario.size_of(operation.object));
+    let range = operation.range.clone().unwrap_or(0..plan.scenario.size_of(operation.object));
     let mut checker = Checker::new(content, range.start);
     let sink = Sink::Check(&mut checker);
     let response = client.exchange(&request, Upload::empty(), sink).await?;
@@ -96,9 +91,7 @@ async fn get(client: &mut Client, plan: &Plan, operation: &Operation) -> Result<
 
 async fn head(client: &mut Client, plan: &Plan, operation: &Operation) -> Result<Done, Failure> {
     let request = plan.plain_request(operation);
-    let response = client
-        .exchange(&request, Upload::empty(), Sink::Count)
-        .await?;
+    let response = client.exchange(&request, Upload::empty(), Sink::Count).await?;
     expect(&response, 200)?;
     if plan.verify {
         let expected = plan.scenario.size_of(operation.object);
@@ -116,12 +109,8 @@ async fn list(client: &mut Client, plan: &Plan, operation: &Operation) -> Result
         ("prefix", plan.scenario.prefix()),
         ("start-after", after.as_str()),
     ];
-    let request = plan
-        .endpoint
-        .request("GET", None, &query, Vec::new(), EMPTY_SHA256);
-    let response = client
-        .exchange(&request, Upload::empty(), Sink::Count)
-        .await?;
+    let request = plan.endpoint.request("GET", None, &query, Vec::new(), EMPTY_SHA256);
+    let response = client.exchange(&request, Upload::empty(), Sink::Count).await?;
     expect(&response, 200)?;
     Ok(Done::new(&response, 0))
 }
@@ -156,8 +145,7 @@ impl Plan {
             return RequestHead::to_target(method, Cow::Borrowed(target));
         }
         let key = self.scenario.key_of(operation.object);
-        self.endpoint
-            .request(method, Some(&key), &[], Vec::new(), EMPTY_SHA256)
+        self.endpoint.request(method, Some(&key), &[], Vec::new(), EMPTY_SHA256)
     }
 
     /// A PUT of a range of `content` with the payload authenticated as asked.
@@ -169,10 +157,8 @@ impl Plan {
         range: std::ops::Range<u64>,
     ) -> (RequestHead<'static>, Upload) {
         let length = range.end - range.start;
-        let request = |headers, hash: &str| {
-            self.endpoint
-                .request("PUT", Some(key), query, headers, hash)
-        };
+        let request =
+            |headers, hash: &str| self.endpoint.request("PUT", Some(key), query, headers, hash);
         match self.payload {
             Payload::Trailer => {
                 let headers = vec![
@@ -187,10 +173,9 @@ impl Plan {
                 let hash = sha256_of(content, range.clone());
                 (request(Vec::new(), &hash), Upload::plain(content, range))
             }
-            Payload::Unsigned => (
-                request(Vec::new(), UNSIGNED_PAYLOAD),
-                Upload::plain(content, range),
-            ),
+            Payload::Unsigned => {
+                (request(Vec::new(), UNSIGNED_PAYLOAD), Upload::plain(content, range))
+            }
         }
     }
 
@@ -201,20 +186,13 @@ impl Plan {
 
 impl<'a> RequestHead<'a> {
     fn to_target(method: &'static str, target: Cow<'a, str>) -> RequestHead<'a> {
-        RequestHead {
-            method,
-            target,
-            headers: Vec::new(),
-        }
+        RequestHead { method, target, headers: Vec::new() }
     }
 }
 
 impl Done {
     pub(crate) fn new(response: &Response, bytes: u64) -> Done {
-        Done {
-            bytes,
-            first_byte: response.first_byte,
-        }
+        Done { bytes, first_byte: response.first_byte }
     }
 }
 
@@ -267,12 +245,8 @@ fn sha256_of(content: Content, range: std::ops::Range<u64>) -> String {
 
 /// Creates the bucket; one that is there already is as good.
 pub(crate) async fn create_bucket(client: &mut Client, plan: &Plan) -> Result<(), Failure> {
-    let request = plan
-        .endpoint
-        .request("PUT", None, &[], Vec::new(), EMPTY_SHA256);
-    let response = client
-        .exchange(&request, Upload::empty(), Sink::Count)
-        .await?;
+    let request = plan.endpoint.request("PUT", None, &[], Vec::new(), EMPTY_SHA256);
+    let response = client.exchange(&request, Upload::empty(), Sink::Count).await?;
     match expect(&response, 200) {
         Err(Failure::Status { status: 409, code }) if code == "BucketAlreadyOwnedByYou" => Ok(()),
         result => result,

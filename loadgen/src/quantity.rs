@@ -25,13 +25,8 @@ const BYTE_UNITS: [(&str, u64); 14] = [
     ("", 1),
 ];
 
-const TIME_UNITS: [(&str, f64); 5] = [
-    ("ms", 1e-3),
-    ("us", 1e-6),
-    ("s", 1.0),
-    ("m", 60.0),
-    ("h", 3600.0),
-];
+const TIME_UNITS: [(&str, f64); 5] =
+    [("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 /// A byte count: `4096`, `4KiB`, `4K` (both 4,096), `4KB` (4,000), up to TiB; case does not matter.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {

@@ -78,15 +78,9 @@ impl Record {
         record.bytes += done.bytes;
         let since =
             |from: Instant, to: Instant| to.saturating_duration_since(from).as_nanos() as u64;
-        record
-            .latency
-            .saturating_record(since(moments.meant, moments.finished));
-        record
-            .first_byte
-            .saturating_record(since(moments.meant, done.first_byte));
-        record
-            .service
-            .saturating_record(since(moments.sent, moments.finished));
+        record.latency.saturating_record(since(moments.meant, moments.finished));
+        record.first_byte.saturating_record(since(moments.meant, done.first_byte));
+        record.service.saturating_record(since(moments.sent, moments.finished));
         self.note_late(moments);
     }
 
@@ -140,11 +134,8 @@ impl Record {
 
     fn count_failures(&mut self, kind: String, failures: FailureCount) {
         let full = self.failures.len() >= limits::ERROR_KINDS_MAX;
-        let kind = if full && !self.failures.contains_key(&kind) {
-            "other".to_owned()
-        } else {
-            kind
-        };
+        let kind =
+            if full && !self.failures.contains_key(&kind) { "other".to_owned() } else { kind };
         self.failures
             .entry(kind)
             .and_modify(|known| known.count += failures.count)
@@ -203,16 +194,10 @@ mod tests {
     fn latency_counts_from_the_start_meant() {
         let mut record = Record::new();
         let start = Instant::now();
-        let done = Done {
-            bytes: 4096,
-            first_byte: start + Duration::from_micros(5900),
-        };
+        let done = Done { bytes: 4096, first_byte: start + Duration::from_micros(5900) };
         record.success(Kind::Get, moments(start, 5000, 6000), &done);
         let (kind, get) = record.kinds().next().expect("one kind");
-        assert_eq!(
-            (kind, get.requests, get.bytes, record.sent_late),
-            (Kind::Get, 1, 4096, 1)
-        );
+        assert_eq!((kind, get.requests, get.bytes, record.sent_late), (Kind::Get, 1, 4096, 1));
         let near = |histogram: &Histogram<u64>, us: u64| {
             let value = histogram.max();
             assert!(value.abs_diff(us * 1000) <= us, "{value} ns for {us} µs");
@@ -227,29 +212,15 @@ mod tests {
         let start = Instant::now();
         let mut one = Record::new();
         let mut two = Record::new();
-        let slow = Failure::Status {
-            status: 503,
-            code: "SlowDown".to_owned(),
-        };
+        let slow = Failure::Status { status: 503, code: "SlowDown".to_owned() };
         one.failure(Kind::Get, moments(start, 0, 1), "a", &slow);
         two.failure(Kind::Put, moments(start, 0, 1), "b", &slow);
-        two.failure(
-            Kind::Get,
-            moments(start, 0, 1),
-            "c",
-            &Failure::Differs { offset: 9 },
-        );
+        two.failure(Kind::Get, moments(start, 0, 1), "c", &Failure::Differs { offset: 9 });
         one.merge(two);
         let slow = &one.failures()["503 SlowDown"];
-        assert_eq!(
-            (slow.count, slow.example.as_str()),
-            (2, "get a: answered 503 SlowDown")
-        );
+        assert_eq!((slow.count, slow.example.as_str()), (2, "get a: answered 503 SlowDown"));
         assert_eq!(one.failures()["content differs"].count, 1);
-        assert_eq!(
-            one.damage.first,
-            ["c: content differs from the derived one at offset 9"]
-        );
+        assert_eq!(one.damage.first, ["c: content differs from the derived one at offset 9"]);
         assert_eq!(one.kinds().map(|(_, record)| record.failed).sum::<u64>(), 3);
     }
 
@@ -257,20 +228,10 @@ mod tests {
     fn kinds_of_failures_are_bounded() {
         let mut record = Record::new();
         for number in 0..1000 {
-            let failure = Failure::Status {
-                status: 500,
-                code: format!("Code{number}"),
-            };
+            let failure = Failure::Status { status: 500, code: format!("Code{number}") };
             record.failure(Kind::Get, moments(Instant::now(), 0, 1), "k", &failure);
         }
         assert!(record.failures().len() <= limits::ERROR_KINDS_MAX + 1);
-        assert_eq!(
-            record
-                .failures()
-                .values()
-                .map(|failure| failure.count)
-                .sum::<u64>(),
-            1000
-        );
+        assert_eq!(record.failures().values().map(|failure| failure.count).sum::<u64>(), 1000);
     }
 }

@@ -125,14 +125,11 @@ impl Report {
             Some(Ok(used)) => (Some(cost(*used)), None),
             Some(Err(error)) => (None, Some(error.to_string())),
         };
-        let errors = record
-            .failures()
-            .iter()
-            .map(|(kind, failures)| ErrorReport {
-                kind: kind.clone(),
-                count: failures.count,
-                example: failures.example.clone(),
-            });
+        let errors = record.failures().iter().map(|(kind, failures)| ErrorReport {
+            kind: kind.clone(),
+            count: failures.count,
+            example: failures.example.clone(),
+        });
         Report {
             command: command.to_owned(),
             endpoint: plan.endpoint.url.clone(),
@@ -228,11 +225,7 @@ impl Report {
             let first_byte = operation.first_byte_us.cells();
             writeln!(text, "{}", row(&format!("{name} first byte"), &first_byte))?;
             if let Some(service) = operation.service_us {
-                writeln!(
-                    text,
-                    "{}",
-                    row(&format!("{name} service"), &service.cells())
-                )?;
+                writeln!(text, "{}", row(&format!("{name} service"), &service.cells()))?;
             }
         }
         writeln!(text)
@@ -256,11 +249,7 @@ impl Report {
         }
         for error in &self.errors {
             let count = grouped(error.count);
-            writeln!(
-                text,
-                "{count:>12}  {}; the first: {}",
-                error.kind, error.example
-            )?;
+            writeln!(text, "{count:>12}  {}; the first: {}", error.kind, error.example)?;
         }
         if self.damage.count > 0 {
             writeln!(text, "\nnot as derived: {}", grouped(self.damage.count))?;
@@ -449,10 +438,7 @@ pub(crate) mod tests {
         let line = |name: &str| {
             let line = table.lines().find(|line| line.starts_with(name));
             let line = line.unwrap_or_else(|| panic!("no line \"{name}\" in\n{table}"));
-            line[name.len()..]
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
+            line[name.len()..].split_whitespace().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(line("get  "), "1,000 2 100.0 0.4");
         assert_eq!(line("get latency"), "500 µs 900 µs 990 µs 999 µs 1.00 ms");

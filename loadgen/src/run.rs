@@ -141,13 +141,7 @@ pub(crate) async fn run(
         (false, true) => Ended::TooManyErrors,
         (false, false) => Ended::Complete,
     };
-    Ok(Outcome {
-        record,
-        elapsed: last - start,
-        server_cpu,
-        client_cpu,
-        ended,
-    })
+    Ok(Outcome { record, elapsed: last - start, server_cpu, client_cpu, ended })
 }
 
 /// The threads of a run, seen from outside.
@@ -186,14 +180,7 @@ impl Crew {
                 .spawn(move || member.run(sender, begun))
                 .map_err(RunError::Thread)?;
         }
-        Ok(Crew {
-            threads: load.threads,
-            begin,
-            stop,
-            events,
-            counters,
-            finished: Vec::new(),
-        })
+        Ok(Crew { threads: load.threads, begin, stop, events, counters, finished: Vec::new() })
     }
 
     /// Waits until every thread has sent its next event.

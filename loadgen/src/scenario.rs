@@ -105,15 +105,7 @@ impl Scenario {
     /// A scenario over `objects` objects named `prefix` followed by ten digits.
     pub(crate) fn new(seed: u64, prefix: String, objects: u64, sizes: Sizes, mix: Mix) -> Scenario {
         assert!((1..=limits::OBJECTS_MAX).contains(&objects));
-        Scenario {
-            seed,
-            prefix,
-            objects,
-            sizes,
-            order: Order::Sequential,
-            mix,
-            ranges: None,
-        }
+        Scenario { seed, prefix, objects, sizes, order: Order::Sequential, mix, ranges: None }
     }
 
     /// The same, objects taken in `order`.
@@ -135,12 +127,7 @@ impl Scenario {
                 before.push(sum);
             }
         }
-        self.ranges = Some(Ranges {
-            length,
-            offset,
-            align,
-            before,
-        });
+        self.ranges = Some(Ranges { length, offset, align, before });
         self
     }
 
@@ -185,11 +172,7 @@ impl Scenario {
         };
         let end = start.saturating_add(ranges.length).min(size);
         // A range that starts behind the end is 416; the whole object is asked for instead.
-        if start < end {
-            ranged(whole.object, start..end)
-        } else {
-            whole
-        }
+        if start < end { ranged(whole.object, start..end) } else { whole }
     }
 
     fn whole(&self, kind: Kind, number: u64) -> Operation {
@@ -197,11 +180,7 @@ impl Scenario {
             Order::Sequential => number % self.objects,
             Order::Random => below(word_at(self.seed ^ OBJECT_STREAM, number), self.objects),
         };
-        Operation {
-            kind,
-            object,
-            range: None,
-        }
+        Operation { kind, object, range: None }
     }
 
     /// The key of an object.
@@ -254,11 +233,7 @@ impl Ranges {
 }
 
 fn ranged(object: u64, range: Range<u64>) -> Operation {
-    Operation {
-        kind: Kind::Get,
-        object,
-        range: Some(range),
-    }
+    Operation { kind: Kind::Get, object, range: Some(range) }
 }
 
 /// Maps a uniform word to `0 .. bound` by its high bits (Lemire), without division.
@@ -314,9 +289,7 @@ impl FromStr for Sizes {
             return if low <= high {
                 Ok(Sizes::LogUniform(low, high))
             } else {
-                Err(format!(
-                    "\"{text}\": the smaller size comes first, as in 4KiB-16MiB"
-                ))
+                Err(format!("\"{text}\": the smaller size comes first, as in 4KiB-16MiB"))
             };
         }
         let list = weights(text, parse_bytes)?;
@@ -401,9 +374,7 @@ fn weights<T>(
             let (value, weight) = entry.split_once(':').unwrap_or((entry, "1"));
             match weight.parse::<u32>() {
                 Ok(weight) if weight > 0 => Ok((parse(value)?, u64::from(weight))),
-                _ => Err(format!(
-                    "\"{weight}\" is no weight; write a whole number over 0"
-                )),
+                _ => Err(format!("\"{weight}\" is no weight; write a whole number over 0")),
             }
         })
         .collect()
@@ -446,10 +417,7 @@ mod tests {
         for number in 0..5000 {
             seen[scenario.operation(number).object as usize] += 1;
         }
-        assert!(
-            seen.iter().all(|count| (40..=200).contains(count)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|count| (40..=200).contains(count)), "{seen:?}");
     }
 
     #[test]
@@ -468,19 +436,13 @@ mod tests {
             }
         }
         let first = (0..20).find(|object| scenario.size_of(*object) > 0);
-        assert_eq!(
-            Some(scenario.operation(number).object),
-            first,
-            "wraps around"
-        );
+        assert_eq!(Some(scenario.operation(number).object), first, "wraps around");
     }
 
     #[test]
     fn random_ranges_fit_and_are_aligned() {
         let scenario =
-            scenario(10, "100KB")
-                .in_order(Order::Random)
-                .in_ranges(1000, RangeOffset::Random, 512);
+            scenario(10, "100KB").in_order(Order::Random).in_ranges(1000, RangeOffset::Random, 512);
         let mut largest = 0;
         for number in 0..2000 {
             let range = scenario.operation(number).range.expect("a range");
@@ -495,11 +457,7 @@ mod tests {
     fn fixed_ranges_are_cut_at_the_end() {
         let scenario = scenario(1, "1000");
         let at = |offset| {
-            scenario
-                .clone()
-                .in_ranges(600, RangeOffset::Fixed(offset), 1)
-                .operation(0)
-                .range
+            scenario.clone().in_ranges(600, RangeOffset::Fixed(offset), 1).operation(0).range
         };
         assert_eq!(at(0), Some(0..600));
         assert_eq!(at(500), Some(500..1000));
@@ -509,35 +467,25 @@ mod tests {
     #[test]
     fn sizes_are_parsed_drawn_and_printed() {
         assert_eq!("4KiB".parse(), Ok(Sizes::List(vec![(4096, 1)])));
-        assert_eq!(
-            "4KiB:3,1MiB".parse(),
-            Ok(Sizes::List(vec![(4096, 3), (1 << 20, 1)]))
-        );
+        assert_eq!("4KiB:3,1MiB".parse(), Ok(Sizes::List(vec![(4096, 3), (1 << 20, 1)])));
         assert!("1MiB-4KiB".parse::<Sizes>().is_err());
         assert!("4KiB:0".parse::<Sizes>().is_err());
         assert!("".parse::<Sizes>().is_err());
         let sizes: Sizes = "4KiB:3,1MiB".parse().expect("sizes");
         assert_eq!(sizes.to_string(), "4 KiB (75 %), 1 MiB (25 %)");
-        let small = (0..4000)
-            .filter(|n| sizes.draw(word_at(1, *n)) == 4096)
-            .count();
+        let small = (0..4000).filter(|n| sizes.draw(word_at(1, *n)) == 4096).count();
         assert!((2850..3150).contains(&small), "{small}");
         let range: Sizes = "1KiB-1MiB".parse().expect("sizes");
         let drawn: Vec<u64> = (0..10_000).map(|n| range.draw(word_at(2, n))).collect();
         assert!(drawn.iter().all(|size| (1024..=1 << 20).contains(size)));
         let below_middle = drawn.iter().filter(|size| **size < 32 << 10).count();
-        assert!(
-            (4800..5200).contains(&below_middle),
-            "log-uniform: {below_middle}"
-        );
+        assert!((4800..5200).contains(&below_middle), "log-uniform: {below_middle}");
     }
 
     #[test]
     fn mixes_are_parsed_and_drawn() {
         let mix: Mix = "get:9,put:1".parse().expect("mix");
-        let puts = (0..10_000)
-            .filter(|number| mix.draw(word_at(3, *number)) == Kind::Put)
-            .count();
+        let puts = (0..10_000).filter(|number| mix.draw(word_at(3, *number)) == Kind::Put).count();
         assert!((850..1150).contains(&puts), "{puts}");
         assert!("get,delete".parse::<Mix>().is_err());
         assert!("get,get".parse::<Mix>().is_err());

@@ -137,10 +137,7 @@ impl Turnstile {
             timer: Receiver::from_owned_fd_unchecked(timer.try_clone()?)?,
             timer_fd: timer,
         };
-        Ok(Turnstile {
-            turn: Mutex::new(turn),
-            start,
-        })
+        Ok(Turnstile { turn: Mutex::new(turn), start })
     }
 
     async fn next(&self, end: Option<Instant>) -> io::Result<Option<Instant>> {
@@ -174,10 +171,7 @@ impl Turnstile {
 impl Turn {
     async fn sleep(&mut self, wait: Duration) -> io::Result<()> {
         let once = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec {
                 tv_sec: wait.as_secs() as i64,
                 tv_nsec: i64::from(wait.subsec_nanos()),
@@ -216,9 +210,7 @@ mod tests {
         let seconds = times[99_999].as_secs_f64();
         assert!((9.8..10.2).contains(&seconds), "{seconds}");
         // Exponential distances: the share longer than the mean is 1/e.
-        let longer = times
-            .windows(2)
-            .filter(|pair| (pair[1] - pair[0]).as_nanos() > 100_000);
+        let longer = times.windows(2).filter(|pair| (pair[1] - pair[0]).as_nanos() > 100_000);
         let share = longer.count() as f64 / 1e5;
         assert!((0.36..0.376).contains(&share), "{share}");
         let other = first(Times::new(Arrivals::Poisson, 7, 10_000.0, 1, 2), 3);
@@ -242,11 +234,7 @@ mod tests {
             let end = start + Duration::from_millis(100);
             let turnstile = Turnstile::new(times, start).expect("a timer");
             for number in 0..5 {
-                let at = turnstile
-                    .next(Some(end))
-                    .await
-                    .expect("a timer")
-                    .expect("a start");
+                let at = turnstile.next(Some(end)).await.expect("a timer").expect("a start");
                 assert_eq!(at, start + Duration::from_millis(10 * number));
                 assert!(Instant::now() >= at, "start {number} came early");
             }
@@ -265,11 +253,7 @@ mod tests {
             let times = Times::new(Arrivals::Uniform, 1, 1000.0, 0, 1);
             let turnstile = Turnstile::new(times, start).expect("a timer");
             assert_eq!(turnstile.next(None).await.expect("a timer"), Some(start));
-            assert_eq!(
-                turnstile.next(Some(end)).await.expect("a timer"),
-                None,
-                "it is over"
-            );
+            assert_eq!(turnstile.next(Some(end)).await.expect("a timer"), None, "it is over");
             assert_eq!(turnstile.never_sent(end).await, 94);
             assert_eq!(turnstile.never_sent(end).await, 0, "each is counted once");
         });

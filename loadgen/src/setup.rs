@@ -26,11 +26,7 @@ pub(crate) enum SetupError {
     )]
     NoKeys,
     #[error("{option} is {value}; it must be {allowed}")]
-    OutOfBounds {
-        option: &'static str,
-        value: String,
-        allowed: String,
-    },
+    OutOfBounds { option: &'static str, value: String, allowed: String },
     #[error("--payload other than unsigned needs --auth header")]
     PayloadNeedsHeader,
     #[error(
@@ -85,30 +81,16 @@ pub(crate) fn endpoint(
         Auth::Presigned => Access::Presigned(signer(access)?),
     };
     within("--streams", load.streams, 1, limits::STREAMS_MAX)?;
-    let protocol = if load.http2 {
-        Protocol::Http2 {
-            streams: load.streams,
-        }
-    } else {
-        Protocol::Http1
-    };
-    Ok(Endpoint::new(
-        url,
-        bucket,
-        access,
-        protocol,
-        !load.no_keep_alive,
-    )?)
+    let protocol =
+        if load.http2 { Protocol::Http2 { streams: load.streams } } else { Protocol::Http1 };
+    Ok(Endpoint::new(url, bucket, access, protocol, !load.no_keep_alive)?)
 }
 
 fn signer(access: &AccessArgs) -> Result<Signer, SetupError> {
     let keys = access.access_key.clone().zip(access.secret_key.clone());
     let (access_key, secret_key) = keys.ok_or(SetupError::NoKeys)?;
-    let credentials = Credentials {
-        access_key,
-        secret_key,
-        session_token: access.session_token.clone(),
-    };
+    let credentials =
+        Credentials { access_key, secret_key, session_token: access.session_token.clone() };
     Ok(Signer::new(credentials, access.region.clone()))
 }
 
@@ -130,17 +112,10 @@ pub(crate) fn plan(
     }
     within("--part-size", part_size, 1, u64::MAX)?;
     if sizes_max.div_ceil(part_size) > limits::PARTS_MAX {
-        return Err(SetupError::TooManyParts {
-            size: sizes_max,
-            part: part_size,
-        });
+        return Err(SetupError::TooManyParts { size: sizes_max, part: part_size });
     }
     if matches!(endpoint.access, Access::Presigned(_)) {
-        let kinds = scenario
-            .mix()
-            .kinds()
-            .filter(|kind| *kind != Kind::List)
-            .count();
+        let kinds = scenario.mix().kinds().filter(|kind| *kind != Kind::List).count();
         let urls = scenario.objects().saturating_mul(kinds as u64);
         if urls > limits::PRESIGNED_URLS_MAX {
             return Err(SetupError::TooManyUrls(urls));
@@ -168,12 +143,7 @@ pub(crate) enum Until {
 
 /// The load of the options.
 pub(crate) fn load(args: &LoadArgs, seed: u64, until: Until) -> Result<Load, SetupError> {
-    within(
-        "--connections",
-        args.connections,
-        1,
-        limits::CONNECTIONS_MAX,
-    )?;
+    within("--connections", args.connections, 1, limits::CONNECTIONS_MAX)?;
     let most = args.connections.min(limits::THREADS_MAX);
     within("--threads", args.threads, 1, most)?;
     within("--errors-max", args.errors_max, 1, u64::MAX)?;

@@ -54,11 +54,7 @@ pub(crate) struct Signer {
 impl Signer {
     /// A signer for S3 in `region`.
     pub(crate) fn new(credentials: Credentials, region: String) -> Signer {
-        Signer {
-            credentials,
-            region,
-            key: Mutex::new(None),
-        }
+        Signer { credentials, region, key: Mutex::new(None) }
     }
 
     /// The headers that authorize the request: `x-amz-date`, `x-amz-content-sha256`,
@@ -121,11 +117,7 @@ impl Signer {
 
     fn signature(&self, time: &Timestamp, canonical: &str) -> String {
         let hash = sha256_hex(canonical.as_bytes());
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{}\n{}\n{hash}",
-            time.full,
-            self.scope(time)
-        );
+        let text = format!("AWS4-HMAC-SHA256\n{}\n{}\n{hash}", time.full, self.scope(time));
         hex(&hmac(&self.signing_key(time.day()), text.as_bytes()))
     }
 
@@ -154,14 +146,10 @@ struct Timestamp {
 
 impl Timestamp {
     fn new(time: SystemTime) -> Timestamp {
-        let seconds = time
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (year, month, day) = civil_date(seconds / 86_400);
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-        Timestamp {
-            full: format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"),
-        }
+        Timestamp { full: format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z") }
     }
 
     fn day(&self) -> &str {
@@ -180,11 +168,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

@@ -20,11 +20,7 @@ pub(crate) struct Checker {
 impl Checker {
     /// Checks a body that starts at `offset` of the object.
     pub(crate) fn new(content: Content, offset: u64) -> Checker {
-        Checker {
-            content,
-            at: offset,
-            difference: None,
-        }
+        Checker { content, at: offset, difference: None }
     }
 
     /// Takes the next bytes. After a first difference nothing more is compared.
@@ -85,10 +81,7 @@ mod tests {
         assert_eq!(checker.verdict(10_000, 10_000), Ok(()));
         assert_eq!(
             checker.verdict(10_001, 10_000),
-            Err(Failure::WrongSize {
-                expected: 10_001,
-                got: 10_000
-            })
+            Err(Failure::WrongSize { expected: 10_001, got: 10_000 })
         );
     }
 
@@ -101,10 +94,7 @@ mod tests {
         bytes[9000] ^= 1;
         let mut checker = Checker::new(content, 0);
         bytes.chunks(777).for_each(|piece| checker.accept(piece));
-        assert_eq!(
-            checker.verdict(1, 1),
-            Err(Failure::Differs { offset: 7001 })
-        );
+        assert_eq!(checker.verdict(1, 1), Err(Failure::Differs { offset: 7001 }));
     }
 
     #[test]
@@ -115,9 +105,6 @@ mod tests {
         }
         let other = damage.clone();
         damage.merge(other);
-        assert_eq!(
-            (damage.count, damage.first.len()),
-            (60, limits::DAMAGED_KEYS_SHOWN_MAX)
-        );
+        assert_eq!((damage.count, damage.first.len()), (60, limits::DAMAGED_KEYS_SHOWN_MAX));
     }
 }

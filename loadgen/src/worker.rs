@@ -72,10 +72,7 @@ impl Member {
         }
         let opened_before = shared.connections_opened();
         events.send(Event::Warm).await.map_err(|_| gone(()))?;
-        let start = *begun
-            .wait_for(Option::is_some)
-            .await
-            .map_err(|_| gone(()))?;
+        let start = *begun.wait_for(Option::is_some).await.map_err(|_| gone(()))?;
         let start = start.unwrap_or_else(Instant::now);
         let end = self.load.duration.map(|duration| start + duration);
         let phase = Phase::new(self, &self.measured, start, end)?;
@@ -103,12 +100,7 @@ impl Member {
         let Some(rate) = self.load.rate else {
             return Ok(Schedule::Closed);
         };
-        let Load {
-            arrivals,
-            seed,
-            threads,
-            ..
-        } = self.load;
+        let Load { arrivals, seed, threads, .. } = self.load;
         let times = Times::new(arrivals, seed, rate, self.index, threads);
         Ok(Schedule::Open(Turnstile::new(times, start)?))
     }
@@ -212,11 +204,7 @@ impl Phase {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::TimedOut(self.timeout)),
         };
-        let moments = Moments {
-            meant,
-            sent,
-            finished: Instant::now(),
-        };
+        let moments = Moments { meant, sent, finished: Instant::now() };
         let mut record = self.record.borrow_mut();
         match result {
             Ok(done) => {
@@ -286,10 +274,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn new(limit: Option<u64>) -> Sequence {
-        Sequence {
-            next: AtomicU64::new(0),
-            limit: limit.unwrap_or(u64::MAX),
-        }
+        Sequence { next: AtomicU64::new(0), limit: limit.unwrap_or(u64::MAX) }
     }
 
     fn claim(&self) -> Option<u64> {

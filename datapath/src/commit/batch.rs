@@ -2,7 +2,7 @@
 //!
 //! Owns: the thread's loop and its state.
 //! States: writable → read-only, once, after a fault of a device or of the index.
-//! Limits: `COMMIT_BATCH_MAX`, `RECLAIM_ROWS_PER_TRANSACTION`, `PIN_POLL`, `RECLAIM_RETRY`.
+//! Limits: `COMMIT_BATCH_MAX`, `RECLAIM_ROWS_PER_TRANSACTION`, `PIN_POLL`, `RECLAIM_RETRY*`.
 //! Not here: the queue's other end (`mod`).
 
 use std::sync::Arc;
@@ -19,7 +19,9 @@ use crate::id::BucketId;
 use crate::index::{
     ApplyError, Condition, Effects, IndexError, IndexWriter, Mutation, Outcome, WriteTransaction,
 };
-use crate::limits::{COMMIT_BATCH_MAX, PIN_POLL, RECLAIM_RETRY, RECLAIM_ROWS_PER_TRANSACTION};
+use crate::limits::{
+    COMMIT_BATCH_MAX, PIN_POLL, RECLAIM_RETRY, RECLAIM_RETRY_DAMAGED, RECLAIM_ROWS_PER_TRANSACTION,
+};
 
 type Answer = Result<Outcome, StoreError>;
 
@@ -77,7 +79,7 @@ pub(super) fn run(
         let mut changes = Vec::with_capacity(jobs.len());
         for job in jobs.drain(..) {
             match job {
-                Job::Change(change) => changes.push(change),
+                Job::Change(change) => changes.push(*change),
                 Job::Settle(answer) => committer.settling.push(answer),
                 Job::Close => queue.close(),
             }
@@ -101,7 +103,7 @@ impl Committer<'_> {
 
     /// One turn of the loop: a batch, perhaps an empty one.
     fn turn(&mut self, changes: Vec<Change>) {
-        if self.holds.look_again() {
+        if self.holds.look_again() && self.reclaim == Reclaim::Idle {
             self.reclaim = Reclaim::Due;
         }
         if let Reclaim::Later(at) = self.reclaim
@@ -273,7 +275,8 @@ impl Committer<'_> {
             Err(error) if error.is_fault() => self.fault(Vec::new(), &error),
             Err(error) => {
                 tracing::warn!(%error, "freeing space is put off");
-                self.reclaim = Reclaim::Later(Instant::now() + RECLAIM_RETRY);
+                let wait = if error.is_full() { RECLAIM_RETRY } else { RECLAIM_RETRY_DAMAGED };
+                self.reclaim = Reclaim::Later(Instant::now() + wait);
             }
         }
     }

@@ -83,7 +83,7 @@ struct Shared {
 }
 
 enum Job {
-    Change(Change),
+    Change(Box<Change>),
     /// Answer when nothing that can be reclaimed is left.
     Settle(oneshot::Sender<Result<(), StoreError>>),
     /// Take what is queued, then end.
@@ -151,14 +151,20 @@ impl CommitHandle {
     /// Why the mutation did not happen; [`StoreError::ReadOnly`] once writing has stopped;
     /// [`StoreError::Closing`]. After [`StoreError::Index`] for a failed commit it is open whether
     /// the mutation survives a restart.
-    pub async fn submit(&self, mutation: Mutation) -> Result<Outcome, StoreError> {
+    pub fn submit(
+        &self,
+        mutation: Mutation,
+    ) -> impl Future<Output = Result<Outcome, StoreError>> + use<'_> {
+        // Here and not in the future, which may be dropped before it is polled.
         let staged = Staged { mutation, shared: Arc::clone(&self.shared), owned: true };
-        self.writable()?;
-        let (answer, answered) = oneshot::channel();
-        let submitted = Instant::now();
-        let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
-        place.send(Job::Change(Change { staged, submitted, answer }));
-        answered.await.map_err(|_| self.ended())?
+        async move {
+            self.writable()?;
+            let (answer, answered) = oneshot::channel();
+            let submitted = Instant::now();
+            let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
+            place.send(Job::Change(Box::new(Change { staged, submitted, answer })));
+            answered.await.map_err(|_| self.ended())?
+        }
     }
 
     /// Waits until all space that deletes before this call left to be freed in steps is free, but

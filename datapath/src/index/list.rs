@@ -1,6 +1,6 @@
 //! Pages of object keys and of uploads, in key order, with keys rolled up at a delimiter.
 //!
-//! Owns: [`Snapshot::list`], [`Snapshot::list_uploads`].
+//! Owns: [`Snapshot::list_objects`], [`Snapshot::list_uploads`].
 //! Not here: tokens and encodings of a protocol, limits on the page (the caller's).
 //!
 //! The cost is that of the page: what a common prefix covers is skipped by one seek to the first
@@ -33,7 +33,7 @@ pub struct ListObjects {
 }
 
 /// A page of [`ListObjects`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPage {
     /// In key order.
     pub entries: Vec<ListEntry>,
@@ -73,7 +73,7 @@ pub struct ListUploads {
 }
 
 /// A page of [`ListUploads`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UploadPage {
     /// By key, then by upload id.
     pub entries: Vec<UploadEntry>,
@@ -95,7 +95,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// LMDB's fault, or a row that is damaged.
-    pub fn list(&self, request: &ListObjects) -> Result<ListPage, IndexError> {
+    pub fn list_objects(&self, request: &ListObjects) -> Result<ListPage, IndexError> {
         let ListObjects { bucket, prefix, limit, .. } = request;
         let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let floor = floor(prefix, delimiter, request.after.as_deref());
@@ -131,10 +131,10 @@ impl Snapshot<'_> {
         Ok(ListPage { entries, truncated })
     }
 
-    /// A page of unfinished uploads. May touch many pages of the index, as [`Snapshot::list`].
+    /// A page of unfinished uploads. May touch many pages of the index, as [`Snapshot::list_objects`].
     ///
     /// # Errors
-    /// As [`Snapshot::list`].
+    /// As [`Snapshot::list_objects`].
     pub fn list_uploads(&self, request: &ListUploads) -> Result<UploadPage, IndexError> {
         let ListUploads { bucket, prefix, limit, .. } = request;
         let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());

@@ -87,7 +87,8 @@ impl<'i> Snapshot<'i> {
         if let Checksums::Inline(inline) = &record.checksums {
             return Ok(inline.values().get(first..end).ok_or_else(absent)?.to_vec());
         }
-        let mut checksums = Vec::with_capacity(count);
+        // Not all of `count` at once: it may come from a damaged row.
+        let mut checksums = Vec::with_capacity(count.min(CHECKSUMS_PER_ROW));
         let mut block = first;
         while block < end {
             let group = u32::try_from(block / CHECKSUMS_PER_ROW).map_err(|_| absent())?;

@@ -51,7 +51,7 @@ pub use record::{
 };
 pub use sequence::IdSequence;
 pub use tables::IndexError;
-pub use walk::{Finding, WalkDevice, WalkProgress, WalkReport, walk};
+pub use walk::{EachExtent, Finding, WalkDevice, WalkProgress, WalkReport, walk};
 pub use writer::{ApplyError, Effects, IndexWriter, Released, WriteTransaction};
 
 use crate::limits::INDEX_MAP_BYTES_MIN;
@@ -269,6 +269,6 @@ fn number(bytes: Option<&[u8]>) -> Option<u64> {
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

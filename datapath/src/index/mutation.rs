@@ -140,9 +140,10 @@ pub struct NewExtent {
 
 /// What must hold for a change to happen; looked at when its turn comes, so that changes cannot
 /// slip in between.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
+    #[default]
     None,
     /// No object has the key.
     Absent,

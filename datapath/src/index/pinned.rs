@@ -38,8 +38,7 @@ pub struct PinnedObject {
     pub extents: Vec<ExtentRecord>,
 }
 
-/// Looks the object up and pins it. `hint` spreads threads over the pin table; give each lane its
-/// own.
+/// Looks the object up and pins it. `hint`: see [`PinTable::pin`].
 ///
 /// # Errors
 /// [`StoreError::Overload`] when every pin is taken, or when the object was overwritten between the

@@ -9,6 +9,8 @@
 //! pinned. One with checksum rows keeps them with count 0 until `reclaim` finds it unpinned, since
 //! readers look those rows up as they go. A manifest and its parts likewise.
 
+use heed::PutFlags;
+
 use super::keys;
 use super::mutation::{Content, NewExtent};
 use super::reclaim::Work;
@@ -20,7 +22,9 @@ use super::tables::IndexError;
 use super::writer::{ApplyError, Released, WriteTransaction};
 use crate::error::StoreError;
 use crate::id::{ExtentId, ManifestId};
-use crate::limits::{CHECKSUMS_PER_ROW, EXTENT_BLOCK_BYTES, SLICES_PER_ROW_MAX};
+use crate::limits::{
+    ATTRIBUTES_BYTES_MAX, CHECKSUMS_PER_ROW, DEVICE_BLOCK_BYTES, SLICES_PER_ROW_MAX,
+};
 
 impl WriteTransaction<'_> {
     /// Whether the content can be linked. Changes nothing.
@@ -29,8 +33,9 @@ impl WriteTransaction<'_> {
             check_new_extent(extent)?;
         }
         let length = match &content.body {
-            Body::Inline { data, .. } => data.len() as u64,
             Body::Slices(slices) => self.check_slices(slices, &content.extents)?,
+            _ if !content.extents.is_empty() => return Err(refused(UNUSED)),
+            Body::Inline { data, .. } => data.len() as u64,
             Body::Manifest { id, parts } => {
                 let record = self.tables.manifest(&self.txn, *id)?;
                 match record {
@@ -39,28 +44,31 @@ impl WriteTransaction<'_> {
                 }
             }
         };
-        let unused = |extent: &NewExtent| {
-            !content.body.slices().iter().any(|slice| slice.extent == extent.id)
-        };
-        if content.extents.iter().any(unused) {
-            return Err(refused("a new extent that its content does not use"));
+        match length == content.size {
+            true => Ok(()),
+            false => {
+                let error = StoreError::SizeMismatch { expected: content.size, got: length };
+                Err(error.into())
+            }
         }
-        if length != content.size {
-            let error = StoreError::SizeMismatch { expected: content.size, got: length };
-            return Err(error.into());
-        }
-        Ok(())
     }
 
+    /// Whether each slice lies in an extent that is there, and each new extent is used. Answers the
+    /// slices' bytes.
     fn check_slices(&self, slices: &[Slice], new: &[NewExtent]) -> Result<u64, ApplyError> {
         if slices.len() > SLICES_PER_ROW_MAX {
             // Free space is so scattered that the content does not fit one record.
             return Err(StoreError::NoSpace.into());
         }
+        let new = by_id(new);
+        let mut used = vec![false; new.len()];
         let mut total = 0u64;
         for slice in slices {
-            let data_length = match new.iter().find(|extent| extent.id == slice.extent) {
-                Some(extent) => extent.data_length,
+            let data_length = match find(&new, slice.extent) {
+                Some(at) => {
+                    used[at] = true;
+                    new[at].data_length
+                }
                 None => match self.tables.extent(&self.txn, slice.extent)? {
                     Some(record) if record.references > 0 => record.data_length,
                     _ => return Err(StoreError::SourceChanged.into()),
@@ -72,7 +80,10 @@ impl WriteTransaction<'_> {
             }
             total = total.checked_add(slice.length).ok_or_else(|| refused("too many bytes"))?;
         }
-        Ok(total)
+        match used.iter().all(|used| *used) {
+            true => Ok(total),
+            false => Err(refused(UNUSED)),
+        }
     }
 
     /// Adds the references of a body; [`WriteTransaction::check_content`] has allowed it.
@@ -82,9 +93,10 @@ impl WriteTransaction<'_> {
             record.references += 1;
             return self.tables.put_manifest(&mut self.txn, id, &record);
         }
+        let new = by_id(&content.extents);
         for (extent, count) in counts(content.body.slices().iter().map(|slice| slice.extent)) {
-            match content.extents.iter().find(|new| new.id == extent) {
-                Some(new) => self.insert_extent(new, count)?,
+            match find(&new, extent) {
+                Some(at) => self.insert_extent(new[at], count)?,
                 None => {
                     let mut record = self.extent_there(extent)?;
                     record.references += count;
@@ -161,7 +173,11 @@ impl WriteTransaction<'_> {
         };
         let NewExtent { location, data_length, .. } = *new;
         let record = ExtentRecord { location, data_length, references, checksums };
-        self.tables.put_extent(&mut self.txn, new.id, &record)
+        // An id that is there already means that the sequence was set back: stop rather than mix
+        // two extents up.
+        let (key, bytes) = (keys::number(new.id.0), record.encode());
+        let flags = PutFlags::NO_OVERWRITE;
+        Ok(self.tables.extents.put_with_flags(&mut self.txn, flags, &key, &bytes)?)
     }
 
     pub(super) fn extent_there(&self, extent: ExtentId) -> Result<ExtentRecord, IndexError> {
@@ -175,13 +191,21 @@ impl WriteTransaction<'_> {
     }
 }
 
+/// Refuses attributes that are too long. The gateway's own limits lie far below.
+pub(super) fn check_attributes(attributes: &[u8]) -> Result<(), ApplyError> {
+    match attributes.len() <= ATTRIBUTES_BYTES_MAX {
+        true => Ok(()),
+        false => Err(refused("attributes of more than 64 KiB")),
+    }
+}
+
 /// A caller broke the interface: an error rather than a panic, since the commit thread serves all.
 pub(super) fn refused(what: &'static str) -> ApplyError {
     StoreError::Index(format!("refused: {what}").into()).into()
 }
 
 fn check_new_extent(extent: &NewExtent) -> Result<(), ApplyError> {
-    let room = extent.location.length_blocks.checked_mul(EXTENT_BLOCK_BYTES);
+    let room = extent.location.length_blocks.checked_mul(DEVICE_BLOCK_BYTES as u64);
     if extent.data_length == 0 || room.is_none_or(|room| room < extent.data_length) {
         return Err(refused("a new extent whose data does not fit its blocks"));
     }
@@ -196,6 +220,18 @@ fn check_new_extent(extent: &NewExtent) -> Result<(), ApplyError> {
 
 fn lower(references: u64, by: u64) -> Result<u64, IndexError> {
     references.checked_sub(by).ok_or(IndexError::Inconsistent("a reference count is too low"))
+}
+
+const UNUSED: &str = "a new extent that its content does not use";
+
+fn by_id(extents: &[NewExtent]) -> Vec<&NewExtent> {
+    let mut sorted: Vec<&NewExtent> = extents.iter().collect();
+    sorted.sort_unstable_by_key(|extent| extent.id);
+    sorted
+}
+
+fn find(sorted: &[&NewExtent], extent: ExtentId) -> Option<usize> {
+    sorted.binary_search_by_key(&extent, |candidate| candidate.id).ok()
 }
 
 /// How often each extent occurs, by id. Nearly always there is one.

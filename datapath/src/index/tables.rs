@@ -64,9 +64,12 @@ impl IndexError {
 
 impl From<IndexError> for StoreError {
     fn from(error: IndexError) -> StoreError {
-        match error.is_full() {
-            true => StoreError::IndexFull,
-            false => StoreError::Index(error.to_string().into()),
+        match error {
+            error if error.is_full() => StoreError::IndexFull,
+            IndexError::Lmdb(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
+                StoreError::Overload("index reader slots")
+            }
+            error => StoreError::Index(error.to_string().into()),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::record::{
 use super::tables::{IndexError, Table};
 use super::{DecodeError, Index};
 use crate::id::{BucketId, DeviceId, ExtentId, ManifestId, PartNumber, UploadId};
-use crate::limits::{CHECKSUMS_PER_ROW, EXTENT_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
+use crate::limits::{CHECKSUMS_PER_ROW, DEVICE_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
 
 /// A device, as far as the walk must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,9 @@ pub struct Finding {
     pub what: String,
 }
 
+/// Called for an extent with all its checksums; what it answers becomes a finding.
+pub type EachExtent<'c> = dyn FnMut(ExtentId, &ExtentRecord, &[u64]) -> Option<String> + 'c;
+
 /// Walks the whole index. `progress` is called for each table and every
 /// [`WALK_PROGRESS_ROWS`] rows; `each_extent` for every extent with all its checksums, so that the
 /// caller may read and verify its data: what it answers becomes a finding.
@@ -89,7 +92,7 @@ pub fn walk(
     index: &Index,
     devices: &[WalkDevice],
     progress: &mut dyn FnMut(WalkProgress),
-    each_extent: &mut dyn FnMut(ExtentId, &ExtentRecord, &[u64]) -> Option<String>,
+    each_extent: &mut EachExtent<'_>,
 ) -> Result<WalkReport, IndexError> {
     let snapshot = index.read()?;
     let mut walk = Walk {
@@ -161,7 +164,7 @@ impl<'w> Walk<'w> {
     fn extents(
         &mut self,
         devices: &[WalkDevice],
-        each_extent: &mut dyn FnMut(ExtentId, &ExtentRecord, &[u64]) -> Option<String>,
+        each_extent: &mut EachExtent<'_>,
     ) -> Result<(), IndexError> {
         let mut places: Vec<(ExtentLocation, ExtentId)> = Vec::new();
         self.rows("extents", &self.snapshot.tables.extents, |walk, key, bytes| {
@@ -179,7 +182,7 @@ impl<'w> Walk<'w> {
                 }
                 Some(_) => {}
             }
-            let room = length_blocks.saturating_mul(EXTENT_BLOCK_BYTES);
+            let room = length_blocks.saturating_mul(DEVICE_BLOCK_BYTES as u64);
             if record.data_length == 0 || record.data_length > room {
                 walk.found("extents", key, "its data does not fit its blocks");
             }
@@ -212,7 +215,7 @@ impl<'w> Walk<'w> {
         key: &[u8],
         id: ExtentId,
         record: &ExtentRecord,
-        each_extent: &mut dyn FnMut(ExtentId, &ExtentRecord, &[u64]) -> Option<String>,
+        each_extent: &mut EachExtent<'_>,
     ) {
         if record.references == 0 {
             let waits = Work::Extent(id).waits(self.snapshot.tables, &self.snapshot.txn);

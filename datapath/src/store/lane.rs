@@ -139,7 +139,7 @@ impl LaneStore {
             return Ok(None);
         };
         let content = Content::of(&found)?;
-        let object = Object::from(&found.record);
+        let object = found.record.to_object();
         Ok(Some(OpenObject::new(self.clone(), object, content, found.pin)))
     }
 
@@ -172,7 +172,7 @@ impl LaneStore {
         condition: Condition,
     ) -> Result<Option<Object>, StoreError> {
         match self.commit(Mutation::Delete { bucket, key, condition }).await? {
-            Outcome::Deleted(record) => Ok(record.as_ref().map(Object::from)),
+            Outcome::Deleted(record) => Ok(record.map(|record| record.to_object())),
             other => Err(unexpected(&other)),
         }
     }
@@ -189,7 +189,7 @@ impl LaneStore {
         match self.commit(Mutation::DeleteMany { bucket, keys }).await? {
             Outcome::DeletedMany(outcomes) => Ok(outcomes
                 .into_iter()
-                .map(|outcome| outcome.map(|record| record.as_ref().map(Object::from)))
+                .map(|outcome| outcome.map(|record| record.map(|record| record.to_object())))
                 .collect()),
             other => Err(unexpected(&other)),
         }
@@ -218,7 +218,7 @@ impl LaneStore {
     /// # Errors
     /// As [`Self::bucket`].
     pub async fn list(&self, list: ListObjects) -> Result<ListPage, StoreError> {
-        self.on_helper(move |index| index.read()?.list(&list)).await
+        self.on_helper(move |index| index.read()?.list_objects(&list)).await
     }
 
     // === Multipart uploads ===
@@ -347,7 +347,7 @@ impl LaneStore {
 
     async fn commit_object(&self, mutation: Mutation) -> Result<Object, StoreError> {
         match self.commit(mutation).await? {
-            Outcome::Object(record) => Ok(Object::from(&record)),
+            Outcome::Object(record) => Ok(record.to_object()),
             other => Err(unexpected(&other)),
         }
     }

@@ -15,11 +15,7 @@ use super::{
     content::Content,
     testing::{bucket, content, options, put, read, run_on_lane},
 };
-use crate::{
-    device::EngineKind,
-    error::StoreError,
-    index::{Object, PinnedObject},
-};
+use crate::{device::EngineKind, error::StoreError, index::PinnedObject};
 
 const KEYS: u64 = 3;
 const SIZE: usize = 2 << 20;
@@ -49,7 +45,7 @@ fn open_without_second_look(lane: &LaneStore, key: &str) -> Result<Option<OpenOb
     let pin = lane.pins().pin(record.row, 0);
     let found = PinnedObject { pin, record, extents };
     let content = Content::of(&found)?;
-    let object = Object::from(&found.record);
+    let object = found.record.to_object();
     Ok(Some(OpenObject::new(lane.clone(), object, content, found.pin)))
 }
 

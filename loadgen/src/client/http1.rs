@@ -39,11 +39,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(super) fn new(endpoint: Arc<Endpoint>, shared: Rc<Shared>) -> Client {
-        Client {
-            endpoint,
-            shared,
-            connection: None,
-        }
+        Client { endpoint, shared, connection: None }
     }
 
     /// See [`super::Client::open`]. Without keep-alive there is nothing to open beforehand.
@@ -135,13 +131,7 @@ impl Connection {
     fn render(&mut self, head: &RequestHead<'_>, endpoint: &Endpoint, upload: &Upload) {
         let out = &mut self.output;
         out.clear();
-        for part in [
-            head.method,
-            " ",
-            &head.target,
-            " HTTP/1.1\r\nhost: ",
-            &endpoint.host,
-        ] {
+        for part in [head.method, " ", &head.target, " HTTP/1.1\r\nhost: ", &endpoint.host] {
             out.extend_from_slice(part.as_bytes());
         }
         for (name, value) in &head.headers {
@@ -217,14 +207,9 @@ impl Connection {
         while !reader.is_done() {
             let droppable = if counted_only { reader.droppable() } else { 0 };
             let received = if droppable > 0 {
-                self.discard(droppable)
-                    .inspect(|bytes| reader.dropped(*bytes as u64))
+                self.discard(droppable).inspect(|bytes| reader.dropped(*bytes as u64))
             } else {
-                let most = if counted_only {
-                    limits::FIRST_READ_BYTES
-                } else {
-                    limits::READ_BYTES
-                };
+                let most = if counted_only { limits::FIRST_READ_BYTES } else { limits::READ_BYTES };
                 let mut buffer = self.shared.read_buffer.borrow_mut();
                 let received = self.try_recv(&mut buffer[..most], RecvFlags::empty());
                 if let Ok(bytes) = received {

@@ -30,11 +30,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(endpoint: Arc<Endpoint>, shared: Rc<Shared>) -> Rc<Connection> {
-        Rc::new(Connection {
-            endpoint,
-            shared,
-            sender: Mutex::new(None),
-        })
+        Rc::new(Connection { endpoint, shared, sender: Mutex::new(None) })
     }
 
     /// The open connection, or a new one. Clients that come while one is made wait for it.
@@ -111,12 +107,7 @@ async fn receive(
     mut sink: Sink<'_>,
 ) -> Result<Response, Failure> {
     let (parts, mut body) = response.into_parts();
-    let header = |name: &str| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let success = parts.status.is_success();
     let mut answer = Response {
         status: parts.status.as_u16(),

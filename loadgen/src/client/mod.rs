@@ -148,25 +148,20 @@ impl Shared {
     }
 
     fn count_connection(&self) {
-        self.connections_opened
-            .set(self.connections_opened.get() + 1);
+        self.connections_opened.set(self.connections_opened.get() + 1);
     }
 }
 
 /// A TCP connection to the endpoint with Nagle's algorithm off.
 async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<tokio::net::TcpStream, Failure> {
-    let failed = |reason: String| Failure::Connect {
-        address: endpoint.address.to_string(),
-        reason,
-    };
+    let failed =
+        |reason: String| Failure::Connect { address: endpoint.address.to_string(), reason };
     let connecting = tokio::net::TcpStream::connect(endpoint.address);
     let stream = tokio::time::timeout(limits::CONNECT_WAIT, connecting)
         .await
         .map_err(|_| failed(format!("not accepted within {:?}", limits::CONNECT_WAIT)))?
         .map_err(|error| failed(error.to_string()))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| failed(error.to_string()))?;
+    stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
     shared.count_connection();
     Ok(stream)
 }

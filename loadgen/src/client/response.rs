@@ -151,8 +151,7 @@ impl ResponseReader {
                 }
                 None => {
                     self.pending.extend_from_slice(input);
-                    self.check_pending(limits::RESPONSE_HEAD_BYTES_MAX)
-                        .map(|()| &[][..])
+                    self.check_pending(limits::RESPONSE_HEAD_BYTES_MAX).map(|()| &[][..])
                 }
             };
         }
@@ -169,9 +168,7 @@ impl ResponseReader {
                 self.begin(head)?;
                 Ok(&input[length - before..])
             }
-            None => self
-                .check_pending(limits::RESPONSE_HEAD_BYTES_MAX)
-                .map(|()| &[][..]),
+            None => self.check_pending(limits::RESPONSE_HEAD_BYTES_MAX).map(|()| &[][..]),
         }
     }
 
@@ -199,9 +196,7 @@ impl ResponseReader {
     fn push_line<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], Failure> {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
             self.pending.extend_from_slice(input);
-            return self
-                .check_pending(limits::CHUNK_LINE_BYTES_MAX)
-                .map(|()| &[][..]);
+            return self.check_pending(limits::CHUNK_LINE_BYTES_MAX).map(|()| &[][..]);
         };
         self.pending.extend_from_slice(&input[..end]);
         self.check_pending(limits::CHUNK_LINE_BYTES_MAX)?;
@@ -297,11 +292,7 @@ impl Head {
 }
 
 fn after_length(remaining: u64) -> State {
-    if remaining == 0 {
-        State::Done
-    } else {
-        State::Length(remaining)
-    }
+    if remaining == 0 { State::Done } else { State::Length(remaining) }
 }
 
 fn split(input: &[u8], remaining: u64) -> (&[u8], &[u8]) {
@@ -392,10 +383,7 @@ mod tests {
         let answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
         each_step(answer, |reader, _| assert_eq!(reader.head.status, 204));
         let endless = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(limits::INTERIM_RESPONSES_MAX + 1);
-        assert!(matches!(
-            read(&endless, 1, false),
-            Err(Failure::Malformed(_))
-        ));
+        assert!(matches!(read(&endless, 1, false), Err(Failure::Malformed(_))));
     }
 
     #[test]
@@ -410,10 +398,7 @@ mod tests {
     fn an_error_body_is_kept_apart() {
         let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<Code>";
         each_step(answer, |reader, body| {
-            assert_eq!(
-                (body.as_slice(), reader.error_body.as_slice()),
-                (&b""[..], &b"<Code>"[..])
-            );
+            assert_eq!((body.as_slice(), reader.error_body.as_slice()), (&b""[..], &b"<Code>"[..]));
             assert_eq!(reader.droppable(), 0);
         });
     }
@@ -433,16 +418,10 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        let long_line = [
-            &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
-            &[b'1'; 2000],
-        ]
-        .concat();
-        let long_head = [
-            &b"HTTP/1.1 200 OK\r\n"[..],
-            &[b'a'; limits::RESPONSE_HEAD_BYTES_MAX],
-        ]
-        .concat();
+        let long_line =
+            [&b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"[..], &[b'1'; 2000]].concat();
+        let long_head =
+            [&b"HTTP/1.1 200 OK\r\n"[..], &[b'a'; limits::RESPONSE_HEAD_BYTES_MAX]].concat();
         let cases: [&[u8]; 11] = [
             b"SSH-2.0-OpenSSH\r\n",
             b"HTTP/1.1 2x0 OK\r\n\r\n",
@@ -476,10 +455,7 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
         ] {
-            assert!(matches!(
-                read(answer, 3, false),
-                Err(Failure::Disconnected(_))
-            ));
+            assert!(matches!(read(answer, 3, false), Err(Failure::Disconnected(_))));
         }
     }
 }

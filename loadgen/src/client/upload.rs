@@ -46,20 +46,14 @@ impl Upload {
 
     /// These bytes.
     pub(crate) fn bytes(bytes: Bytes) -> Upload {
-        Upload {
-            remaining: bytes.len() as u64,
-            source: Source::Bytes(bytes),
-        }
+        Upload { remaining: bytes.len() as u64, source: Source::Bytes(bytes) }
     }
 
     /// A range of derived content as it is.
     pub(crate) fn plain(content: Content, range: Range<u64>) -> Upload {
         Upload {
             remaining: range.end - range.start,
-            source: Source::Plain {
-                content,
-                at: range.start,
-            },
+            source: Source::Plain { content, at: range.start },
         }
     }
 
@@ -201,10 +195,7 @@ mod tests {
             let bytes = whole(Upload::chunked_with_trailer(content, 0..size));
             let (mut rest, mut data) = (bytes.as_slice(), Vec::new());
             loop {
-                let line = rest
-                    .windows(2)
-                    .position(|at| at == b"\r\n")
-                    .expect("a line");
+                let line = rest.windows(2).position(|at| at == b"\r\n").expect("a line");
                 let digits = std::str::from_utf8(&rest[..line]).expect("text");
                 let take = usize::from_str_radix(digits, 16).expect("a size");
                 rest = &rest[line + 2..];
@@ -218,10 +209,7 @@ mod tests {
             assert_eq!(data.len() as u64, size);
             assert_eq!(content.first_difference(0, &data), None);
             let crc = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &data);
-            assert_eq!(
-                format!("0\r\n{}", String::from_utf8_lossy(rest)),
-                trailer(crc)
-            );
+            assert_eq!(format!("0\r\n{}", String::from_utf8_lossy(rest)), trailer(crc));
         }
     }
 
@@ -229,9 +217,6 @@ mod tests {
     fn the_trailer_carries_the_published_check_value() {
         // CRC-64/NVME of "123456789" is 0xAE8B14860A799888 (reveng's catalogue).
         let crc = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789");
-        assert_eq!(
-            trailer(crc),
-            "0\r\nx-amz-checksum-crc64nvme:rosUhgp5mIg=\r\n\r\n"
-        );
+        assert_eq!(trailer(crc), "0\r\nx-amz-checksum-crc64nvme:rosUhgp5mIg=\r\n\r\n");
     }
 }

@@ -67,10 +67,7 @@ pub(crate) enum Speaks {
 impl Server {
     /// Starts a server on a free port of the loopback.
     pub(crate) fn start(speaks: Speaks, faults: Faults) -> Server {
-        let state = Arc::new(State {
-            faults,
-            ..State::default()
-        });
+        let state = Arc::new(State { faults, ..State::default() });
         let (sender, receiver) = mpsc::channel();
         let shared = state.clone();
         thread::spawn(move || {
@@ -79,12 +76,8 @@ impl Server {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-                    .await
-                    .expect("a port");
-                sender
-                    .send(listener.local_addr().expect("an address"))
-                    .expect("the test waits");
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                sender.send(listener.local_addr().expect("an address")).expect("the test waits");
                 loop {
                     let (stream, _) = listener.accept().await.expect("a connection");
                     stream.set_nodelay(true).expect("nodelay");
@@ -93,10 +86,7 @@ impl Server {
                 }
             });
         });
-        Server {
-            address: receiver.recv().expect("the server started"),
-            state,
-        }
+        Server { address: receiver.recv().expect("the server started"), state }
     }
 
     /// A plain HTTP/1.1 server without faults.
@@ -192,19 +182,13 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     match (parts.method.as_str(), parameter(&parts.uri, "uploadId")) {
         ("POST", None) => {
             let id = format!("up&{number}");
-            state
-                .uploads
-                .lock()
-                .expect("no panic")
-                .insert(id.clone(), BTreeMap::new());
+            state.uploads.lock().expect("no panic").insert(id.clone(), BTreeMap::new());
             let id = id.replace('&', "&amp;");
             ok(format!("<R><UploadId>{id}</UploadId></R>").into())
         }
         ("PUT", Some(id)) => {
-            let part = parameter(&parts.uri, "partNumber")
-                .expect("a part")
-                .parse()
-                .expect("a number");
+            let part =
+                parameter(&parts.uri, "partNumber").expect("a part").parse().expect("a number");
             let mut uploads = state.uploads.lock().expect("no panic");
             uploads.get_mut(&id).expect("an upload").insert(part, body);
             let mut response = ok(Bytes::new());
@@ -223,33 +207,18 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
 }
 
 fn complete(state: &State, path: String, id: &str, body: &Bytes) -> Response<Full<Bytes>> {
-    let parts = state
-        .uploads
-        .lock()
-        .expect("no panic")
-        .remove(id)
-        .expect("an upload");
-    let listed = String::from_utf8_lossy(body)
-        .matches("<ETag>\"part-")
-        .count();
+    let parts = state.uploads.lock().expect("no panic").remove(id).expect("an upload");
+    let listed = String::from_utf8_lossy(body).matches("<ETag>\"part-").count();
     if listed != parts.len() {
         return error(StatusCode::BAD_REQUEST, "InvalidPart");
     }
     let whole: Vec<u8> = parts.into_values().flatten().collect();
-    state
-        .objects
-        .lock()
-        .expect("no panic")
-        .insert(path, whole.into());
+    state.objects.lock().expect("no panic").insert(path, whole.into());
     ok(Bytes::from_static(b"<R><ETag>x</ETag></R>"))
 }
 
 fn read(state: &State, parts: &http::request::Parts, path: &str) -> Response<Full<Bytes>> {
-    if parts
-        .uri
-        .query()
-        .is_some_and(|query| query.contains("list-type=2"))
-    {
+    if parts.uri.query().is_some_and(|query| query.contains("list-type=2")) {
         return ok(Bytes::from_static(b"<ListBucketResult></ListBucketResult>"));
     }
     let Some(object) = state.objects.lock().expect("no panic").get(path).cloned() else {
@@ -258,11 +227,7 @@ fn read(state: &State, parts: &http::request::Parts, path: &str) -> Response<Ful
     let Some(range) = parts.headers.get("range") else {
         return ok(object);
     };
-    let range = range
-        .to_str()
-        .expect("text")
-        .strip_prefix("bytes=")
-        .expect("bytes");
+    let range = range.to_str().expect("text").strip_prefix("bytes=").expect("bytes");
     let (start, last) = range.split_once('-').expect("a range");
     let start: usize = start.parse().expect("a number");
     let end = last.parse::<usize>().expect("a number") + 1;
@@ -276,26 +241,17 @@ fn read(state: &State, parts: &http::request::Parts, path: &str) -> Response<Ful
 
 /// The content of an aws-chunked body; others as they are.
 fn decoded(headers: &http::HeaderMap, body: Bytes) -> Bytes {
-    if headers
-        .get("content-encoding")
-        .is_none_or(|value| value != "aws-chunked")
-    {
+    if headers.get("content-encoding").is_none_or(|value| value != "aws-chunked") {
         return body;
     }
     let (mut rest, mut content) = (body.as_ref(), Vec::new());
     loop {
-        let line = rest
-            .windows(2)
-            .position(|at| at == b"\r\n")
-            .expect("a line");
+        let line = rest.windows(2).position(|at| at == b"\r\n").expect("a line");
         let size = std::str::from_utf8(&rest[..line]).expect("text");
         let size = usize::from_str_radix(size, 16).expect("a size");
         rest = &rest[line + 2..];
         if size == 0 {
-            assert!(
-                rest.starts_with(b"x-amz-checksum-crc64nvme:"),
-                "the trailer announced"
-            );
+            assert!(rest.starts_with(b"x-amz-checksum-crc64nvme:"), "the trailer announced");
             return content.into();
         }
         content.extend_from_slice(&rest[..size]);
@@ -304,10 +260,7 @@ fn decoded(headers: &http::HeaderMap, body: Bytes) -> Bytes {
 }
 
 fn parameter(uri: &http::Uri, name: &str) -> Option<String> {
-    let mut pairs = uri
-        .query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
+    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| *key == name)?;
     Some(value.replace("%26", "&"))
 }

@@ -7,7 +7,7 @@ use crate::id::BucketId;
 use crate::index::keys;
 use crate::index::mutation::Outcome;
 use crate::index::record::Bucket;
-use crate::index::references::refused;
+use crate::index::references::{check_attributes, refused};
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::{BUCKET_NAME_BYTES_MAX, BUCKETS_MAX};
 
@@ -20,6 +20,7 @@ impl WriteTransaction<'_> {
         if name.is_empty() || name.len() > BUCKET_NAME_BYTES_MAX {
             return Err(refused("a bucket name of no or too many bytes"));
         }
+        check_attributes(attributes)?;
         if self.tables.bucket(&self.txn, name)?.is_some() {
             return Err(StoreError::BucketExists.into());
         }

@@ -7,6 +7,7 @@ use crate::id::{BucketId, RowId};
 use crate::index::keys;
 use crate::index::mutation::{Condition, Content, NewObject, Outcome};
 use crate::index::record::{Body, ObjectRecord};
+use crate::index::references::check_attributes;
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::OBJECT_KEY_BYTES_MAX;
 
@@ -71,6 +72,7 @@ impl WriteTransaction<'_> {
         if object.key.len() > OBJECT_KEY_BYTES_MAX {
             return Err(StoreError::KeyTooLong.into());
         }
+        check_attributes(&object.attributes)?;
         self.bucket_id_there(object.bucket)?;
         let old = self.tables.object(&self.txn, object.bucket, &object.key)?;
         object.condition.check(old.as_ref().map(|old| old.entity_tag))?;

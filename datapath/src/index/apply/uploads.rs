@@ -10,7 +10,7 @@ use crate::index::keys;
 use crate::index::mutation::{Content, NewObject, Outcome};
 use crate::index::reclaim::Work;
 use crate::index::record::{Body, ManifestRecord, PartRecord, PartView, Upload};
-use crate::index::references::refused;
+use crate::index::references::{check_attributes, refused};
 use crate::index::tables::in_table;
 use crate::index::writer::{ApplyError, WriteTransaction};
 use crate::limits::{OBJECT_KEY_BYTES_MAX, PART_NUMBER_MAX, UPLOADS_MAX};
@@ -32,6 +32,7 @@ impl WriteTransaction<'_> {
         if key.len() > OBJECT_KEY_BYTES_MAX {
             return Err(StoreError::KeyTooLong.into());
         }
+        check_attributes(attributes)?;
         self.bucket_id_there(bucket)?;
         if self.tables.upload_rows.len(&self.txn)? >= UPLOADS_MAX {
             return Err(StoreError::TooManyUploads.into());
@@ -62,6 +63,7 @@ impl WriteTransaction<'_> {
         if content.body.manifest().is_some() {
             return Err(refused("a part made of a manifest"));
         }
+        check_attributes(part.attributes)?;
         self.upload_there(upload)?;
         self.check_content(content)?;
         self.room_to_grow()?;

@@ -35,10 +35,6 @@ pub struct ExtentRecord {
 
 /// CRC-64/NVME of each [`CHECKSUM_BLOCK_BYTES`] of an extent's data; the last block may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "136 bytes on the stack save every small GET a heap allocation"
-)]
 pub enum Checksums {
     /// Here.
     Inline(InlineChecksums),
@@ -46,7 +42,8 @@ pub enum Checksums {
     Rows,
 }
 
-/// At most [`CHECKSUMS_INLINE_MAX`] checksums, without an allocation.
+/// At most [`CHECKSUMS_INLINE_MAX`] checksums: 136 bytes on the stack save every small read a heap
+/// allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InlineChecksums {
     count: u8,

@@ -82,6 +82,22 @@ const VERSION: u8 = 1;
 const HAS_CRC64: u8 = 1;
 
 impl ObjectRecord {
+    /// Everything but the body.
+    pub fn to_object(&self) -> Object {
+        Object {
+            row: self.row,
+            size: self.size,
+            modified_ms: self.modified_ms,
+            entity_tag: self.entity_tag.clone(),
+            attributes: self.attributes.clone(),
+            part_count: match self.body {
+                Body::Manifest { parts, .. } => parts,
+                Body::Inline { .. } | Body::Slices(_) => 0,
+            },
+            crc64: self.crc64,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let capacity = 64
             + self.entity_tag.len()
@@ -159,23 +175,6 @@ impl<'a> ObjectView<'a> {
             attributes: Bytes::copy_from_slice(self.attributes),
             part_count: self.body.part_count(),
             crc64: self.crc64,
-        }
-    }
-}
-
-impl From<&ObjectRecord> for Object {
-    fn from(record: &ObjectRecord) -> Object {
-        Object {
-            row: record.row,
-            size: record.size,
-            modified_ms: record.modified_ms,
-            entity_tag: record.entity_tag.clone(),
-            attributes: record.attributes.clone(),
-            part_count: match record.body {
-                Body::Manifest { parts, .. } => parts,
-                Body::Inline { .. } | Body::Slices(_) => 0,
-            },
-            crc64: record.crc64,
         }
     }
 }

@@ -41,7 +41,7 @@ proptest! {
         let bytes = record.encode();
         let view = ObjectView::decode(&bytes).unwrap();
         prop_assert_eq!(view.to_record(), record.clone());
-        prop_assert_eq!(view.to_object(), Object::from(&record));
+        prop_assert_eq!(view.to_object(), record.to_object());
     }
 
     #[test]
