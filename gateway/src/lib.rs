@@ -1,1 +1,16 @@
-//! The gateway.
+//! The gateway: from a client's socket to the store and back.
+//!
+//! Modules stand in the order in which a request meets them. `lane` owns sockets and threads,
+//! `door` everything about a request that is decided before it is an S3 operation.
+
+// cli
+pub mod config;
+pub mod credentials;
+pub mod limits;
+
+// lane
+
+// door
+
+// admin
+// metrics
