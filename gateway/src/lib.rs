@@ -8,9 +8,9 @@ pub mod config;
 pub mod credentials;
 pub mod limits;
 
-// lane
+pub mod lane;
 
-// door
+pub mod door;
 
 // admin
-// metrics
+pub mod metrics;
