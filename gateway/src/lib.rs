@@ -3,7 +3,7 @@
 //! Modules stand in the order in which a request meets them. `lane` owns sockets and threads,
 //! `door` everything about a request that is decided before it is an S3 operation.
 
-// cli
+pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod limits;
@@ -12,5 +12,6 @@ pub mod lane;
 
 pub mod door;
 
-// admin
+pub mod admin;
 pub mod metrics;
+pub mod serve;

@@ -517,12 +517,17 @@ fn region(text: &str) -> Parsed<String> {
     }
 }
 
-/// A bucket's name as S3 allows it, without the reserved prefixes: what does not exist is harmless.
-fn bucket(text: &str) -> Parsed<String> {
+/// Whether S3 could have a bucket of that name. Reserved prefixes are let through: what does not
+/// exist is harmless.
+pub fn is_bucket_name(text: &str) -> bool {
     let usual = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
     };
-    match (3..=63).contains(&text.len()) && text.bytes().all(usual) {
+    (3..=63).contains(&text.len()) && text.bytes().all(usual)
+}
+
+fn bucket(text: &str) -> Parsed<String> {
+    match is_bucket_name(text) {
         true => Ok(text.to_owned()),
         false => wrong(
             "not a bucket's name",

@@ -1,13 +1,11 @@
 //! Which bucket a host names.
 //!
-//! Owns: RFC 9112's rules on `Host`, the split of `bucket.domain`, and rewriting such a request to
-//! the path form, which is the only one behind the door.
-//! The rewrite comes after verification: a signature covers the host and path that were sent.
+//! Owns: RFC 9112's and 9113's rules on `Host` and authority, and the split of `bucket.domain` for
+//! naming requests in metrics. Addressing itself is `s3`'s.
 
 use http::header::HOST;
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{StatusCode, Uri, Version};
+use http::{HeaderValue, StatusCode, Version};
 
 use super::refused::Refused;
 
@@ -71,30 +69,14 @@ pub fn bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
         .filter(|bucket| !bucket.is_empty())
 }
 
-/// The same request in path form: `/key` on the host of a bucket is `/bucket/key`.
-///
-/// # Errors
-/// 400 when the result is no target, which a host with odd characters could cause.
-pub fn to_path_form(uri: &Uri, bucket: &str) -> Result<Uri, Refused> {
-    let bad = || {
-        Refused::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidURI",
-            "The specified URI could not be parsed.",
-        )
-    };
-    let lower = bucket.to_ascii_lowercase();
-    let mut target = String::with_capacity(lower.len() + 1 + uri.path().len());
-    target.push('/');
-    target.push_str(&lower);
-    target.push_str(uri.path());
-    if let Some(query) = uri.query() {
-        target.push('?');
-        target.push_str(query);
+/// Leaves the request with the one `Host` header that counts: behind the door it is looked at there
+/// alone. Comes after verification, since a signature covers what was sent.
+pub fn normalise(parts: &mut Parts) {
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    // An authority's characters are a header's.
+    if let Some(value) = authority.and_then(|text| HeaderValue::from_str(text).ok()) {
+        parts.headers.insert(HOST, value);
     }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.parse::<PathAndQuery>().map_err(|_| bad())?);
-    Uri::from_parts(parts).map_err(|_| bad())
 }
 
 #[cfg(test)]
@@ -156,14 +138,21 @@ mod tests {
     }
 
     #[test]
-    fn the_path_form_keeps_escapes_and_query() {
-        let uri: Uri = "/caf%C3%A9%2Fx?list-type=2&prefix=%20".parse().unwrap();
-        let path = to_path_form(&uri, "Photos").unwrap();
-        assert_eq!(path, "/photos/caf%C3%A9%2Fx?list-type=2&prefix=%20");
-        let absolute: Uri = "http://photos.s3.example.com/".parse().unwrap();
-        assert_eq!(
-            to_path_form(&absolute, "photos").unwrap().path(),
-            "/photos/"
-        );
+    fn the_authority_becomes_the_host() {
+        let build = Request::builder()
+            .uri("http://a.example:80/x")
+            .header("host", "b");
+        let mut parts = build.body(()).unwrap().into_parts().0;
+        normalise(&mut parts);
+        assert_eq!(parts.headers[HOST], "a.example:80");
+        let mut plain = Request::builder()
+            .uri("/x")
+            .header("host", "b")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        normalise(&mut plain);
+        assert_eq!(plain.headers[HOST], "b");
     }
 }

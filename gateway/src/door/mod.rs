@@ -2,7 +2,7 @@
 //! finish of every response.
 //!
 //! In the order of a request: its identifier, the checks that need no store, verification and the
-//! plan of its body (behind [`Backend`]), the path form, the operation, the headers of the response.
+//! plan of its body (behind [`Backend`]), the operation, the headers of the response.
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
 pub mod host;
@@ -53,7 +53,8 @@ pub trait Backend: 'static {
     fn admit(&self, parts: &Parts, now: SystemTime) -> Result<Self::Admission, Refused>;
 
     /// Removes what verification has used up (signature, framing), puts what operations need into
-    /// the extensions and decodes the body. The request is in path form.
+    /// the extensions and decodes the body. The request has exactly one `Host` header, but HTTP/1.0
+    /// may have none.
     ///
     /// # Errors
     /// The refusal; nothing of the body has been read.
@@ -141,7 +142,7 @@ impl<B: Backend> Door<B> {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(id);
         let seen = Seen::of(&parts, &self.settings.domains);
-        let in_host = matches!(&seen.bucket, Ok(Some(_)));
+        let in_host = matches!(&seen.bucket_in_host, Ok(true));
         let exchange = Exchange::begin(
             self.context.clone(),
             pulse.clone(),
@@ -184,15 +185,14 @@ impl<B: Backend> Door<B> {
     ) -> Result<Response<s3s::Body>, Refused> {
         let counted = |reason| move |refused| self.counted(reason, refused);
         check(&parts).map_err(counted(Refusal::Request))?;
-        let bucket = seen.bucket.clone().map_err(counted(Refusal::Request))?;
+        if let Err(refused) = &seen.bucket_in_host {
+            return Err(self.counted(Refusal::Request, refused.clone()));
+        }
         let admission = self
             .backend
             .admit(&parts, SystemTime::now())
             .map_err(counted(Refusal::Verification))?;
-        if let Some(bucket) = bucket {
-            parts.uri =
-                host::to_path_form(&parts.uri, &bucket).map_err(counted(Refusal::Request))?;
-        }
+        host::normalise(&mut parts);
         let body = self
             .backend
             .frame(&mut parts, admission, body)
@@ -247,22 +247,20 @@ impl<B: Backend> Door<B> {
 struct Seen {
     method: Method,
     uri: http::Uri,
-    /// The bucket in the host.
-    bucket: Result<Option<String>, Refused>,
+    /// Whether the host names a bucket.
+    bucket_in_host: Result<bool, Refused>,
     /// Whether the client waits for `100 Continue`.
     expects: bool,
 }
 
 impl Seen {
     fn of(parts: &Parts, domains: &[String]) -> Seen {
-        let bucket = host::host(parts).map(|host| {
-            host.and_then(|host| host::bucket(host, domains))
-                .map(str::to_owned)
-        });
+        let host = host::host(parts);
+        let named = |host: Option<&str>| host.is_some_and(|it| host::bucket(it, domains).is_some());
         Seen {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
-            bucket,
+            bucket_in_host: host.map(named),
             expects: parts.headers.contains_key(EXPECT),
         }
     }
