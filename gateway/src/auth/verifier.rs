@@ -1,0 +1,293 @@
+//! Owns: the decision whether a request was signed by who it says.
+//! Limits: `SCRATCH_KEPT_BYTES_MAX`.
+//! Not here: what the signer may do; checking the body against what was signed (`body`).
+//!
+//! Order of refusal: mechanism, form of the claim, clock, coverage, key, signature. All but the
+//! last two are decided without any secret.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::request::Parts;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::canonical::{Query, Request};
+use super::chain::ChunkChain;
+use super::checks::{check_clock, check_coverage, covers, host, one_header, refuse_session_token};
+use super::claim::{Claim, Mechanism, mechanism};
+use super::error::{AuthError, Denied, Malformed, Mismatch};
+use super::key::{KeyCache, Scope, SigningKey};
+use super::limits::SCRATCH_KEPT_BYTES_MAX;
+use super::payload::{
+    Payload, Stated, hex, parse_sha256, payload_line, payload_of, stated_payload,
+};
+use super::secret::{Secret, Secrets};
+use super::time::unix_seconds;
+
+/// Checks the signatures of requests. One per lane is best: the keys it keeps are then never
+/// contended. A clone shares the secrets and starts with no keys.
+pub struct Verifier {
+    secrets: Arc<dyn Secrets>,
+    services: Arc<[Box<str>]>,
+    keys: KeyCache,
+}
+
+/// What is known of a request that was let through.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// Who sent it.
+    pub identity: Identity,
+    /// How it was signed.
+    pub mechanism: Mechanism,
+    /// Which headers the signature covers; empty for anonymous requests.
+    pub signed_headers: SignedHeaders,
+    /// What the signature says of the body.
+    pub payload: Payload,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody signed it.
+    Anonymous,
+    /// The holder of the secret of this access key id.
+    Key(Arc<str>),
+}
+
+/// The names of the headers that a signature covers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignedHeaders(Box<str>);
+
+impl SignedHeaders {
+    /// Whether the header `name` (lower case) is covered. Whole names only.
+    pub fn contains(&self, name: &str) -> bool {
+        covers(&self.0, name)
+    }
+
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(';').filter(|name| !name.is_empty())
+    }
+}
+
+/// The buffers of one verification; each thread keeps one between requests.
+#[derive(Default)]
+struct Scratch {
+    query: Query,
+    canonical: Vec<u8>,
+    to_sign: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+impl Verifier {
+    /// A verifier for credential scopes of these `services` (`s3`; other routes may add theirs,
+    /// `sts` or `hipobj`). The region of a scope is not checked: the server is in no region, and
+    /// clients are configured with all sorts of them.
+    pub fn new(secrets: Arc<dyn Secrets>, services: &[&str]) -> Verifier {
+        let services = services.iter().map(|&service| Box::from(service)).collect();
+        Verifier {
+            secrets,
+            services,
+            keys: KeyCache::new(),
+        }
+    }
+
+    /// Verifies the head of a request at the moment `now`.
+    ///
+    /// # Errors
+    /// Every refusal of S3's that concerns signing; see [`AuthError`]. A request without any
+    /// signature is not refused here, it is [`Identity::Anonymous`].
+    pub fn verify(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
+        self.verify_in_scratch(parts, now, None)
+    }
+
+    /// Verifies a request whose signer may leave `x-amz-content-sha256` out: services other than
+    /// S3 sign the hash of the body without stating it. `body` is the SHA-256 of the body, which the
+    /// caller has read, or [`EMPTY_SHA256`](super::EMPTY_SHA256) for routes that take none. A stated
+    /// value counts before it.
+    ///
+    /// # Errors
+    /// As [`verify`](Verifier::verify).
+    pub fn verify_with_body_hash(
+        &self,
+        parts: &Parts,
+        now: SystemTime,
+        body: &[u8; 32],
+    ) -> Result<Verified, AuthError> {
+        self.verify_in_scratch(parts, now, Some(body))
+    }
+
+    fn verify_in_scratch(
+        &self,
+        parts: &Parts,
+        now: SystemTime,
+        body: Option<&[u8; 32]>,
+    ) -> Result<Verified, AuthError> {
+        // Taken out, not borrowed: a panic or a `Secrets` that verifies something itself find an
+        // empty scratch, which is only slower.
+        let mut scratch = SCRATCH.take();
+        let outcome = self.decide(parts, unix_seconds(now), body, &mut scratch);
+        let kept =
+            scratch.query.kept_bytes() + scratch.canonical.capacity() + scratch.to_sign.capacity();
+        if kept <= SCRATCH_KEPT_BYTES_MAX {
+            SCRATCH.set(scratch);
+        }
+        outcome
+    }
+
+    fn decide(
+        &self,
+        parts: &Parts,
+        now: i64,
+        body: Option<&[u8; 32]>,
+        scratch: &mut Scratch,
+    ) -> Result<Verified, AuthError> {
+        scratch.query.read(parts.uri.query().unwrap_or_default())?;
+        let (mechanism, text) = mechanism(&parts.headers, &scratch.query)?;
+        let claim = match mechanism {
+            Mechanism::Anonymous => return anonymous(parts),
+            Mechanism::Header => Claim::from_header(text, &parts.headers)?,
+            Mechanism::Query => Claim::from_query(&scratch.query)?,
+        };
+        let malformed = |why: Malformed| match mechanism {
+            Mechanism::Query => AuthError::AuthorizationQueryParametersError(why),
+            _ => AuthError::AuthorizationHeaderMalformed(why),
+        };
+        let (scope, scope_text) = claim.scope(&self.services).map_err(malformed)?;
+        check_clock(&claim, now)?;
+        check_coverage(parts, mechanism, &claim.signed_headers)?;
+        refuse_session_token(parts, &scratch.query)?;
+        let missing =
+            |name: &str| AuthError::AccessDenied(Denied::SignedHeaderMissing(name.into()));
+        let host = host(parts)?.ok_or_else(|| missing("host"))?;
+        let line = payload_line(parts, mechanism, &claim, body, &scratch.query)?;
+        let Some(secret) = self.secrets.secret(scope.access_key) else {
+            return Err(AuthError::InvalidAccessKeyId(scope.access_key.into()));
+        };
+        let without = (mechanism == Mechanism::Query).then_some("X-Amz-Signature");
+        let Scratch {
+            query,
+            canonical,
+            to_sign,
+        } = scratch;
+        canonical.clear();
+        Request {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            headers: &parts.headers,
+            host: host.as_bytes(),
+            signed_headers: &claim.signed_headers,
+            payload: line.as_bytes(),
+        }
+        .write(canonical, query, without)
+        .map_err(missing)?;
+        write_string_to_sign(to_sign, &claim, scope_text, canonical);
+        let kept = self.keys.find(&scope, &secret);
+        let key = kept.as_ref().map_or_else(
+            || SigningKey::derive(&secret, &scope),
+            |(key, _)| key.clone(),
+        );
+        let expected = key.sign(&[to_sign]);
+        let given = parse_sha256(&claim.signature);
+        if !given.is_some_and(|given| bool::from(expected.ct_eq(&given))) {
+            return Err(mismatch(&scope, &claim, to_sign, canonical));
+        }
+        let access_key = self.identity(kept, &scope, &secret, &key);
+        let stated = stated_payload(parts, &line)?;
+        let payload = payload_of(stated, || {
+            ChunkChain::new(key, *claim.timestamp.text(), scope_text, &expected)
+        });
+        Ok(Verified {
+            identity: Identity::Key(access_key),
+            mechanism,
+            signed_headers: SignedHeaders(claim.signed_headers.as_ref().into()),
+            payload,
+        })
+    }
+
+    /// The shared text of the access key id; a key that was not kept is kept from here on.
+    fn identity(
+        &self,
+        kept: Option<(SigningKey, Arc<str>)>,
+        scope: &Scope<'_>,
+        secret: &Secret,
+        key: &SigningKey,
+    ) -> Arc<str> {
+        kept.map_or_else(
+            || {
+                let access_key: Arc<str> = scope.access_key.into();
+                self.keys.keep(scope, secret, key, &access_key);
+                access_key
+            },
+            |(_, access_key)| access_key,
+        )
+    }
+}
+
+impl Clone for Verifier {
+    fn clone(&self) -> Verifier {
+        Verifier {
+            secrets: Arc::clone(&self.secrets),
+            services: Arc::clone(&self.services),
+            keys: KeyCache::new(),
+        }
+    }
+}
+
+fn anonymous(parts: &Parts) -> Result<Verified, AuthError> {
+    let stated = match one_header(parts, "x-amz-content-sha256")? {
+        Some(value) => Stated::parse(value)?,
+        None => Stated::Unsigned,
+    };
+    let payload = match stated {
+        Stated::Unsigned => Payload::Unsigned,
+        Stated::Exact(hash) => Payload::Exact(hash),
+        Stated::Chunked {
+            signed: false,
+            trailer,
+        } => Payload::Chunked {
+            chain: None,
+            trailer,
+        },
+        Stated::Chunked { signed: true, .. } => {
+            return Err(AuthError::InvalidRequest(
+                "A body of signed chunks needs a signed request.".into(),
+            ));
+        }
+    };
+    let signed_headers = SignedHeaders::default();
+    Ok(Verified {
+        identity: Identity::Anonymous,
+        mechanism: Mechanism::Anonymous,
+        signed_headers,
+        payload,
+    })
+}
+
+fn write_string_to_sign(out: &mut Vec<u8>, claim: &Claim<'_>, scope: &str, canonical: &[u8]) {
+    out.clear();
+    out.extend_from_slice(b"AWS4-HMAC-SHA256\n");
+    out.extend_from_slice(claim.timestamp.text());
+    out.push(b'\n');
+    out.extend_from_slice(scope.as_bytes());
+    out.push(b'\n');
+    out.extend_from_slice(&hex(&Sha256::digest(canonical).into()));
+}
+
+fn mismatch(scope: &Scope<'_>, claim: &Claim<'_>, to_sign: &[u8], canonical: &[u8]) -> AuthError {
+    let signature: String = String::from_utf8_lossy(&claim.signature)
+        .chars()
+        .take(128)
+        .collect();
+    AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
+        access_key: scope.access_key.into(),
+        signature: signature.into(),
+        string_to_sign: String::from_utf8_lossy(to_sign).into(),
+        canonical_request: String::from_utf8_lossy(canonical).into(),
+    }))
+}
