@@ -89,10 +89,7 @@ async fn start<A: Application>(
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
-    let door = DoorSettings {
-        domains: plan.domains.clone(),
-        host_id,
-    };
+    let door = DoorSettings { domains: plan.domains.clone(), host_id };
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
@@ -123,10 +120,7 @@ async fn watch<A: Application>(
     let draining = Arc::new(AtomicBool::new(false));
     let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let pass = Pass {
-        address,
-        token: token.clone(),
-    };
+    let pass = Pass { address, token: token.clone() };
     let left = pass
         .leave(&plan.data)
         .map_err(|error| format!("cannot write into {}: {error}", plan.data.display()))?;
@@ -182,11 +176,7 @@ impl Keys {
             ring: ring.clone(),
             stamp,
         };
-        Ok(Keys {
-            ring,
-            watch,
-            generated: opened.generated,
-        })
+        Ok(Keys { ring, watch, generated: opened.generated })
     }
 }
 
@@ -210,21 +200,14 @@ fn make_directory(data: &Path) -> Result<(), String> {
 /// Raises the soft limit on descriptors to the hard one, and says when that is not enough.
 fn raise_descriptor_limit(connections: usize) {
     let present = getrlimit(Resource::Nofile);
-    let wanted = Rlimit {
-        current: present.maximum,
-        maximum: present.maximum,
-    };
+    let wanted = Rlimit { current: present.maximum, maximum: present.maximum };
     if present.current != present.maximum && setrlimit(Resource::Nofile, wanted).is_err() {
         tracing::warn!("the limit on file descriptors could not be raised");
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let needed = connections as u64 + limits::DESCRIPTORS_RESERVED;
     if limit < needed {
-        tracing::warn!(
-            limit,
-            needed,
-            "fewer file descriptors than connections; raise ulimit -n"
-        );
+        tracing::warn!(limit, needed, "fewer file descriptors than connections; raise ulimit -n");
     }
 }
 
@@ -250,11 +233,7 @@ impl StartMessage<'_> {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let plan = self.plan;
         writeln!(out, "Penstock {}", env!("CARGO_PKG_VERSION"))?;
-        let pinned = if self.pinned {
-            ", each on its core"
-        } else {
-            ""
-        };
+        let pinned = if self.pinned { ", each on its core" } else { "" };
         let engine = self.settled.engine.label();
         writeln!(out, "lanes: {} on {engine}{pinned}", plan.lanes)?;
         if let Some(reason) = &self.settled.reason {
@@ -269,21 +248,14 @@ impl StartMessage<'_> {
         for domain in &plan.domains {
             writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
         }
-        writeln!(
-            out,
-            "administration: http://{} (/metrics /healthz /readyz)",
-            self.admin
-        )?;
+        writeln!(out, "administration: http://{} (/metrics /healthz /readyz)", self.admin)?;
         self.write_keys(out)
     }
 
     fn write_keys(&self, out: &mut String) -> std::fmt::Result {
         let path = self.plan.credentials.display();
         if let Some(key) = &self.keys.generated {
-            writeln!(
-                out,
-                "access key made for this store, the secret is shown this once:"
-            )?;
+            writeln!(out, "access key made for this store, the secret is shown this once:")?;
             writeln!(out, "  AWS_ACCESS_KEY_ID={}", key.id)?;
             writeln!(out, "  AWS_SECRET_ACCESS_KEY={}", key.secret.reveal())?;
             return writeln!(out, "  kept in {path}");

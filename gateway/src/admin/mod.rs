@@ -126,10 +126,7 @@ impl Administration {
             }
             Err(error) => {
                 tracing::error!(%error, "metrics");
-                plain(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the metrics cannot be written\n",
-                )
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
             }
         }
     }
@@ -152,26 +149,17 @@ impl Administration {
         if request.method() != Method::PUT {
             return not_allowed("PUT");
         }
-        let shown = request
-            .headers()
-            .get(AUTHORIZATION)
-            .map(HeaderValue::as_bytes);
+        let shown = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let expected = self.token.header();
         if !shown.is_some_and(|shown| bool::from(shown.ct_eq(expected.as_bytes()))) {
-            return plain(
-                StatusCode::UNAUTHORIZED,
-                "the token of the data directory is needed\n",
-            );
+            return plain(StatusCode::UNAUTHORIZED, "the token of the data directory is needed\n");
         }
         let on = match request.uri().query() {
             Some("on") => true,
             Some("off") => false,
             _ => return plain(StatusCode::BAD_REQUEST, "?on or ?off\n"),
         };
-        let what = OrderKind::PublicRead {
-            bucket: bucket.to_owned(),
-            on,
-        };
+        let what = OrderKind::PublicRead { bucket: bucket.to_owned(), on };
         match tokio::time::timeout(limits::ADMIN_COMMAND_TIME, self.order(what)).await {
             Ok(Ok(())) => json_answer(StatusCode::OK, &json!({"bucket": bucket, "public": on})),
             Ok(Err(error)) => {
@@ -188,18 +176,13 @@ impl Administration {
     async fn order(&self, what: OrderKind) -> Result<(), OrderError> {
         let (answer, outcome) = oneshot::channel();
         let gone = || OrderError::Failed("the server is about to stop".into());
-        self.orders
-            .send(Order { what, answer })
-            .await
-            .map_err(|_| gone())?;
+        self.orders.send(Order { what, answer }).await.map_err(|_| gone())?;
         outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
 fn bucket_of(path: &str) -> Option<&str> {
-    let bucket = path
-        .strip_prefix("/buckets/")?
-        .strip_suffix("/public-read")?;
+    let bucket = path.strip_prefix("/buckets/")?.strip_suffix("/public-read")?;
     (!bucket.is_empty() && !bucket.contains('/')).then_some(bucket)
 }
 
@@ -208,24 +191,18 @@ fn plain(status: StatusCode, text: &str) -> Answer {
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
 
 fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
     let mut answer = plain(status, &format!("{value}\n"));
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
 fn not_allowed(methods: &'static str) -> Answer {
     let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(methods));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     answer
 }

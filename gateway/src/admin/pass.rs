@@ -26,9 +26,7 @@ impl Token {
     pub fn generate() -> Result<Token, getrandom::Error> {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random)?;
-        Ok(Token(
-            hex_simd::encode_to_string(random, hex_simd::AsciiCase::Lower).into(),
-        ))
+        Ok(Token(hex_simd::encode_to_string(random, hex_simd::AsciiCase::Lower).into()))
     }
 
     /// The value of the `Authorization` header.
@@ -70,17 +68,10 @@ impl Pass {
     pub fn leave(&self, data: &Path) -> io::Result<Left> {
         let path = Pass::path(data);
         let beside = data.join("admin.json.new");
-        let document = Document {
-            address: self.address,
-            token: self.token.0.to_string(),
-        };
+        let document = Document { address: self.address, token: self.token.0.to_string() };
         let text = serde_json::to_string(&document)?;
         let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         fs::rename(&beside, &path)?;
         Ok(Left { path })
@@ -93,10 +84,7 @@ impl Pass {
     pub fn find(data: &Path) -> io::Result<Pass> {
         let text = fs::read_to_string(Pass::path(data))?;
         let document: Document = serde_json::from_str(&text)?;
-        Ok(Pass {
-            address: document.address,
-            token: Token(document.token.into()),
-        })
+        Ok(Pass { address: document.address, token: Token(document.token.into()) })
     }
 }
 

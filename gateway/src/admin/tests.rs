@@ -52,20 +52,12 @@ impl Site {
             token: token.clone(),
         };
         tokio::task::spawn_local(serve(listener, Rc::new(administration)));
-        Site {
-            address,
-            token,
-            draining,
-            health,
-            orders: RefCell::new(Some(orders)),
-        }
+        Site { address, token, draining, health, orders: RefCell::new(Some(orders)) }
     }
 
     async fn ask(&self, line: &str, token: Option<&Token>) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let shown = token.map_or(String::new(), |it| {
-            format!("Authorization: {}\r\n", it.header())
-        });
+        let shown = token.map_or(String::new(), |it| format!("Authorization: {}\r\n", it.header()));
         let request = format!("{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{shown}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
@@ -75,10 +67,7 @@ impl Site {
 }
 
 fn on_site(test: impl AsyncFnOnce(Site)) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async { test(Site::start().await).await });
 }
 
@@ -88,21 +77,9 @@ fn metrics_health_and_nothing_else() {
         let metrics = site.ask("GET /metrics", None).await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("version=0.0.4") && metrics.contains("penstock_build_info"));
-        assert!(
-            site.ask("GET /healthz", None)
-                .await
-                .contains("{\"status\":\"ok\"}")
-        );
-        assert!(
-            site.ask("GET /secrets", None)
-                .await
-                .starts_with("HTTP/1.1 404")
-        );
-        assert!(
-            site.ask("POST /metrics", None)
-                .await
-                .starts_with("HTTP/1.1 405")
-        );
+        assert!(site.ask("GET /healthz", None).await.contains("{\"status\":\"ok\"}"));
+        assert!(site.ask("GET /secrets", None).await.starts_with("HTTP/1.1 404"));
+        assert!(site.ask("POST /metrics", None).await.starts_with("HTTP/1.1 405"));
     });
 }
 
@@ -111,18 +88,11 @@ fn readiness_says_why_not() {
     on_site(async |site| {
         let ready = site.ask("GET /readyz", None).await;
         assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("\"ready\":true"));
-        site.health
-            .0
-            .lock()
-            .unwrap()
-            .push("the store is read-only".into());
+        site.health.0.lock().unwrap().push("the store is read-only".into());
         site.draining.store(true, Ordering::Relaxed);
         let not = site.ask("GET /readyz", None).await;
         assert!(not.starts_with("HTTP/1.1 503"), "{not}");
-        assert!(
-            not.contains("draining") && not.contains("read-only"),
-            "{not}"
-        );
+        assert!(not.contains("draining") && not.contains("read-only"), "{not}");
     });
 }
 
@@ -134,37 +104,20 @@ fn an_order_needs_the_token_and_reaches_the_lane() {
         for token in [None, Some(&wrong)] {
             assert!(site.ask(line, token).await.starts_with("HTTP/1.1 401"));
         }
-        for malformed in [
-            "PUT /buckets/models/public-read?maybe",
-            "PUT /buckets/m/public-read",
-        ] {
-            assert!(
-                site.ask(malformed, Some(&site.token))
-                    .await
-                    .starts_with("HTTP/1.1 400")
-            );
+        for malformed in ["PUT /buckets/models/public-read?maybe", "PUT /buckets/m/public-read"] {
+            assert!(site.ask(malformed, Some(&site.token)).await.starts_with("HTTP/1.1 400"));
         }
         let lane = async {
             let mut orders = site.orders.take().unwrap();
             let first = orders.recv().await.unwrap();
-            let what = OrderKind::PublicRead {
-                bucket: "models".into(),
-                on: true,
-            };
+            let what = OrderKind::PublicRead { bucket: "models".into(), on: true };
             assert_eq!(first.what, what);
             first.answer.send(Ok(())).unwrap();
             let second = orders.recv().await.unwrap();
-            second
-                .answer
-                .send(Err(OrderError::NoSuchBucket("models".into())))
-                .unwrap();
+            second.answer.send(Err(OrderError::NoSuchBucket("models".into()))).unwrap();
         };
         let asks = async {
-            assert!(
-                site.ask(line, Some(&site.token))
-                    .await
-                    .starts_with("HTTP/1.1 200")
-            );
+            assert!(site.ask(line, Some(&site.token)).await.starts_with("HTTP/1.1 200"));
             let missing = site.ask(line, Some(&site.token)).await;
             assert!(missing.starts_with("HTTP/1.1 404") && missing.contains("models"));
         };
@@ -177,16 +130,10 @@ fn the_pass_is_private_while_the_server_runs_and_then_gone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let token = Token::generate().unwrap();
-    let pass = Pass {
-        address: "127.0.0.1:9001".parse().unwrap(),
-        token,
-    };
+    let pass = Pass { address: "127.0.0.1:9001".parse().unwrap(), token };
     let left = pass.leave(folder.path()).unwrap();
     let file = folder.path().join("admin.json");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Pass::find(folder.path()).unwrap(), pass);
     drop(left);
     assert!(Pass::find(folder.path()).is_err());
@@ -200,12 +147,8 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     let first = file::open(&path, true).unwrap().generated.unwrap();
     let ring = Arc::new(KeyRing::new([first.clone()]));
     let stamp = Stamp::of(&path);
-    let mut watch = KeyWatch {
-        path: path.clone(),
-        environment_key: None,
-        ring: ring.clone(),
-        stamp,
-    };
+    let mut watch =
+        KeyWatch { path: path.clone(), environment_key: None, ring: ring.clone(), stamp };
     let second = AccessKey::generate().unwrap();
     file::add(&path, second.clone()).unwrap();
     watch.look();
@@ -217,11 +160,7 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     watch.look();
     std::fs::remove_file(&path).unwrap();
     watch.look();
-    assert_eq!(
-        ring.ids(),
-        std::slice::from_ref(&second.id),
-        "the old keys stay"
-    );
+    assert_eq!(ring.ids(), std::slice::from_ref(&second.id), "the old keys stay");
     watch.environment_key = Some(first.clone());
     watch.reload();
     assert_eq!(ring.ids(), std::slice::from_ref(&first.id));

@@ -15,12 +15,7 @@ use crate::limits;
 
 /// Lets anybody read the objects of a bucket, or not.
 pub fn public_read(plan: &Plan, matches: &ArgMatches) -> u8 {
-    let text = |name| {
-        matches
-            .get_one::<String>(name)
-            .map(String::as_str)
-            .unwrap_or_default()
-    };
+    let text = |name| matches.get_one::<String>(name).map(String::as_str).unwrap_or_default();
     let (bucket, state) = (text("bucket"), text("state"));
     if !crate::config::plan::is_bucket_name(bucket) {
         return fail(&format!("{bucket:?} is not a bucket's name"), FAILURE);
@@ -37,10 +32,7 @@ pub fn public_read(plan: &Plan, matches: &ArgMatches) -> u8 {
         Ok((_, text)) => fail(text.trim(), FAILURE),
         Err(error) => {
             let address = pass.address;
-            fail(
-                &format!("the server at {address} does not answer: {error}"),
-                FAILURE,
-            )
+            fail(&format!("the server at {address} does not answer: {error}"), FAILURE)
         }
     }
 }
@@ -70,12 +62,8 @@ fn ask(pass: &Pass, target: &str) -> io::Result<(u16, String)> {
     );
     stream.write_all(request.as_bytes())?;
     let mut text = String::new();
-    stream
-        .take(limits::ADMIN_RESPONSE_BYTES_MAX)
-        .read_to_string(&mut text)?;
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    stream.take(limits::ADMIN_RESPONSE_BYTES_MAX).read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head
         .split(' ')
         .nth(1)

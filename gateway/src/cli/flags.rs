@@ -78,18 +78,8 @@ it. Buckets can also be listed as public_read in the configuration.";
 
 /// The command tree.
 pub(super) fn command() -> Command {
-    let all: Vec<&Key> = KEYS
-        .iter()
-        .copied()
-        .filter(|key| key.places == Places::All)
-        .collect();
-    let store = [
-        &keys::DATA,
-        &keys::DEVICES,
-        &keys::EXTENT_FILE,
-        &keys::INDEX_MAP,
-        &keys::MEMORY,
-    ];
+    let all: Vec<&Key> = KEYS.iter().copied().filter(|key| key.places == Places::All).collect();
+    let store = [&keys::DATA, &keys::DEVICES, &keys::EXTENT_FILE, &keys::INDEX_MAP, &keys::MEMORY];
     let file = [&keys::DATA, &keys::CREDENTIALS];
     Command::new("penstock")
         .version(env!("CARGO_PKG_VERSION"))
@@ -99,24 +89,18 @@ pub(super) fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(taking(
-            Command::new("serve")
-                .about("Serves S3")
-                .after_help(SERVE_EXAMPLES),
+            Command::new("serve").about("Serves S3").after_help(SERVE_EXAMPLES),
             &all,
         ))
         .subcommand(
             taking(
-                Command::new("format")
-                    .about("Makes a store")
-                    .after_help(FORMAT_EXAMPLES),
+                Command::new("format").about("Makes a store").after_help(FORMAT_EXAMPLES),
                 &store,
             )
             .arg(switch("force", "Overwrites what is on the devices")),
         )
         .subcommand(taking(
-            Command::new("check")
-                .about("Checks a store offline")
-                .after_help(CHECK_EXAMPLES),
+            Command::new("check").about("Checks a store offline").after_help(CHECK_EXAMPLES),
             &store,
         ))
         .subcommand(
@@ -140,17 +124,10 @@ pub(super) fn command() -> Command {
                             .requires("id"),
                         ),
                 )
-                .subcommand(taking(
-                    Command::new("list").about("Lists all, without secrets"),
-                    &file,
-                ))
+                .subcommand(taking(Command::new("list").about("Lists all, without secrets"), &file))
                 .subcommand(
-                    taking(Command::new("remove").about("Removes an access key"), &file).arg(
-                        Arg::new("id")
-                            .required(true)
-                            .value_name("ID")
-                            .help("Its id"),
-                    ),
+                    taking(Command::new("remove").about("Removes an access key"), &file)
+                        .arg(Arg::new("id").required(true).value_name("ID").help("Its id")),
                 ),
         )
         .subcommand(config_command(&all))
@@ -158,23 +135,17 @@ pub(super) fn command() -> Command {
 }
 
 fn config_command(all: &[&'static Key]) -> Command {
-    Command::new("config")
-        .about("Shows the configuration")
-        .subcommand_required(true)
-        .subcommand(
-            taking(
-                Command::new("print").about("Prints every key with its value, default and source"),
-                all,
-            )
-            .arg(switch("json", "Prints JSON")),
+    Command::new("config").about("Shows the configuration").subcommand_required(true).subcommand(
+        taking(
+            Command::new("print").about("Prints every key with its value, default and source"),
+            all,
         )
+        .arg(switch("json", "Prints JSON")),
+    )
 }
 
 fn bucket_command() -> Command {
-    let name = Arg::new("bucket")
-        .required(true)
-        .value_name("BUCKET")
-        .help("The bucket");
+    let name = Arg::new("bucket").required(true).value_name("BUCKET").help("The bucket");
     let state = Arg::new("state")
         .required(true)
         .value_name("on|off")
@@ -194,10 +165,7 @@ fn bucket_command() -> Command {
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .action(ArgAction::SetTrue)
-        .help(help)
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
 /// The command with `--config` and the flags of those keys.
@@ -206,11 +174,8 @@ fn taking(command: Command, keys: &[&'static Key]) -> Command {
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help(format!(
-            "Reads settings from this TOML file [env: {CONFIG_FILE_VARIABLE}]"
-        ));
-    keys.iter()
-        .fold(command.arg(config), |command, key| command.arg(flag(key)))
+        .help(format!("Reads settings from this TOML file [env: {CONFIG_FILE_VARIABLE}]"));
+    keys.iter().fold(command.arg(config), |command, key| command.arg(flag(key)))
 }
 
 /// clap wants names that live as long as the process; the tree is built once in it.
@@ -219,11 +184,7 @@ fn kept(name: String) -> &'static str {
 }
 
 fn flag(key: &'static Key) -> Arg {
-    let action = if key.several {
-        ArgAction::Append
-    } else {
-        ArgAction::Set
-    };
+    let action = if key.several { ArgAction::Append } else { ArgAction::Set };
     let default = match key.default {
         Standard::Is(text) | Standard::WorkedOut(text) | Standard::Nothing(text) => text,
     };
@@ -252,15 +213,7 @@ pub(super) fn given(matches: &ArgMatches, environment: Vec<(OsString, OsString)>
         let values = matches.try_get_many::<String>(key.name).ok()??;
         Some((key, values.cloned().collect()))
     };
-    let file = matches
-        .try_get_one::<PathBuf>("config")
-        .ok()
-        .flatten()
-        .cloned();
+    let file = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let flags = KEYS.iter().copied().filter_map(written).collect();
-    Given {
-        file,
-        flags,
-        environment,
-    }
+    Given { file, flags, environment }
 }

@@ -62,21 +62,14 @@ pub fn list(plan: &Plan) -> u8 {
         Err(error) => return fail(&error.to_string(), FAILURE),
     };
     for stored in keys {
-        show(&format!(
-            "{}  made {}\n",
-            stored.key.id,
-            day(stored.created)
-        ));
+        show(&format!("{}  made {}\n", stored.key.id, day(stored.created)));
     }
     SUCCESS
 }
 
 /// Removes a key.
 pub fn remove(plan: &Plan, matches: &ArgMatches) -> u8 {
-    let id = matches
-        .get_one::<String>("id")
-        .map(String::as_str)
-        .unwrap_or_default();
+    let id = matches.get_one::<String>("id").map(String::as_str).unwrap_or_default();
     match file::remove(&plan.credentials, id) {
         Ok(()) => {
             show(&format!("removed {id}\n"));
@@ -97,11 +90,7 @@ pub(super) fn day(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }

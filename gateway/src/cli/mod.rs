@@ -122,10 +122,7 @@ fn print_findings(findings: &[config::Finding]) {
     if findings.is_empty() {
         return;
     }
-    eprintln!(
-        "penstock: the configuration has {} error(s):",
-        findings.len()
-    );
+    eprintln!("penstock: the configuration has {} error(s):", findings.len());
     for finding in findings {
         eprintln!("  {finding}");
     }

@@ -28,9 +28,7 @@ const BYTE_UNITS: &[(&str, u64)] = &[
 /// What is wrong, in a few words: an unknown unit, no number, not whole bytes, over 2^64.
 pub fn parse_bytes(text: &str) -> Result<u64, &'static str> {
     let text = text.trim();
-    let split = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.trim().to_ascii_lowercase();
     let factor = BYTE_UNITS
@@ -42,15 +40,9 @@ pub fn parse_bytes(text: &str) -> Result<u64, &'static str> {
     if whole.is_empty() || fraction.contains('.') || number.ends_with('.') {
         return Err("not a number of bytes");
     }
-    let whole: u64 = whole
-        .parse()
-        .map_err(|_| "more bytes than 64 bits can count")?;
-    let whole = whole
-        .checked_mul(factor)
-        .ok_or("more bytes than 64 bits can count")?;
-    whole
-        .checked_add(fraction_of(fraction, factor)?)
-        .ok_or("more bytes than 64 bits can count")
+    let whole: u64 = whole.parse().map_err(|_| "more bytes than 64 bits can count")?;
+    let whole = whole.checked_mul(factor).ok_or("more bytes than 64 bits can count")?;
+    whole.checked_add(fraction_of(fraction, factor)?).ok_or("more bytes than 64 bits can count")
 }
 
 /// The bytes of a decimal fraction of a unit, rounded down; a fraction of a single byte is refused.
@@ -87,9 +79,7 @@ pub fn print_bytes(bytes: u64) -> String {
 /// What is wrong, in a few words.
 pub fn parse_time(text: &str) -> Result<Duration, &'static str> {
     let text = text.trim();
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| "not a length of time")?;
     let milliseconds: u64 = match unit.trim() {
@@ -100,9 +90,7 @@ pub fn parse_time(text: &str) -> Result<Duration, &'static str> {
         "" => return Err("the unit is missing"),
         _ => return Err("the unit is not one of ms, s, m, h"),
     };
-    let total = number
-        .checked_mul(milliseconds)
-        .ok_or("longer than 64 bits can count")?;
+    let total = number.checked_mul(milliseconds).ok_or("longer than 64 bits can count")?;
     Ok(Duration::from_millis(total))
 }
 
@@ -142,9 +130,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_of_bytes() {
-        for text in [
-            "", "M", "-1", "1,5G", "12X", "1..5G", "1.5.5G", "1.", ".5G", "1.5", "0x10", "1e9",
-        ] {
+        for text in
+            ["", "M", "-1", "1,5G", "12X", "1..5G", "1.5.5G", "1.", ".5G", "1.5", "0x10", "1e9"]
+        {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
         assert!(parse_bytes("99999999999999999999").is_err());
@@ -157,15 +145,7 @@ mod tests {
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_time("1 h"), Ok(Duration::from_secs(3600)));
-        for text in [
-            "",
-            "30",
-            "s",
-            "-1s",
-            "1.5s",
-            "3 days",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "30", "s", "-1s", "1.5s", "3 days", "99999999999999999999s"] {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }

@@ -95,15 +95,7 @@ impl Key {
     }
 
     const fn new(name: &'static str, shape: Shape, default: Default, help: &'static str) -> Key {
-        Key {
-            name,
-            shape,
-            several: false,
-            default,
-            places: Places::All,
-            secret: false,
-            help,
-        }
+        Key { name, shape, several: false, default, places: Places::All, secret: false, help }
     }
 
     const fn several(mut self) -> Key {
@@ -440,10 +432,7 @@ mod tests {
     #[test]
     fn the_three_spellings_of_a_key() {
         assert_eq!(LIMIT_HEADER_TIME.flag(), "limits-header-time");
-        assert_eq!(
-            LIMIT_HEADER_TIME.environment(),
-            "PENSTOCK_LIMITS_HEADER_TIME"
-        );
+        assert_eq!(LIMIT_HEADER_TIME.environment(), "PENSTOCK_LIMITS_HEADER_TIME");
         assert_eq!(named("limits.header_time"), Some(&LIMIT_HEADER_TIME));
     }
 

@@ -18,18 +18,13 @@ impl Machine {
         let memory_bytes = control_group_memory().map_or(total, |limit| limit.min(total));
         // Counts the affinity mask and the control group's quota, rounded up.
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Machine {
-            memory_bytes,
-            cores,
-        }
+        Machine { memory_bytes, cores }
     }
 }
 
 /// `MemTotal` of `/proc/meminfo`, which counts in KiB.
 fn total_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -37,10 +32,7 @@ fn total_memory(meminfo: &str) -> Option<u64> {
 /// The smallest `memory.max` from this process's control group up to the root (version 2).
 fn control_group_memory() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))?
-        .trim_start_matches('/');
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?.trim_start_matches('/');
     let root = Path::new("/sys/fs/cgroup");
     let mut group = root.join(path);
     let mut smallest = None;

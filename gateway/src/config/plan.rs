@@ -125,11 +125,7 @@ impl Plan {
     /// # Errors
     /// All findings, in the order of the table.
     pub fn resolve(raw: &Raw, machine: &Machine) -> Result<Plan, Vec<Finding>> {
-        let mut reader = Reader {
-            raw,
-            machine,
-            findings: Vec::new(),
-        };
+        let mut reader = Reader { raw, machine, findings: Vec::new() };
         let plan = reader.plan();
         let findings = reader.findings;
         match plan {
@@ -162,20 +158,12 @@ fn worked_out(raw: &Raw, key: &Key, machine: &Machine) -> Option<String> {
         Some(machine.cores.clamp(1, limits::LANES_MAX).to_string())
     } else if *key == keys::CREDENTIALS {
         let data = raw.written(&keys::DATA)?.values.first()?;
-        Some(
-            PathBuf::from(data)
-                .join("credentials")
-                .display()
-                .to_string(),
-        )
+        Some(PathBuf::from(data).join("credentials").display().to_string())
     } else if *key == keys::LIMIT_CONNECTIONS {
         let memory = effective(raw, &keys::MEMORY, machine).0;
         let memory = parse_bytes(memory.first()?).ok()?;
         let count = memory / limits::CONNECTIONS_MEMORY_DIVISOR / limits::CONNECTION_BYTES;
-        let count = count.clamp(
-            limits::CONNECTIONS_DEFAULT_MIN,
-            limits::CONNECTIONS_DEFAULT_MAX,
-        );
+        let count = count.clamp(limits::CONNECTIONS_DEFAULT_MIN, limits::CONNECTIONS_DEFAULT_MAX);
         Some(count.to_string())
     } else {
         None
@@ -194,14 +182,10 @@ impl Reader<'_> {
         // Every field is read before the first `?`, so that one finding does not hide the next.
         let data = self.one(&keys::DATA, path);
         let devices = self.many(&keys::DEVICES, limits::DEVICES_MAX, path);
-        let extent_file_bytes = self.optional(
-            &keys::EXTENT_FILE,
-            bytes(limits::EXTENT_FILE_BYTES_MIN, u64::MAX >> 1),
-        );
-        let index_map_bytes = self.one(
-            &keys::INDEX_MAP,
-            bytes(limits::INDEX_MAP_BYTES_MIN, limits::INDEX_MAP_BYTES_MAX),
-        );
+        let extent_file_bytes =
+            self.optional(&keys::EXTENT_FILE, bytes(limits::EXTENT_FILE_BYTES_MIN, u64::MAX >> 1));
+        let index_map_bytes = self
+            .one(&keys::INDEX_MAP, bytes(limits::INDEX_MAP_BYTES_MIN, limits::INDEX_MAP_BYTES_MAX));
         let memory_bytes = self.one(&keys::MEMORY, bytes(limits::MEMORY_MIN, u64::MAX >> 1));
         let lanes = self.one(&keys::LANES, count(1, limits::LANES_MAX));
         let pin_lanes = self.one(&keys::PIN_LANES, preference);
@@ -308,10 +292,7 @@ impl Reader<'_> {
         let id = self.optional(&keys::ACCESS_KEY, access_key_id);
         let secret = self.optional(&keys::SECRET_KEY, secret);
         match (id?, secret?) {
-            (Some(id), Some(secret)) => Some(Some(AccessKey {
-                id: id.into(),
-                secret,
-            })),
+            (Some(id), Some(secret)) => Some(Some(AccessKey { id: id.into(), secret })),
             (None, None) => Some(None),
             (present, _) => {
                 let (has, lacks) = match present {
@@ -396,10 +377,7 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, key: &Key, value: Option<String>, problem: &str, remedy: &str) {
-        let source = self
-            .raw
-            .written(key)
-            .map_or(Source::Default, |it| it.source.clone());
+        let source = self.raw.written(key).map_or(Source::Default, |it| it.source.clone());
         self.findings.push(Finding {
             key: key.name.to_owned(),
             value: value.filter(|_| !key.secret),
@@ -440,10 +418,9 @@ fn path(text: &str) -> Parsed<PathBuf> {
 
 fn bytes(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
     move |text| match parse_bytes(text) {
-        Ok(bytes) if bytes < least => wrong(
-            "too small",
-            format!("write at least {}", print_bytes(least)),
-        ),
+        Ok(bytes) if bytes < least => {
+            wrong("too small", format!("write at least {}", print_bytes(least)))
+        }
         Ok(bytes) if bytes > most => {
             wrong("too large", format!("write at most {}", print_bytes(most)))
         }
@@ -455,14 +432,8 @@ fn bytes(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
 fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize> {
     move |text| match text.trim().parse::<usize>() {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
-        Ok(_) => wrong(
-            "out of range",
-            format!("write a number from {least} to {most}"),
-        ),
-        Err(_) => wrong(
-            "not a whole number",
-            format!("write a number from {least} to {most}"),
-        ),
+        Ok(_) => wrong("out of range", format!("write a number from {least} to {most}")),
+        Err(_) => wrong("not a whole number", format!("write a number from {least} to {most}")),
     }
 }
 
@@ -496,16 +467,11 @@ fn domain(text: &str) -> Parsed<String> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     match name.len() <= 253 && name.split('.').all(label) && name.parse::<IpAddr>().is_err() {
         true => Ok(name),
-        false => wrong(
-            "not a domain name",
-            "write for example s3.example.com, without a port",
-        ),
+        false => wrong("not a domain name", "write for example s3.example.com, without a port"),
     }
 }
 
@@ -541,23 +507,13 @@ fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
         Some((_, value)) => Ok(*value),
         None => {
             let listed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            wrong(
-                "not one of the choices",
-                format!("write one of {}", listed.join(", ")),
-            )
+            wrong("not one of the choices", format!("write one of {}", listed.join(", ")))
         }
     }
 }
 
 fn preference(text: &str) -> Parsed<Preference> {
-    choice(
-        text,
-        &[
-            ("auto", Preference::Auto),
-            ("on", Preference::On),
-            ("off", Preference::Off),
-        ],
-    )
+    choice(text, &[("auto", Preference::Auto), ("on", Preference::On), ("off", Preference::Off)])
 }
 
 fn engine(text: &str) -> Parsed<EngineChoice> {
@@ -572,19 +528,13 @@ fn engine(text: &str) -> Parsed<EngineChoice> {
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {
-    choice(
-        text,
-        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-    )
+    choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
 fn log_level(text: &str) -> Parsed<String> {
     match text.parse::<tracing_subscriber::filter::EnvFilter>() {
         Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
-        _ => wrong(
-            "not a log filter",
-            "write error, warn, info, debug or trace",
-        ),
+        _ => wrong("not a log filter", "write error, warn, info, debug or trace"),
     }
 }
 

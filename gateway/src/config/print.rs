@@ -15,11 +15,7 @@ const HIDDEN: &str = "(hidden)";
 
 /// One line per key for people: name, value, source, default.
 pub fn as_text(raw: &Raw, machine: &Machine) -> String {
-    let width = KEYS
-        .iter()
-        .map(|key| key.name.len())
-        .max()
-        .unwrap_or_default();
+    let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for key in KEYS {
         let (values, source) = shown(raw, key, machine);
@@ -67,9 +63,7 @@ pub fn as_json(raw: &Raw, machine: &Machine) -> Value {
 fn shown(raw: &Raw, key: &Key, machine: &Machine) -> (Vec<String>, Source) {
     let (mut values, source) = effective(raw, key, machine);
     if key.secret {
-        values
-            .iter_mut()
-            .for_each(|value| *value = HIDDEN.to_owned());
+        values.iter_mut().for_each(|value| *value = HIDDEN.to_owned());
     }
     (values, source)
 }

@@ -71,9 +71,7 @@ impl Raw {
         let mut raw = Raw::default();
         let mut findings = Vec::new();
         let variables = our_variables(given.environment, &mut findings);
-        let file = given
-            .file
-            .or_else(|| variables.get(CONFIG_FILE_VARIABLE).map(PathBuf::from));
+        let file = given.file.or_else(|| variables.get(CONFIG_FILE_VARIABLE).map(PathBuf::from));
         if let Some(path) = file {
             raw.read_file(&path, &mut findings);
         }
@@ -115,10 +113,7 @@ impl Raw {
                 continue;
             };
             let values = match key.several {
-                true => value
-                    .split(',')
-                    .map(|part| part.trim().to_owned())
-                    .collect(),
+                true => value.split(',').map(|part| part.trim().to_owned()).collect(),
                 false => vec![value.clone()],
             };
             self.put(key, values, Source::Environment(name.clone()));
@@ -141,21 +136,10 @@ impl Raw {
         };
         let path: Arc<Path> = path.into();
         let (table, errors) = DeTable::parse_recoverable(&text);
-        let mut file = FileReader {
-            path,
-            text: &text,
-            raw: self,
-            findings,
-        };
+        let mut file = FileReader { path, text: &text, raw: self, findings };
         for error in errors {
             let line = file.line(error.span().map_or(0, |span| span.start));
-            file.fault(
-                "(syntax)",
-                None,
-                line,
-                error.message(),
-                "see https://toml.io",
-            );
+            file.fault("(syntax)", None, line, error.message(), "see https://toml.io");
         }
         file.table("", table.get_ref());
     }
@@ -191,9 +175,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
     let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
-    file.take(limit + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    file.take(limit + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > limit {
         return Err(format!("larger than {limit} bytes"));
     }
@@ -238,16 +220,13 @@ impl FileReader<'_> {
             return;
         }
         let values = match (value.get_ref(), key.several) {
-            (DeValue::Array(items), true) => items
-                .iter()
-                .map(|item| scalar(item.get_ref()))
-                .collect::<Option<Vec<_>>>(),
+            (DeValue::Array(items), true) => {
+                items.iter().map(|item| scalar(item.get_ref())).collect::<Option<Vec<_>>>()
+            }
             (single, _) => scalar(single).map(|text| vec![text]),
         };
         match values {
-            Some(values) => self
-                .raw
-                .put(key, values, Source::File(self.path.clone(), line)),
+            Some(values) => self.raw.put(key, values, Source::File(self.path.clone(), line)),
             None => {
                 let (problem, remedy) = match key.several {
                     true => ("not a value or a list of values", "write [\"…\", \"…\"]"),
@@ -260,10 +239,7 @@ impl FileReader<'_> {
 
     fn line(&self, offset: usize) -> usize {
         let end = offset.min(self.text.len());
-        1 + self.text.as_bytes()[..end]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
+        1 + self.text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count()
     }
 
     fn fault(
@@ -286,11 +262,7 @@ impl FileReader<'_> {
 
 /// Whether keys live below that name.
 fn is_table(name: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The text of a single TOML value; `None` for tables, lists and dates.

@@ -95,13 +95,8 @@ pub struct StoredKey {
 impl StoredKey {
     /// The key, made now.
     pub fn now(key: AccessKey) -> StoredKey {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        StoredKey {
-            key,
-            created: since.as_secs(),
-        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        StoredKey { key, created: since.as_secs() }
     }
 }
 
@@ -119,11 +114,7 @@ impl Stamp {
     pub fn of(path: &Path) -> Option<Stamp> {
         let meta = fs::metadata(path).ok()?;
         let modified = (meta.mtime(), meta.mtime_nsec());
-        Some(Stamp {
-            inode: meta.ino(),
-            size: meta.size(),
-            modified,
-        })
+        Some(Stamp { inode: meta.ino(), size: meta.size(), modified })
     }
 }
 
@@ -156,16 +147,11 @@ pub fn read(path: &Path) -> Result<Option<Vec<StoredKey>>, CredentialsError> {
     };
     let mode = file.metadata().map_err(failed("look at"))?.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(CredentialsError::TooOpen {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(CredentialsError::TooOpen { path: path.to_owned(), mode });
     }
     let mut text = String::new();
     let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
-    file.take(limit + 1)
-        .read_to_string(&mut text)
-        .map_err(failed("read"))?;
+    file.take(limit + 1).read_to_string(&mut text).map_err(failed("read"))?;
     if text.len() as u64 > limit {
         return Err(malformed(path, format!("larger than {limit} bytes")));
     }
@@ -174,30 +160,19 @@ pub fn read(path: &Path) -> Result<Option<Vec<StoredKey>>, CredentialsError> {
 
 fn parse(path: &Path, text: &str) -> Result<Vec<StoredKey>, CredentialsError> {
     let document: Document = toml::from_str(text).map_err(|error| {
-        let line = error
-            .span()
-            .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         malformed(path, format!("line {line}: {}", error.message()))
     })?;
     if document.keys.len() > limits::ACCESS_KEYS_MAX {
-        return Err(malformed(
-            path,
-            format!("more than {} keys", limits::ACCESS_KEYS_MAX),
-        ));
+        return Err(malformed(path, format!("more than {} keys", limits::ACCESS_KEYS_MAX)));
     }
     let stored = |(index, entry): (usize, Entry)| {
         let at = |problem| malformed(path, format!("key {}: {problem}", index + 1));
         AccessKey::check_id(&entry.id).map_err(|problem| at(format!("id {problem}")))?;
         let secret =
             Secret::from_text(&entry.secret).map_err(|problem| at(format!("secret {problem}")))?;
-        let key = AccessKey {
-            id: entry.id.into(),
-            secret,
-        };
-        Ok(StoredKey {
-            key,
-            created: entry.created,
-        })
+        let key = AccessKey { id: entry.id.into(), secret };
+        Ok(StoredKey { key, created: entry.created })
     };
     document.keys.into_iter().enumerate().map(stored).collect()
 }
@@ -212,20 +187,14 @@ pub fn write(path: &Path, keys: &[StoredKey]) -> Result<(), CredentialsError> {
         secret: stored.key.secret.reveal().to_string(),
         created: stored.created,
     });
-    let body = toml::to_string(&Document {
-        keys: entries.collect(),
-    })
-    .map_err(|error| malformed(path, error.to_string()))?;
+    let body = toml::to_string(&Document { keys: entries.collect() })
+        .map_err(|error| malformed(path, error.to_string()))?;
     let text = format!("# Access keys of this store. Edit with `penstock keys`.\n\n{body}");
     let beside = beside(path);
     // A leftover of a writer that was killed; the lock says that there is none now.
     let _ = fs::remove_file(&beside);
     let replace = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
@@ -306,17 +275,11 @@ pub fn open(path: &Path, generate: bool) -> Result<Opened, CredentialsError> {
     let present = read(path)?.unwrap_or_default();
     if !present.is_empty() || !generate {
         let keys = present.into_iter().map(|stored| stored.key).collect();
-        return Ok(Opened {
-            keys,
-            generated: None,
-        });
+        return Ok(Opened { keys, generated: None });
     }
     let fresh = AccessKey::generate()?;
     add(path, fresh.clone())?;
-    Ok(Opened {
-        keys: vec![fresh.clone()],
-        generated: Some(fresh),
-    })
+    Ok(Opened { keys: vec![fresh.clone()], generated: Some(fresh) })
 }
 
 fn directory(path: &Path) -> &Path {
@@ -333,16 +296,9 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn io_error(path: &Path, action: &'static str, error: io::Error) -> CredentialsError {
-    CredentialsError::Io {
-        path: path.to_owned(),
-        action,
-        error,
-    }
+    CredentialsError::Io { path: path.to_owned(), action, error }
 }
 
 fn malformed(path: &Path, problem: String) -> CredentialsError {
-    CredentialsError::Malformed {
-        path: path.to_owned(),
-        problem,
-    }
+    CredentialsError::Malformed { path: path.to_owned(), problem }
 }

@@ -72,14 +72,8 @@ impl AccessKey {
         // Both alphabets divide 256, so the remainder is as even as the byte.
         let letter = |alphabet: &[u8], byte: &u8| alphabet[*byte as usize % alphabet.len()] as char;
         let tail: String = id.iter().map(|byte| letter(ID_ALPHABET, byte)).collect();
-        let secret: String = secret
-            .iter()
-            .map(|byte| letter(SECRET_ALPHABET, byte))
-            .collect();
-        Ok(AccessKey {
-            id: format!("AKIA{tail}").into(),
-            secret: Secret(secret.into()),
-        })
+        let secret: String = secret.iter().map(|byte| letter(SECRET_ALPHABET, byte)).collect();
+        Ok(AccessKey { id: format!("AKIA{tail}").into(), secret: Secret(secret.into()) })
     }
 
     /// Checks an id from outside. `/` and `,` separate the parts of a signature's credential, so
@@ -123,20 +117,11 @@ impl KeyRing {
 
     /// The secret of that id, when it is a valid key. One uncontended read lock, about 20 ns.
     pub fn secret(&self, id: &str) -> Option<Secret> {
-        self.secrets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// The ids of all valid keys, sorted.
     pub fn ids(&self) -> Vec<Arc<str>> {
-        self.secrets
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }

@@ -16,22 +16,13 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 fn ids(path: &std::path::Path) -> Vec<String> {
     let keys = file::read(path).unwrap().unwrap();
-    keys.iter()
-        .map(|stored| stored.key.id.to_string())
-        .collect()
+    keys.iter().map(|stored| stored.key.id.to_string()).collect()
 }
 
 #[test]
 fn a_generated_key_looks_like_one_and_is_not_repeated() {
-    let (one, two) = (
-        AccessKey::generate().unwrap(),
-        AccessKey::generate().unwrap(),
-    );
-    assert!(
-        one.id.starts_with("AKIA") && one.id.len() == 20,
-        "{}",
-        one.id
-    );
+    let (one, two) = (AccessKey::generate().unwrap(), AccessKey::generate().unwrap());
+    assert!(one.id.starts_with("AKIA") && one.id.len() == 20, "{}", one.id);
     assert_eq!(one.secret.reveal().len(), 40);
     assert!(one.id != two.id && one.secret != two.secret);
     AccessKey::check_id(&one.id).unwrap();
@@ -43,10 +34,7 @@ fn the_first_opening_makes_a_private_file_and_the_second_reads_it() {
     let (_folder, path) = place();
     let first = file::open(&path, true).unwrap();
     let made = first.generated.unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     let second = file::open(&path, true).unwrap();
     assert_eq!((second.keys, second.generated), (vec![made], None));
 }
@@ -61,26 +49,14 @@ fn nothing_is_generated_unasked() {
 #[test]
 fn keys_are_added_and_removed_but_never_the_last() {
     let (_folder, path) = place();
-    let (one, two) = (
-        AccessKey::generate().unwrap(),
-        AccessKey::generate().unwrap(),
-    );
+    let (one, two) = (AccessKey::generate().unwrap(), AccessKey::generate().unwrap());
     file::add(&path, one.clone()).unwrap();
     file::add(&path, two.clone()).unwrap();
-    assert!(matches!(
-        file::add(&path, one.clone()),
-        Err(CredentialsError::Exists(_))
-    ));
-    assert!(matches!(
-        file::remove(&path, "AKIANONE"),
-        Err(CredentialsError::Unknown(_))
-    ));
+    assert!(matches!(file::add(&path, one.clone()), Err(CredentialsError::Exists(_))));
+    assert!(matches!(file::remove(&path, "AKIANONE"), Err(CredentialsError::Unknown(_))));
     file::remove(&path, &one.id).unwrap();
     assert_eq!(ids(&path), [two.id.to_string()]);
-    assert!(matches!(
-        file::remove(&path, &two.id),
-        Err(CredentialsError::Last(_))
-    ));
+    assert!(matches!(file::remove(&path, &two.id), Err(CredentialsError::Last(_))));
 }
 
 #[test]
@@ -89,10 +65,7 @@ fn a_file_that_others_can_read_is_refused_with_the_remedy() {
     file::open(&path, true).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let error = file::read(&path).unwrap_err().to_string();
-    assert!(
-        error.contains("0640") && error.contains("chmod 600"),
-        "{error}"
-    );
+    assert!(error.contains("0640") && error.contains("chmod 600"), "{error}");
 }
 
 #[test]
@@ -108,10 +81,7 @@ fn a_malformed_file_is_refused_without_quoting_it() {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let error = file::read(&path).unwrap_err();
-        assert!(
-            matches!(error, CredentialsError::Malformed { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, CredentialsError::Malformed { .. }), "{error}");
         assert!(!error.to_string().contains("hush"), "{error}");
     }
 }
@@ -149,10 +119,7 @@ fn a_change_of_the_file_changes_its_stamp() {
 
 #[test]
 fn the_ring_is_exchanged_as_a_whole() {
-    let (one, two) = (
-        AccessKey::generate().unwrap(),
-        AccessKey::generate().unwrap(),
-    );
+    let (one, two) = (AccessKey::generate().unwrap(), AccessKey::generate().unwrap());
     let ring = KeyRing::new([one.clone()]);
     assert_eq!(ring.secret(&one.id), Some(one.secret));
     ring.replace([two.clone()]);
@@ -161,10 +128,7 @@ fn the_ring_is_exchanged_as_a_whole() {
 
 #[test]
 fn no_secret_shows_in_debug_output() {
-    let key = AccessKey {
-        id: "AKIAX".into(),
-        secret: Secret::from_text("hush-hush").unwrap(),
-    };
+    let key = AccessKey { id: "AKIAX".into(), secret: Secret::from_text("hush-hush").unwrap() };
     let ring = KeyRing::new([key.clone()]);
     let stored = file::StoredKey::now(key.clone());
     let shown = format!("{key:?} {ring:?} {stored:?} {:?}", key.secret);

@@ -30,17 +30,15 @@ pub fn host(parts: &Parts) -> Result<Option<&str>, Refused> {
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     match authority.or(header) {
         Some(text) => Ok(Some(without_port(text))),
-        None if parts.version == Version::HTTP_11 => Err(bad(
-            "The request has no Host header, which HTTP/1.1 requires.",
-        )),
+        None if parts.version == Version::HTTP_11 => {
+            Err(bad("The request has no Host header, which HTTP/1.1 requires."))
+        }
         None => Ok(None),
     }
 }
 
 fn without_port(authority: &str) -> &str {
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     match host.rfind(':') {
         Some(colon) if host[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) => {
             &host[..colon]
@@ -129,29 +127,18 @@ mod tests {
         assert_eq!(host(&old), Ok(None));
         let two = parts(Request::builder().header("host", "a").header("host", "b"));
         assert!(host(&two).is_err());
-        let target = parts(
-            Request::builder()
-                .uri("http://a.example:80/x")
-                .header("host", "b"),
-        );
+        let target = parts(Request::builder().uri("http://a.example:80/x").header("host", "b"));
         assert_eq!(host(&target), Ok(Some("a.example")));
     }
 
     #[test]
     fn the_authority_becomes_the_host() {
-        let build = Request::builder()
-            .uri("http://a.example:80/x")
-            .header("host", "b");
+        let build = Request::builder().uri("http://a.example:80/x").header("host", "b");
         let mut parts = build.body(()).unwrap().into_parts().0;
         normalise(&mut parts);
         assert_eq!(parts.headers[HOST], "a.example:80");
-        let mut plain = Request::builder()
-            .uri("/x")
-            .header("host", "b")
-            .body(())
-            .unwrap()
-            .into_parts()
-            .0;
+        let mut plain =
+            Request::builder().uri("/x").header("host", "b").body(()).unwrap().into_parts().0;
         normalise(&mut plain);
         assert_eq!(plain.headers[HOST], "b");
     }

@@ -65,8 +65,14 @@ pub trait Backend: 'static {
         body: RequestBody,
     ) -> Result<s3s::Body, Refused>;
 
-    /// Carries the operation out. Failures are responses.
-    fn call(&self, request: Request<s3s::Body>) -> impl Future<Output = Response<s3s::Body>>;
+    /// Carries the operation out. Its failures are responses.
+    ///
+    /// # Errors
+    /// When no response could be made at all.
+    fn call(
+        &self,
+        request: Request<s3s::Body>,
+    ) -> impl Future<Output = Result<Response<s3s::Body>, Refused>>;
 
     /// Lets anybody read the objects of a bucket, or not.
     fn set_public_read(
@@ -114,12 +120,7 @@ impl<B: Backend> Door<B> {
         backend: B,
     ) -> Result<Door<B>, String> {
         let ids = RequestIds::new().map_err(|error| format!("no random numbers: {error}"))?;
-        Ok(Door {
-            context,
-            settings,
-            ids,
-            backend,
-        })
+        Ok(Door { context, settings, ids, backend })
     }
 
     /// The lane's state.
@@ -197,7 +198,7 @@ impl<B: Backend> Door<B> {
             .backend
             .frame(&mut parts, admission, body)
             .map_err(counted(Refusal::Verification))?;
-        Ok(self.backend.call(Request::from_parts(parts, body)).await)
+        self.backend.call(Request::from_parts(parts, body)).await
     }
 
     fn counted(&self, reason: Refusal, refused: Refused) -> Refused {
@@ -221,10 +222,8 @@ impl<B: Backend> Door<B> {
         }
         // Asking for a body that waits for `100 Continue` would invite it.
         let invited = asked || !seen.expects;
-        let small = rest
-            .size_hint()
-            .upper()
-            .is_some_and(|most| most <= limits::REFUSED_BODY_DRAIN_BYTES);
+        let small =
+            rest.size_hint().upper().is_some_and(|most| most <= limits::REFUSED_BODY_DRAIN_BYTES);
         if !invited || !small {
             return false;
         }
@@ -237,9 +236,7 @@ impl<B: Backend> Door<B> {
                 }
             }
         });
-        tokio::time::timeout(limits::REFUSED_BODY_DRAIN_TIME, drained)
-            .await
-            .unwrap_or(false)
+        tokio::time::timeout(limits::REFUSED_BODY_DRAIN_TIME, drained).await.unwrap_or(false)
     }
 }
 
@@ -268,13 +265,8 @@ impl Seen {
 
 /// The checks that need nothing but the request.
 fn check(parts: &Parts) -> Result<(), Refused> {
-    const METHODS: [Method; 5] = [
-        Method::GET,
-        Method::HEAD,
-        Method::PUT,
-        Method::POST,
-        Method::DELETE,
-    ];
+    const METHODS: [Method; 5] =
+        [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE];
     if parts.method == Method::OPTIONS {
         return Err(Refused::new(
             StatusCode::FORBIDDEN,
@@ -289,10 +281,7 @@ fn check(parts: &Parts) -> Result<(), Refused> {
             "The specified method is not allowed against this resource.",
         ));
     }
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("", |target| target.as_str());
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     if target.len() > limits::TARGET_BYTES_MAX {
         return Err(Refused::new(
             StatusCode::URI_TOO_LONG,

@@ -93,9 +93,7 @@ fn has_subresource(query: &str) -> bool {
 }
 
 fn has(query: &str, name: &str) -> bool {
-    query
-        .split('&')
-        .any(|pair| pair.split('=').next() == Some(name))
+    query.split('&').any(|pair| pair.split('=').next() == Some(name))
 }
 
 #[cfg(test)]
@@ -142,11 +140,7 @@ mod tests {
             ("POST", "/b/k?uploadId=1", false, CompleteMultipartUpload),
             ("POST", "/b/k", false, Other),
         ] {
-            assert_eq!(
-                named(method, target, copies, false),
-                expected,
-                "{method} {target}"
-            );
+            assert_eq!(named(method, target, copies, false), expected, "{method} {target}");
         }
     }
 

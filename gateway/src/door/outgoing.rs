@@ -85,16 +85,7 @@ impl Exchange {
         let log = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| Box::new((id, request.0.clone(), request.1.clone())));
         let (began, status) = (Instant::now(), None);
-        Exchange {
-            context,
-            pulse,
-            operation,
-            began,
-            status,
-            sent: 0,
-            broken_off: false,
-            log,
-        }
+        Exchange { context, pulse, operation, began, status, sent: 0, broken_off: false, log }
     }
 
     /// The lane's state.
@@ -107,9 +98,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         // Without a status the client went before there was one; 4xx is the nearest class.
-        let class = self
-            .status
-            .map_or(StatusClass::ClientError, StatusClass::of);
+        let class = self.status.map_or(StatusClass::ClientError, StatusClass::of);
         let cells = &self.context.cells;
         cells.request_ended(self.operation, class, took);
         if self.broken_off || self.status.is_none() {
@@ -154,21 +143,12 @@ impl Outgoing {
         head_only: bool,
     ) -> Outgoing {
         exchange.status = Some(status);
-        let stream = exchange.pulse.is_http2().then(|| {
-            (
-                exchange.pulse.sends(exchange.context.clock.now()),
-                Bytes::new(),
-            )
-        });
+        let stream = exchange
+            .pulse
+            .is_http2()
+            .then(|| (exchange.pulse.sends(exchange.context.clock.now()), Bytes::new()));
         let expected = content.size_hint().exact();
-        Outgoing {
-            content,
-            exchange,
-            head_only,
-            expected,
-            ended: false,
-            stream,
-        }
+        Outgoing { content, exchange, head_only, expected, ended: false, stream }
     }
 
     /// Hands a frame out in pieces that HTTP/2's flow control can show the progress of.
@@ -201,9 +181,7 @@ impl Outgoing {
     }
 
     fn has_rest(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(|(_, rest)| !rest.is_empty())
+        self.stream.as_ref().is_some_and(|(_, rest)| !rest.is_empty())
     }
 }
 
@@ -227,11 +205,7 @@ impl Body for Outgoing {
                 this.exchange.context.cells.sent.add(count);
             }
             Poll::Ready(Some(Err(error))) => {
-                let id = this
-                    .exchange
-                    .log
-                    .as_deref()
-                    .map_or("", |log| log.0.as_str());
+                let id = this.exchange.log.as_deref().map_or("", |log| log.0.as_str());
                 tracing::warn!(id, %error, "a response's body broke off");
             }
             Poll::Ready(None) => this.ended = true,

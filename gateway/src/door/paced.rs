@@ -57,23 +57,10 @@ pub struct PacedBody<B> {
 impl<B> PacedBody<B> {
     /// The body, and the slot that its rest will be in when it is dropped.
     pub fn new(body: B, context: Rc<LaneContext>) -> (PacedBody<B>, LeftoverSlot<B>) {
-        let leftover = Rc::new(RefCell::new(Leftover {
-            body: None,
-            asked: false,
-        }));
+        let leftover = Rc::new(RefCell::new(Leftover { body: None, asked: false }));
         let pace = Pace::new(context.limits.body_window, context.limits.body_bytes);
         let slot = leftover.clone();
-        (
-            PacedBody {
-                body: Some(body),
-                leftover,
-                context,
-                pace,
-                timer: None,
-                ended: false,
-            },
-            slot,
-        )
+        (PacedBody { body: Some(body), leftover, context, pace, timer: None, ended: false }, slot)
     }
 
     /// Waits for the client; ready when it has had its time.
@@ -140,9 +127,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -164,13 +149,7 @@ struct Pace {
 
 impl Pace {
     fn new(window: Duration, least: u64) -> Pace {
-        Pace {
-            window,
-            least,
-            waited: Duration::ZERO,
-            waiting_since: None,
-            bytes: 0,
-        }
+        Pace { window, least, waited: Duration::ZERO, waiting_since: None, bytes: 0 }
     }
 
     /// Bytes have come. The clock is looked at only when there was waiting.
@@ -192,10 +171,7 @@ impl Pace {
         if self.bytes < self.least {
             return None;
         }
-        *self = Pace {
-            waiting_since: Some(now),
-            ..Pace::new(self.window, self.least)
-        };
+        *self = Pace { waiting_since: Some(now), ..Pace::new(self.window, self.least) };
         Some(self.window)
     }
 }

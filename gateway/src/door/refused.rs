@@ -32,12 +32,7 @@ impl Refused {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Refused {
-        Refused {
-            code: code.into(),
-            status,
-            message: message.into(),
-            further: Vec::new(),
-        }
+        Refused { code: code.into(), status, message: message.into(), further: Vec::new() }
     }
 
     /// A defect of ours.
@@ -115,9 +110,7 @@ mod tests {
         let id = RequestIds::new().unwrap().next();
         let host_id = HeaderValue::from_static("host/id+=");
         let bytes = refused.document(resource, &id, &host_id);
-        String::from_utf8(bytes.to_vec())
-            .unwrap()
-            .replace(id.as_str(), "ID")
+        String::from_utf8(bytes.to_vec()).unwrap().replace(id.as_str(), "ID")
     }
 
     #[test]

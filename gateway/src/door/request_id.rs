@@ -44,9 +44,7 @@ impl RequestIds {
     /// # Errors
     /// When the system has no random numbers to give.
     pub fn new() -> Result<RequestIds, getrandom::Error> {
-        Ok(RequestIds {
-            state: Cell::new(getrandom::u64()?),
-        })
+        Ok(RequestIds { state: Cell::new(getrandom::u64()?) })
     }
 
     /// The next one.
@@ -77,10 +75,7 @@ mod tests {
 
     #[test]
     fn identifiers_are_sixteen_upper_case_digits_and_distinct() {
-        assert_eq!(
-            RequestId::of(0x0123_4567_89AB_CDEF).as_str(),
-            "0123456789ABCDEF"
-        );
+        assert_eq!(RequestId::of(0x0123_4567_89AB_CDEF).as_str(), "0123456789ABCDEF");
         let ids = RequestIds::new().unwrap();
         let many: BTreeSet<String> = (0..10_000).map(|_| ids.next().as_str().into()).collect();
         assert_eq!(many.len(), 10_000);

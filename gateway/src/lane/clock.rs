@@ -33,10 +33,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that begins now.
     pub fn start() -> Clock {
-        Clock {
-            began: Instant::now(),
-            now: Cell::default(),
-        }
+        Clock { began: Instant::now(), now: Cell::default() }
     }
 
     /// The time of the last sweep.

@@ -54,9 +54,7 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         // `max_headers` stays at hyper's own 100, `limits::HEADERS_MAX`: naming it, even with the
         // same number, moves the parsed headers from the stack to the heap.
-        http1
-            .max_header_size(limits::HEAD_BYTES_MAX)
-            .max_buf_size(limits::HTTP1_BUFFER_BYTES_MAX);
+        http1.max_header_size(limits::HEAD_BYTES_MAX).max_buf_size(limits::HTTP1_BUFFER_BYTES_MAX);
         let mut http2 = http2::Builder::new(LaneExecutor);
         http2
             .timer(TokioTimer::new())
@@ -90,12 +88,7 @@ impl Entry {
         let pulse = Rc::new(Pulse::new(context.clock.now()));
         let number = context.registry.enter(pulse.clone());
         context.cells.connection_opened();
-        Entry {
-            context,
-            pulse,
-            number,
-            _share: share,
-        }
+        Entry { context, pulse, number, _share: share }
     }
 }
 

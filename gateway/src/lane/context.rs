@@ -36,10 +36,7 @@ pub struct ConnectionBudget {
 impl ConnectionBudget {
     /// A budget of so many.
     pub fn new(limit: usize) -> ConnectionBudget {
-        ConnectionBudget {
-            taken: AtomicUsize::new(0),
-            limit,
-        }
+        ConnectionBudget { taken: AtomicUsize::new(0), limit }
     }
 
     /// The limit.
@@ -50,13 +47,8 @@ impl ConnectionBudget {
     /// Takes a share of that weight; `None` when it would go over the limit.
     pub fn take(self: &Arc<Self>, weight: usize) -> Option<Share> {
         let within = |taken: usize| (taken + weight <= self.limit).then_some(taken + weight);
-        self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, within)
-            .ok()?;
-        Some(Share {
-            budget: self.clone(),
-            weight,
-        })
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()?;
+        Some(Share { budget: self.clone(), weight })
     }
 }
 

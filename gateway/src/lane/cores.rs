@@ -24,9 +24,7 @@ impl Pinning {
             Preference::Auto => usable >= allowed.len(),
         };
         let cores = match bind && !allowed.is_empty() {
-            true => (0..lanes)
-                .map(|lane| allowed[lane % allowed.len()])
-                .collect(),
+            true => (0..lanes).map(|lane| allowed[lane % allowed.len()]).collect(),
             false => Vec::new(),
         };
         Pinning { cores }
@@ -35,9 +33,7 @@ impl Pinning {
 
 fn allowed_cores() -> Vec<usize> {
     match sched_getaffinity(None) {
-        Ok(set) => (0..CpuSet::MAX_CPU)
-            .filter(|core| set.is_set(*core))
-            .collect(),
+        Ok(set) => (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
         Err(_) => Vec::new(),
     }
 }
@@ -67,15 +63,8 @@ mod tests {
     #[test]
     fn a_quota_below_the_cores_leaves_lanes_unbound() {
         assert!(Pinning::choose(Preference::Auto, 1, 0).cores.is_empty());
-        assert!(
-            Pinning::choose(Preference::Off, 1, usize::MAX)
-                .cores
-                .is_empty()
-        );
-        assert_eq!(
-            Pinning::choose(Preference::Auto, 1, usize::MAX).cores.len(),
-            1
-        );
+        assert!(Pinning::choose(Preference::Off, 1, usize::MAX).cores.is_empty());
+        assert_eq!(Pinning::choose(Preference::Auto, 1, usize::MAX).cores.len(), 1);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::io;
-use std::thread;
 
 use tokio::task::LocalSet;
 
@@ -45,63 +44,26 @@ pub struct Settled {
 /// # Errors
 /// Why io_uring is refused, when the configuration insists on it.
 pub fn settle(choice: EngineChoice) -> Result<Settled, String> {
-    let blocking = |reason| Settled {
-        engine: Engine::Blocking,
-        reason: Some(reason),
-    };
+    let blocking = |reason| Settled { engine: Engine::Blocking, reason: Some(reason) };
     match choice {
         EngineChoice::Blocking => Ok(blocking("io_engine = blocking".to_owned())),
         EngineChoice::Auto => Ok(match probe() {
-            Ok(()) => Settled {
-                engine: Engine::IoUring,
-                reason: None,
-            },
+            Ok(()) => Settled { engine: Engine::IoUring, reason: None },
             Err(reason) => blocking(reason),
         }),
         EngineChoice::IoUring => match probe() {
-            Ok(()) => Ok(Settled {
-                engine: Engine::IoUring,
-                reason: None,
-            }),
+            Ok(()) => Ok(Settled { engine: Engine::IoUring, reason: None }),
             Err(reason) => Err(format!("io_engine = io_uring, but {reason}")),
         },
     }
 }
 
-/// Makes a ring and runs one operation through it, on a thread of its own.
+/// Whether a ring can be made that knows what lanes need.
 ///
 /// # Errors
-/// Why that does not work, with the remedy where one is known.
+/// Why not, with the remedy.
 pub fn probe() -> Result<(), String> {
-    let attempt = || {
-        let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
-        runtime.block_on(tokio_uring::no_op())
-    };
-    let outcome = thread::scope(|scope| scope.spawn(attempt).join());
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(refusal(&error)),
-        Err(_) => Err("io_uring failed in an unforeseen way".to_owned()),
-    }
-}
-
-fn refusal(error: &io::Error) -> String {
-    let remedy = match error
-        .raw_os_error()
-        .map(rustix::io::Errno::from_raw_os_error)
-    {
-        Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => {
-            "a system-call filter or kernel.io_uring_disabled forbids it; allow io_uring_setup, \
-             io_uring_enter and io_uring_register"
-        }
-        Some(rustix::io::Errno::NOSYS) => {
-            "the kernel lacks it or a system-call filter hides it; allow io_uring_setup, \
-             io_uring_enter and io_uring_register"
-        }
-        Some(rustix::io::Errno::NOMEM) => "the limit on locked memory is too low; raise ulimit -l",
-        _ => "see the system's log",
-    };
-    format!("io_uring is refused: {error}; {remedy}")
+    datapath::device::probe_io_uring().map(drop).map_err(|refused| refused.to_string())
 }
 
 /// Runs a future to its end on a lane's runtime, with tasks that stay on this thread.
@@ -115,9 +77,7 @@ pub fn run<F: Future>(engine: Engine, future: F) -> io::Result<F::Output> {
             Ok(runtime.block_on(future))
         }
         Engine::Blocking => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let tasks = LocalSet::new();
             Ok(tasks.block_on(&runtime, future))
         }
@@ -141,13 +101,7 @@ mod tests {
         let settled = settle(EngineChoice::Auto).unwrap();
         match probe() {
             Ok(()) => {
-                assert_eq!(
-                    settled,
-                    Settled {
-                        engine: Engine::IoUring,
-                        reason: None
-                    }
-                );
+                assert_eq!(settled, Settled { engine: Engine::IoUring, reason: None });
                 let task = async { tokio::task::spawn_local(async { 7 }).await.unwrap() };
                 assert_eq!(run(Engine::IoUring, task).unwrap(), 7);
             }
@@ -156,13 +110,5 @@ mod tests {
                 assert!(settle(EngineChoice::IoUring).unwrap_err().contains(&reason));
             }
         }
-    }
-
-    #[test]
-    fn refusals_name_the_remedy() {
-        let error = io::Error::from(rustix::io::Errno::PERM);
-        assert!(refusal(&error).contains("io_uring_setup"));
-        let error = io::Error::from(rustix::io::Errno::NOMEM);
-        assert!(refusal(&error).contains("ulimit -l"));
     }
 }

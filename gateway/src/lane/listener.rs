@@ -54,10 +54,7 @@ pub fn bind(addresses: &[SocketAddr], lanes: usize) -> Result<Vec<Vec<TcpListene
     let mut per_lane: Vec<Vec<TcpListener>> = (0..lanes).map(|_| Vec::new()).collect();
     for wanted in addresses {
         let mut address = *wanted;
-        let failed = |error: Errno| ListenError {
-            address: *wanted,
-            error,
-        };
+        let failed = |error: Errno| ListenError { address: *wanted, error };
         // Alone first: this fails when anybody else listens, shared or not.
         drop(listen(address, false).map_err(failed)?);
         for listeners in &mut per_lane {
@@ -114,10 +111,7 @@ mod tests {
         let error = bind(&[address], 1).unwrap_err();
         assert_eq!(error.error, Errno::ADDRINUSE);
         let text = error.to_string();
-        assert!(
-            text.contains(&address.to_string()) && text.contains("--listen"),
-            "{text}"
-        );
+        assert!(text.contains(&address.to_string()) && text.contains("--listen"), "{text}");
     }
 
     #[test]

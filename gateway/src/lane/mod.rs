@@ -139,13 +139,7 @@ impl Lanes {
         };
         let (end, ends) = async_mpsc::channel(count.max(1));
         let (ready, readiness) = mpsc::channel();
-        let mut lanes = Lanes {
-            threads: Vec::new(),
-            cells,
-            phase,
-            orders,
-            ends,
-        };
+        let mut lanes = Lanes { threads: Vec::new(), cells, phase, orders, ends };
         for (index, listeners) in plan.listeners.into_iter().enumerate() {
             let lane = Lane {
                 index,
@@ -186,9 +180,7 @@ impl Lanes {
 
     /// Begins the drain. Lanes end by themselves then; [`Lanes::ends`] tells.
     pub fn drain(&self, deadline: Duration) {
-        self.phase.send_replace(Phase::Draining {
-            until: Instant::now() + deadline,
-        });
+        self.phase.send_replace(Phase::Draining { until: Instant::now() + deadline });
     }
 
     /// Waits for all lanes' threads to end.
@@ -229,10 +221,7 @@ impl Lane {
         end: &async_mpsc::Sender<(usize, Result<(), String>)>,
     ) {
         let (index, engine) = (self.index, self.engine);
-        if let Some(error) = self
-            .core
-            .and_then(|core| cores::bind_this_thread(core).err())
-        {
+        if let Some(error) = self.core.and_then(|core| cores::bind_this_thread(core).err()) {
             tracing::warn!(lane = index, %error, "cannot bind the lane to its core");
         }
         let living = || engine::run(engine, self.serve(application, ready));
@@ -273,9 +262,8 @@ impl Lane {
             acceptors.spawn_local(accept::run(listener, protocols, door, phase));
         }
         let sweeping = tokio::task::spawn_local(sweep::run(context.clone()));
-        let ordered = self
-            .orders
-            .map(|orders| tokio::task::spawn_local(take_orders(orders, door.clone())));
+        let ordered =
+            self.orders.map(|orders| tokio::task::spawn_local(take_orders(orders, door.clone())));
         let _ = ready.send(Ok(()));
         let outcome = wait_for_drain(self.phase, &context, acceptors).await;
         sweeping.abort();
@@ -319,11 +307,7 @@ async fn wait_for_drain(
         for _ in 0..cut_off {
             context.cells.refused(Refusal::Drain);
         }
-        tracing::warn!(
-            lane = context.index,
-            requests = cut_off,
-            "cut off at the drain deadline"
-        );
+        tracing::warn!(lane = context.index, requests = cut_off, "cut off at the drain deadline");
         context.registry.tell_all(Command::Close);
         emptied(context, Instant::now() + limits::CUT_OFF_TIME).await;
     }

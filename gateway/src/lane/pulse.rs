@@ -173,10 +173,7 @@ impl Pulse {
 
     /// A response begins on HTTP/2.
     pub fn sends(&self, now: Moment) -> Rc<Sending> {
-        let sending = Rc::new(Sending {
-            asked: Cell::new(now),
-            ours: Cell::new(false),
-        });
+        let sending = Rc::new(Sending { asked: Cell::new(now), ours: Cell::new(false) });
         let mut all = self.sending.borrow_mut();
         all.retain(|one| one.strong_count() > 0);
         all.push(Rc::downgrade(&sending));
@@ -314,10 +311,7 @@ mod tests {
         pulse.request_started(at(1));
         pulse.request_ended(at(5));
         assert_eq!(pulse.due(at(65), &limits()), None);
-        assert_eq!(
-            pulse.due(at(66), &limits()),
-            Some((Command::Finish, Some(Refusal::IdleTime)))
-        );
+        assert_eq!(pulse.due(at(66), &limits()), Some((Command::Finish, Some(Refusal::IdleTime))));
         pulse.tell(Command::Finish);
         assert_eq!(pulse.due(at(67), &limits()), None);
         assert_eq!(pulse.due(at(68), &limits()), Some((Command::Close, None)));
@@ -330,10 +324,7 @@ mod tests {
         pulse.request_ended(at(5));
         pulse.received(at(50));
         assert_eq!(pulse.due(at(60), &limits()), None);
-        assert_eq!(
-            pulse.due(at(61), &limits()),
-            Some((Command::Close, Some(Refusal::HeaderTime)))
-        );
+        assert_eq!(pulse.due(at(61), &limits()), Some((Command::Close, Some(Refusal::HeaderTime))));
     }
 
     #[test]
@@ -358,23 +349,12 @@ mod tests {
         pulse.request_started(at(61));
         let sending = pulse.sends(at(70));
         assert_eq!(pulse.due(at(170), &limits()), None);
-        assert_eq!(
-            pulse.due(at(171), &limits()),
-            Some((Command::Close, Some(Refusal::SendStall)))
-        );
+        assert_eq!(pulse.due(at(171), &limits()), Some((Command::Close, Some(Refusal::SendStall))));
         sending.asked(at(171), true);
-        assert_eq!(
-            pulse.due(at(900), &limits()),
-            None,
-            "it is our store that is slow"
-        );
+        assert_eq!(pulse.due(at(900), &limits()), None, "it is our store that is slow");
         sending.asked(at(900), false);
         drop(sending);
-        assert_eq!(
-            pulse.due(at(9000), &limits()),
-            None,
-            "no response is being sent"
-        );
+        assert_eq!(pulse.due(at(9000), &limits()), None, "no response is being sent");
     }
 
     #[test]

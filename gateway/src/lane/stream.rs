@@ -78,18 +78,11 @@ impl Stream {
         pulse: Rc<Pulse>,
         context: Rc<LaneContext>,
     ) -> Stream {
-        Stream {
-            socket: TokioIo::new(socket),
-            opening,
-            pulse,
-            context,
-            lingering: None,
-        }
+        Stream { socket: TokioIo::new(socket), opening, pulse, context, lingering: None }
     }
 
     fn note_write<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.pulse
-            .write_blocked(outcome.is_pending(), self.context.clock.now());
+        self.pulse.write_blocked(outcome.is_pending(), self.context.clock.now());
         outcome
     }
 

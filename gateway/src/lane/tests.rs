@@ -43,10 +43,7 @@ impl Body for LocalBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         // The fault's text is what these tests look at.
-        self.0
-            .as_mut()
-            .poll_frame(cx)
-            .map_err(|fault| fault.to_string().into())
+        self.0.as_mut().poll_frame(cx).map_err(|fault| fault.to_string().into())
     }
 }
 
@@ -55,32 +52,20 @@ impl Backend for TestBackend {
 
     fn admit(&self, parts: &Parts, _: SystemTime) -> Result<(), Refused> {
         match parts.uri.path().contains("refused") {
-            true => Err(Refused::new(
-                StatusCode::FORBIDDEN,
-                "AccessDenied",
-                "Access Denied",
-            )),
+            true => Err(Refused::new(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied")),
             false => Ok(()),
         }
     }
 
     fn frame(&self, _: &mut Parts, (): (), body: RequestBody) -> Result<s3s::Body, Refused> {
-        Ok(s3s::Body::http_body(LocalBody(SendWrapper::new(Box::pin(
-            body,
-        )))))
+        Ok(s3s::Body::http_body(LocalBody(SendWrapper::new(Box::pin(body)))))
     }
 
-    async fn call(&self, request: Request<s3s::Body>) -> Response<s3s::Body> {
+    async fn call(&self, request: Request<s3s::Body>) -> Result<Response<s3s::Body>, Refused> {
         let (parts, body) = request.into_parts();
-        let number = || {
-            parts
-                .uri
-                .query()
-                .and_then(|it| it.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
+        let number = || parts.uri.query().and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
         let text = |text: String| Response::new(s3s::Body::from(text));
-        match parts.uri.path() {
+        Ok(match parts.uri.path() {
             "/b/echo" => match body.collect().await {
                 Ok(all) => text(format!("{} bytes", all.to_bytes().len())),
                 Err(fault) => {
@@ -97,7 +82,7 @@ impl Backend for TestBackend {
             "/b/host" => text(parts.headers["host"].to_str().unwrap().to_owned()),
             "/b/panic" => panic!("as asked"),
             path => text(path.to_owned()),
-        }
+        })
     }
 
     async fn set_public_read(&self, bucket: &str, _: bool) -> Result<(), OrderError> {
@@ -121,18 +106,9 @@ impl Running {
             host_id: HeaderValue::from_static("host"),
         };
         let pinning = Pinning { cores: Vec::new() };
-        let plan = LanePlan {
-            engine,
-            pinning,
-            limits,
-            door: Arc::new(door),
-            listeners,
-        };
+        let plan = LanePlan { engine, pinning, limits, door: Arc::new(door), listeners };
         let lanes = Lanes::start(plan, Arc::new(TestApplication)).unwrap();
-        Running {
-            lanes: Some(lanes),
-            address,
-        }
+        Running { lanes: Some(lanes), address }
     }
 
     fn connect(&self) -> TcpStream {
@@ -153,13 +129,7 @@ impl Running {
     }
 
     fn open(&self) -> u64 {
-        self.lanes
-            .as_ref()
-            .unwrap()
-            .cells()
-            .iter()
-            .map(|lane| lane.open())
-            .sum()
+        self.lanes.as_ref().unwrap().cells().iter().map(|lane| lane.open()).sum()
     }
 }
 
@@ -226,10 +196,7 @@ fn closed_between(stream: &mut TcpStream, least: Duration, most: Duration) {
     let began = Instant::now();
     let outcome = io::copy(stream, &mut io::sink());
     let took = began.elapsed();
-    assert!(
-        took >= least && took <= most,
-        "closed after {took:?}: {outcome:?}"
-    );
+    assert!(took >= least && took <= most, "closed after {took:?}: {outcome:?}");
 }
 
 #[test]
@@ -270,16 +237,10 @@ fn a_refused_put_is_answered_without_inviting_its_body() {
         let expecting = "PUT /b/refused HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\
                          Expect: 100-continue\r\n\r\n";
         let response = server.ask(expecting);
-        assert!(
-            response.starts_with("HTTP/1.1 403 Forbidden\r\n"),
-            "{response}"
-        );
+        assert!(response.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{response}");
         assert!(response.contains("connection: close"), "{response}");
         assert!(response.contains("<Code>AccessDenied</Code>"), "{response}");
-        assert!(
-            response.contains("<Resource>/b/refused</Resource>"),
-            "{response}"
-        );
+        assert!(response.contains("<Resource>/b/refused</Resource>"), "{response}");
     }
 }
 
@@ -335,10 +296,7 @@ fn a_panic_ends_its_request_and_nothing_else() {
             stream.write_all(get("/b/panic").as_bytes()).unwrap();
             let response = read_one(&mut stream);
             assert!(response.starts_with("HTTP/1.1 500"), "{response}");
-            assert!(
-                response.contains("<Code>InternalError</Code>"),
-                "{response}"
-            );
+            assert!(response.contains("<Code>InternalError</Code>"), "{response}");
         }
         stream.write_all(get("/b/alive").as_bytes()).unwrap();
         assert!(read_one(&mut stream).ends_with("/b/alive"));
@@ -351,38 +309,21 @@ fn what_the_door_refuses_itself() {
     let server = Running::start(Engine::Blocking, limits());
     let long = format!("/b/{}", "x".repeat(limits::TARGET_BYTES_MAX));
     for (request, status, code) in [
-        (
-            "GET /b HTTP/1.1\r\nConnection: close\r\n\r\n".into(),
-            "400",
-            "InvalidRequest",
-        ),
+        ("GET /b HTTP/1.1\r\nConnection: close\r\n\r\n".into(), "400", "InvalidRequest"),
         (closing("GET", "/b", "Host: i\r\n"), "400", "InvalidRequest"),
         (closing("TRACE", "/b", ""), "405", "MethodNotAllowed"),
         (closing("PATCH", "/b", ""), "405", "MethodNotAllowed"),
         (closing("OPTIONS", "/b", ""), "403", "AccessForbidden"),
         (closing("OPTIONS", "*", ""), "403", "AccessForbidden"),
-        (
-            closing("GET", "/b", "Expect: miracles\r\n"),
-            "417",
-            "InvalidArgument",
-        ),
+        (closing("GET", "/b", "Expect: miracles\r\n"), "417", "InvalidArgument"),
         (closing("GET", &long, ""), "414", "URITooLong"),
     ] {
         let response = server.ask(&request);
-        assert!(
-            response.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{request}{response}"
-        );
-        assert!(
-            response.contains(&format!("<Code>{code}</Code>")),
-            "{request}{response}"
-        );
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{response}");
+        assert!(response.contains(&format!("<Code>{code}</Code>")), "{request}{response}");
     }
     let head = server.ask(&closing("HEAD", "/b/refused", ""));
-    assert!(
-        head.starts_with("HTTP/1.1 403") && head.ends_with("\r\n\r\n"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 403") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
 #[test]
@@ -392,23 +333,11 @@ fn what_hyper_refuses() {
         |count: usize| -> String { (0..count).map(|n| format!("x-{n}: 1\r\n")).collect() };
     // Host and Connection are two of the hundred.
     let most = headers(limits::HEADERS_MAX - 2);
-    assert!(
-        server
-            .ask(&closing("GET", "/b/k", &most))
-            .starts_with("HTTP/1.1 200")
-    );
+    assert!(server.ask(&closing("GET", "/b/k", &most)).starts_with("HTTP/1.1 200"));
     let over = headers(limits::HEADERS_MAX - 1);
-    assert!(
-        server
-            .ask(&closing("GET", "/b/k", &over))
-            .starts_with("HTTP/1.1 431")
-    );
+    assert!(server.ask(&closing("GET", "/b/k", &over)).starts_with("HTTP/1.1 431"));
     let large = format!("x: {}\r\n", "y".repeat(limits::HEAD_BYTES_MAX));
-    assert!(
-        server
-            .ask(&closing("GET", "/b/k", &large))
-            .starts_with("HTTP/1.1 431")
-    );
+    assert!(server.ask(&closing("GET", "/b/k", &large)).starts_with("HTTP/1.1 431"));
     assert!(server.ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
     let twice = closing("PUT", "/b/k", "Content-Length: 1\r\nContent-Length: 2\r\n");
     assert!(server.ask(&twice).starts_with("HTTP/1.1 400"));
@@ -418,11 +347,7 @@ fn what_hyper_refuses() {
 #[test]
 fn slow_heads_and_idle_connections_are_closed_in_time() {
     for engine in engines() {
-        let short = Limits {
-            header_time: SECOND,
-            idle_time: 2 * SECOND,
-            ..limits()
-        };
+        let short = Limits { header_time: SECOND, idle_time: 2 * SECOND, ..limits() };
         let server = Running::start(engine, short);
         let mut silent = server.connect();
         closed_between(&mut silent, SECOND / 2, 4 * SECOND);
@@ -441,10 +366,7 @@ fn slow_heads_and_idle_connections_are_closed_in_time() {
 #[test]
 fn a_body_that_stops_coming_is_refused() {
     for engine in engines() {
-        let short = Limits {
-            body_window: SECOND,
-            ..limits()
-        };
+        let short = Limits { body_window: SECOND, ..limits() };
         let server = Running::start(engine, short);
         let mut stream = server.connect();
         stream
@@ -460,10 +382,7 @@ fn a_body_that_stops_coming_is_refused() {
 #[test]
 fn a_client_that_takes_nothing_is_closed_and_a_slow_one_is_served() {
     for engine in engines() {
-        let short = Limits {
-            send_stall: 2 * SECOND,
-            ..limits()
-        };
+        let short = Limits { send_stall: 2 * SECOND, ..limits() };
         let server = Running::start(engine, short);
         let request = get("/b/bytes?64000000");
         let (mut dead, mut slow) = (server.connect(), server.connect());
@@ -477,10 +396,7 @@ fn a_client_that_takes_nothing_is_closed_and_a_slow_one_is_served() {
         while server.open() > 1 {
             slow.read_exact(&mut piece).unwrap();
             std::thread::sleep(SECOND / 10);
-            assert!(
-                began.elapsed() < 20 * SECOND,
-                "the dead client is still there"
-            );
+            assert!(began.elapsed() < 20 * SECOND, "the dead client is still there");
         }
         assert!(began.elapsed() > SECOND, "closed too early");
         // The slow one has outlived the dead one and gets the rest.
@@ -492,13 +408,7 @@ fn a_client_that_takes_nothing_is_closed_and_a_slow_one_is_served() {
 
 #[test]
 fn one_connection_too_many_is_closed_and_the_others_go_on() {
-    let server = Running::start(
-        Engine::Blocking,
-        Limits {
-            connections: 2,
-            ..limits()
-        },
-    );
+    let server = Running::start(Engine::Blocking, Limits { connections: 2, ..limits() });
     let mut held: Vec<TcpStream> = (0..2)
         .map(|_| {
             let mut stream = server.connect();
@@ -544,15 +454,9 @@ fn the_drain_deadline_cuts_off() {
         let mut lanes = server.lanes.take().unwrap();
         let began = Instant::now();
         lanes.drain(SECOND / 2);
-        let ends: Vec<_> = (0..2)
-            .map(|_| lanes.ends.blocking_recv().unwrap())
-            .collect();
+        let ends: Vec<_> = (0..2).map(|_| lanes.ends.blocking_recv().unwrap()).collect();
         assert!(ends.iter().all(|(_, outcome)| outcome.is_ok()), "{ends:?}");
-        let refused: u64 = lanes
-            .cells()
-            .iter()
-            .map(|it| it.refusals(Refusal::Drain))
-            .sum();
+        let refused: u64 = lanes.cells().iter().map(|it| it.refusals(Refusal::Drain)).sum();
         lanes.join();
         assert_eq!(refused, 1);
         assert!(began.elapsed() < 5 * SECOND, "{:?}", began.elapsed());
@@ -565,10 +469,7 @@ fn http2_with_prior_knowledge() {
     for engine in engines() {
         let mut server = Running::start(engine, limits());
         let address = server.address;
-        let client = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let client = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         client.block_on(async {
             let socket = tokio::net::TcpStream::connect(address).await.unwrap();
             let (sender, connection) =
@@ -580,9 +481,7 @@ fn http2_with_prior_knowledge() {
                 let mut sender = sender.clone();
                 async move {
                     let request = Request::put(target)
-                        .body(http_body_util::Full::new(Bytes::from_static(
-                            body.as_bytes(),
-                        )))
+                        .body(http_body_util::Full::new(Bytes::from_static(body.as_bytes())))
                         .unwrap();
                     let response = sender.send_request(request).await.unwrap();
                     let status = response.status();
@@ -615,10 +514,7 @@ fn http2_with_prior_knowledge() {
 fn an_order_reaches_the_backend_and_its_answer_comes_back() {
     let server = Running::start(Engine::Blocking, limits());
     let (answer, outcome) = oneshot::channel();
-    let what = OrderKind::PublicRead {
-        bucket: "nowhere".into(),
-        on: true,
-    };
+    let what = OrderKind::PublicRead { bucket: "nowhere".into(), on: true };
     let orders = &server.lanes.as_ref().unwrap().orders;
     orders.blocking_send(Order { what, answer }).unwrap();
     let outcome = outcome.blocking_recv().unwrap();
@@ -639,10 +535,7 @@ fn lanes_start_together_or_not_at_all() {
     }
     let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()], 3).unwrap();
     let address = listeners[0][0].local_addr().unwrap();
-    let door = DoorSettings {
-        domains: Vec::new(),
-        host_id: HeaderValue::from_static("h"),
-    };
+    let door = DoorSettings { domains: Vec::new(), host_id: HeaderValue::from_static("h") };
     let plan = LanePlan {
         engine: Engine::Blocking,
         pinning: Pinning { cores: Vec::new() },
@@ -650,9 +543,6 @@ fn lanes_start_together_or_not_at_all() {
         door: Arc::new(door),
         listeners,
     };
-    assert_eq!(
-        Lanes::start(plan, Arc::new(Failing)).unwrap_err(),
-        "lane 1 cannot"
-    );
+    assert_eq!(Lanes::start(plan, Arc::new(Failing)).unwrap_err(), "lane 1 cannot");
     assert!(TcpStream::connect(address).is_err());
 }

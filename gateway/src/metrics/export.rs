@@ -68,25 +68,12 @@ impl Exporter {
         let descriptions = METRICS
             .iter()
             .map(|metric| {
-                let labels = metric
-                    .labels
-                    .iter()
-                    .map(|label| (*label).to_owned())
-                    .collect();
-                Desc::new(
-                    metric.name.into(),
-                    metric.help.into(),
-                    labels,
-                    Default::default(),
-                )
+                let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+                Desc::new(metric.name.into(), metric.help.into(), labels, Default::default())
             })
             .collect::<Result<Vec<_>, _>>()?;
         let registry = Registry::new();
-        registry.register(Box::new(Everything {
-            observed,
-            others,
-            descriptions,
-        }))?;
+        registry.register(Box::new(Everything { observed, others, descriptions }))?;
         Ok(Exporter { registry })
     }
 
@@ -127,35 +114,20 @@ impl Observed {
     fn families(&self) -> Vec<proto::MetricFamily> {
         let draining = f64::from(u8::from(self.draining.load(Ordering::Relaxed)));
         vec![
-            single(
-                &BUILD,
-                [(&[("version", env!("CARGO_PKG_VERSION"))][..], 1.0)],
-            ),
-            single(
-                &LANES,
-                [(&[("engine", self.engine)][..], self.lanes.len() as f64)],
-            ),
+            single(&BUILD, [(&[("version", env!("CARGO_PKG_VERSION"))][..], 1.0)]),
+            single(&LANES, [(&[("engine", self.engine)][..], self.lanes.len() as f64)]),
             single(&DRAINING, [(&[][..], draining)]),
             self.requests(),
             self.durations(),
             single(&IN_FLIGHT, [(&[][..], self.sum(LaneCells::in_flight))]),
-            single(
-                &RECEIVED,
-                [(&[][..], self.sum(|lane| lane.received.value()))],
-            ),
+            single(&RECEIVED, [(&[][..], self.sum(|lane| lane.received.value()))]),
             single(&SENT, [(&[][..], self.sum(|lane| lane.sent.value()))]),
             single(&ABORTED, [(&[][..], self.sum(|lane| lane.aborted.value()))]),
             single(
                 &ACCEPTED,
                 [
-                    (
-                        &[("protocol", "http1")][..],
-                        self.sum(|lane| lane.accepted[0].value()),
-                    ),
-                    (
-                        &[("protocol", "http2")][..],
-                        self.sum(|lane| lane.accepted[1].value()),
-                    ),
+                    (&[("protocol", "http1")][..], self.sum(|lane| lane.accepted[0].value())),
+                    (&[("protocol", "http2")][..], self.sum(|lane| lane.accepted[1].value())),
                 ],
             ),
             single(&OPEN, [(&[][..], self.sum(LaneCells::open))]),
@@ -180,10 +152,7 @@ impl Observed {
     }
 
     fn durations(&self) -> proto::MetricFamily {
-        let metrics = Operation::ALL
-            .iter()
-            .map(|operation| self.duration(*operation))
-            .collect();
+        let metrics = Operation::ALL.iter().map(|operation| self.duration(*operation)).collect();
         family(DURATION.name, DURATION.help, DURATION.kind, metrics)
     }
 
@@ -192,10 +161,7 @@ impl Observed {
         let mut cumulated = 0;
         let mut buckets = Vec::with_capacity(DURATION_BOUNDS_US.len());
         let count_of = |index: usize| -> u64 {
-            self.lanes
-                .iter()
-                .map(|lane| lane.durations[row][index].value())
-                .sum()
+            self.lanes.iter().map(|lane| lane.durations[row][index].value()).sum()
         };
         for (index, bound) in DURATION_BOUNDS_US.iter().enumerate() {
             cumulated += count_of(index);
@@ -229,16 +195,10 @@ impl Observed {
 fn figures_as_families(figures: Vec<Figure>) -> Vec<proto::MetricFamily> {
     let mut families: Vec<proto::MetricFamily> = Vec::new();
     for figure in figures {
-        let labels: Vec<_> = figure
-            .labels
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let labels: Vec<_> =
+            figure.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let metric = sample(figure.kind, &labels, figure.value);
-        match families
-            .iter_mut()
-            .find(|family| family.name() == figure.name)
-        {
+        match families.iter_mut().find(|family| family.name() == figure.name) {
             Some(present) => present.mut_metric().push(metric),
             None => families.push(family(figure.name, figure.help, figure.kind, vec![metric])),
         }
@@ -250,10 +210,8 @@ fn single<const N: usize>(
     metric: &Metric,
     samples: [(&[(&str, &str)], f64); N],
 ) -> proto::MetricFamily {
-    let metrics = samples
-        .iter()
-        .map(|(labels, value)| sample(metric.kind, labels, *value))
-        .collect();
+    let metrics =
+        samples.iter().map(|(labels, value)| sample(metric.kind, labels, *value)).collect();
     family(metric.name, metric.help, metric.kind, metrics)
 }
 
@@ -334,10 +292,7 @@ mod tests {
 
     #[test]
     fn lanes_are_added_up() {
-        let lanes = [
-            Arc::new(LaneCells::default()),
-            Arc::new(LaneCells::default()),
-        ];
+        let lanes = [Arc::new(LaneCells::default()), Arc::new(LaneCells::default())];
         for lane in &lanes {
             lane.request_started();
             lane.request_ended(
@@ -364,22 +319,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }
-        assert_eq!(
-            text.matches("# TYPE penstock_store_free_bytes gauge")
-                .count(),
-            1
-        );
+        assert_eq!(text.matches("# TYPE penstock_store_free_bytes gauge").count(), 1);
     }
 
     #[test]
     fn every_metric_of_the_table_is_exported_and_the_other_way_round() {
         let text = exporter(vec![Arc::default()]).text().unwrap();
         for metric in METRICS {
-            assert!(
-                text.contains(&format!("# TYPE {} ", metric.name)),
-                "{}",
-                metric.name
-            );
+            assert!(text.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
         }
         let known = |name: &str| {
             METRICS.iter().any(|metric| metric.name == name)
@@ -396,11 +343,7 @@ mod tests {
     fn a_duration_on_the_bound_counts_below_it() {
         let lane = LaneCells::default();
         for us in [50, 51, u64::MAX] {
-            lane.request_ended(
-                Operation::Other,
-                StatusClass::Success,
-                Duration::from_micros(us),
-            );
+            lane.request_ended(Operation::Other, StatusClass::Success, Duration::from_micros(us));
         }
         let row = &lane.durations[Operation::Other as usize];
         assert_eq!([row[0].value(), row[1].value(), row[16].value()], [1, 1, 1]);

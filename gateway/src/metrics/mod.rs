@@ -230,10 +230,7 @@ pub struct Cell(AtomicU64);
 impl Cell {
     /// Adds. Only the owning lane may call this: it is a load and a store, not an atomic addition.
     pub fn add(&self, amount: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(amount),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
     /// The present value, from any thread.

@@ -13,49 +13,28 @@ pub fn figures() -> Vec<Figure> {
         memory(&status, &mut figures);
     }
     if let Ok(stat) = fs::read_to_string("/proc/self/stat") {
-        figures.extend(
-            processor_seconds(&stat, rustix::param::clock_ticks_per_second()).map(|seconds| {
+        figures.extend(processor_seconds(&stat, rustix::param::clock_ticks_per_second()).map(
+            |seconds| {
                 let help = "Processor time, user and system.";
                 figure("process_cpu_seconds_total", help, Kind::Counter, seconds)
-            }),
-        );
+            },
+        ));
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         // The directory being read is one of them.
         let count = open.count().saturating_sub(1) as f64;
-        figures.push(figure(
-            "process_open_fds",
-            "Open descriptors.",
-            Kind::Gauge,
-            count,
-        ));
+        figures.push(figure("process_open_fds", "Open descriptors.", Kind::Gauge, count));
     }
     figures
 }
 
 fn memory(status: &str, figures: &mut Vec<Figure>) {
     const FIELDS: [(&str, &str, &str); 5] = [
-        (
-            "VmRSS:",
-            "process_resident_memory_bytes",
-            "Resident memory without huge pages.",
-        ),
+        ("VmRSS:", "process_resident_memory_bytes", "Resident memory without huge pages."),
         ("VmSize:", "process_virtual_memory_bytes", "Address space."),
-        (
-            "RssAnon:",
-            "process_resident_anonymous_bytes",
-            "Resident anonymous memory.",
-        ),
-        (
-            "RssShmem:",
-            "process_resident_shared_bytes",
-            "Resident shared memory.",
-        ),
-        (
-            "HugetlbPages:",
-            "process_huge_page_bytes",
-            "Huge pages, which RSS does not count.",
-        ),
+        ("RssAnon:", "process_resident_anonymous_bytes", "Resident anonymous memory."),
+        ("RssShmem:", "process_resident_shared_bytes", "Resident shared memory."),
+        ("HugetlbPages:", "process_huge_page_bytes", "Huge pages, which RSS does not count."),
     ];
     for (field, name, help) in FIELDS {
         let kib = status
@@ -77,13 +56,7 @@ fn processor_seconds(stat: &str, ticks_per_second: u64) -> Option<f64> {
 }
 
 fn figure(name: &'static str, help: &'static str, kind: Kind, value: f64) -> Figure {
-    Figure {
-        name,
-        help,
-        kind,
-        labels: Vec::new(),
-        value,
-    }
+    Figure { name, help, kind, labels: Vec::new(), value }
 }
 
 #[cfg(test)]
