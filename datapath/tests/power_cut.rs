@@ -173,7 +173,9 @@ pub unsafe extern "C" fn writev(
     let mut offset = start;
     for index in 0..count as usize {
         // SAFETY: the caller promises `count` vectors.
-        let vector = unsafe { &*vectors.add(index) };
+        let vector = unsafe { vectors.add(index) };
+        // SAFETY: and they are initialised.
+        let vector = unsafe { *vector };
         let length = vector.iov_len.min(left);
         if length > 0 && start >= 0 {
             // SAFETY: the kernel has just read that many bytes from there.

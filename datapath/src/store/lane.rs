@@ -25,6 +25,7 @@ use crate::{
         NewExtent, NewObject, Object, Outcome, Part, Slice, Upload, UploadPage,
     },
     limits::INLINE_BYTES_MAX,
+    pin::PinTable,
 };
 
 /// One lane's access to the store. Belongs to the thread that made it; cloning is cheap.
@@ -56,6 +57,10 @@ impl LaneStore {
 
     pub(super) fn allocator(&self) -> &Arc<Allocator> {
         &self.0.shared.allocator
+    }
+
+    pub(super) fn pins(&self) -> &Arc<PinTable> {
+        &self.0.shared.pins
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -128,8 +133,8 @@ impl LaneStore {
     /// [`StoreError::Overload`] when too many objects are open; [`StoreError::Corrupt`] for content
     /// that stands in the record and does not match its checksum.
     pub fn open(&self, bucket: BucketId, key: &[u8]) -> Result<Option<OpenObject>, StoreError> {
-        let pins = &self.0.shared.pins;
-        let Some(found) = index::open_pinned(self.index(), pins, self.0.number, bucket, key)?
+        let Some(found) =
+            index::open_pinned(self.index(), self.pins(), self.0.number, bucket, key)?
         else {
             return Ok(None);
         };

@@ -13,6 +13,13 @@ mod read;
 mod stats;
 mod write;
 
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod reuse;
+#[cfg(test)]
+mod testing;
+
 use std::{fs::File, sync::Arc};
 
 use crate::{

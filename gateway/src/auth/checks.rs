@@ -25,9 +25,7 @@ pub fn host(parts: &Parts) -> Result<Option<&str>, AuthError> {
         .zip(authority)
         .is_some_and(|(header, authority)| !header.eq_ignore_ascii_case(authority));
     if values.next().is_some() || differ {
-        return Err(AuthError::InvalidRequest(
-            "The request names more than one host.".into(),
-        ));
+        return Err(AuthError::InvalidRequest("The request names more than one host.".into()));
     }
     Ok(if parts.version == http::Version::HTTP_2 {
         authority.or(header)
@@ -40,10 +38,7 @@ pub(super) fn check_clock(claim: &Claim<'_>, now: i64) -> Result<(), AuthError> 
     let request = claim.timestamp.unix();
     match claim.expires {
         None if (request - now).abs() > CLOCK_SKEW_SECONDS_MAX => {
-            Err(AuthError::RequestTimeTooSkewed {
-                request,
-                server: now,
-            })
+            Err(AuthError::RequestTimeTooSkewed { request, server: now })
         }
         Some(_) if request - now > CLOCK_SKEW_SECONDS_MAX => {
             Err(AuthError::AccessDenied(Denied::NotValidYet))
@@ -69,13 +64,9 @@ pub(super) fn check_coverage(
     if !covers(signed, "host") {
         return Err(AuthError::AccessDenied(Denied::HostNotSigned));
     }
-    let unsigned = parts
-        .headers
-        .keys()
-        .map(|name| name.as_str())
-        .filter(|name| {
-            name.starts_with("x-amz-") && !tolerated(mechanism, name) && !covers(signed, name)
-        });
+    let unsigned = parts.headers.keys().map(|name| name.as_str()).filter(|name| {
+        name.starts_with("x-amz-") && !tolerated(mechanism, name) && !covers(signed, name)
+    });
     let mut names = String::new();
     for name in unsigned {
         if !names.is_empty() {
@@ -86,9 +77,7 @@ pub(super) fn check_coverage(
     if names.is_empty() {
         Ok(())
     } else {
-        Err(AuthError::AccessDenied(Denied::HeadersNotSigned(
-            names.into(),
-        )))
+        Err(AuthError::AccessDenied(Denied::HeadersNotSigned(names.into())))
     }
 }
 
@@ -105,19 +94,11 @@ pub(super) fn covers(list: &str, name: &str) -> bool {
 
 /// There are no temporary credentials here, so nothing a token could be checked against.
 pub(super) fn refuse_session_token(parts: &Parts, query: &Query) -> Result<(), AuthError> {
-    let header = parts
-        .headers
-        .get_all("x-amz-security-token")
-        .iter()
-        .any(|value| !value.is_empty());
-    let parameter = query
-        .find("X-Amz-Security-Token")
-        .is_some_and(|(value, more)| more || !value.is_empty());
-    if header || parameter {
-        Err(AuthError::InvalidToken)
-    } else {
-        Ok(())
-    }
+    let header =
+        parts.headers.get_all("x-amz-security-token").iter().any(|value| !value.is_empty());
+    let parameter =
+        query.find("X-Amz-Security-Token").is_some_and(|(value, more)| more || !value.is_empty());
+    if header || parameter { Err(AuthError::InvalidToken) } else { Ok(()) }
 }
 
 pub(super) fn one_header<'a>(

@@ -134,10 +134,9 @@ pub(super) fn payload_of(stated: Stated, chain: impl FnOnce() -> ChunkChain) -> 
     match stated {
         Stated::Unsigned => Payload::Unsigned,
         Stated::Exact(hash) => Payload::Exact(hash),
-        Stated::Chunked { signed, trailer } => Payload::Chunked {
-            chain: signed.then(|| Box::new(chain())),
-            trailer,
-        },
+        Stated::Chunked { signed, trailer } => {
+            Payload::Chunked { chain: signed.then(|| Box::new(chain())), trailer }
+        }
     }
 }
 
@@ -154,11 +153,8 @@ pub(super) fn parse_sha256(text: &[u8]) -> Option<[u8; 32]> {
 /// 64 lower-case hexadecimal digits.
 pub(super) fn hex(hash: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
-    let _ = hex_simd::encode(
-        hash,
-        hex_simd::AsOut::as_out(&mut text[..]),
-        hex_simd::AsciiCase::Lower,
-    );
+    let _ =
+        hex_simd::encode(hash, hex_simd::AsOut::as_out(&mut text[..]), hex_simd::AsciiCase::Lower);
     text
 }
 
@@ -170,36 +166,25 @@ mod tests {
     #[test]
     fn every_kind_is_read() {
         assert_eq!(EMPTY_SHA256[..], Sha256::digest(b"")[..]);
-        assert_eq!(
-            Stated::parse(&hex(&EMPTY_SHA256)),
-            Ok(Stated::Exact(EMPTY_SHA256))
-        );
+        assert_eq!(Stated::parse(&hex(&EMPTY_SHA256)), Ok(Stated::Exact(EMPTY_SHA256)));
         assert_eq!(
             Stated::parse(&hex(&EMPTY_SHA256).to_ascii_uppercase()),
             Ok(Stated::Exact(EMPTY_SHA256))
         );
-        assert_eq!(
-            Stated::parse(UNSIGNED_PAYLOAD.as_bytes()),
-            Ok(Stated::Unsigned)
-        );
+        assert_eq!(Stated::parse(UNSIGNED_PAYLOAD.as_bytes()), Ok(Stated::Unsigned));
         for (name, signed, trailer) in [
             ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false),
             ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true),
             ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true),
         ] {
-            assert_eq!(
-                Stated::parse(name.as_bytes()),
-                Ok(Stated::Chunked { signed, trailer })
-            );
+            assert_eq!(Stated::parse(name.as_bytes()), Ok(Stated::Chunked { signed, trailer }));
         }
         for name in [
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
         ] {
             assert_eq!(
-                Stated::parse(name.as_bytes())
-                    .expect_err("not there")
-                    .code(),
+                Stated::parse(name.as_bytes()).expect_err("not there").code(),
                 "NotImplemented"
             );
         }
@@ -211,10 +196,7 @@ mod tests {
             &"g".repeat(64),
             &"a".repeat(63),
         ] {
-            assert_eq!(
-                Stated::parse(name.as_bytes()).expect_err(name).code(),
-                "InvalidArgument"
-            );
+            assert_eq!(Stated::parse(name.as_bytes()).expect_err(name).code(), "InvalidArgument");
         }
     }
 }

@@ -90,11 +90,7 @@ impl Verifier {
     /// clients are configured with all sorts of them.
     pub fn new(secrets: Arc<dyn Secrets>, services: &[&str]) -> Verifier {
         let services = services.iter().map(|&service| Box::from(service)).collect();
-        Verifier {
-            secrets,
-            services,
-            keys: KeyCache::new(),
-        }
+        Verifier { secrets, services, keys: KeyCache::new() }
     }
 
     /// Verifies the head of a request at the moment `now`.
@@ -170,11 +166,7 @@ impl Verifier {
             return Err(AuthError::InvalidAccessKeyId(scope.access_key.into()));
         };
         let without = (mechanism == Mechanism::Query).then_some("X-Amz-Signature");
-        let Scratch {
-            query,
-            canonical,
-            to_sign,
-        } = scratch;
+        let Scratch { query, canonical, to_sign } = scratch;
         canonical.clear();
         Request {
             method: parts.method.as_str(),
@@ -188,10 +180,9 @@ impl Verifier {
         .map_err(missing)?;
         write_string_to_sign(to_sign, &claim, scope_text, canonical);
         let kept = self.keys.find(&scope, &secret);
-        let key = kept.as_ref().map_or_else(
-            || SigningKey::derive(&secret, &scope),
-            |(key, _)| key.clone(),
-        );
+        let key = kept
+            .as_ref()
+            .map_or_else(|| SigningKey::derive(&secret, &scope), |(key, _)| key.clone());
         let expected = key.sign(&[to_sign]);
         let given = parse_sha256(&claim.signature);
         if !given.is_some_and(|given| bool::from(expected.ct_eq(&given))) {
@@ -247,13 +238,7 @@ fn anonymous(parts: &Parts) -> Result<Verified, AuthError> {
     let payload = match stated {
         Stated::Unsigned => Payload::Unsigned,
         Stated::Exact(hash) => Payload::Exact(hash),
-        Stated::Chunked {
-            signed: false,
-            trailer,
-        } => Payload::Chunked {
-            chain: None,
-            trailer,
-        },
+        Stated::Chunked { signed: false, trailer } => Payload::Chunked { chain: None, trailer },
         Stated::Chunked { signed: true, .. } => {
             return Err(AuthError::InvalidRequest(
                 "A body of signed chunks needs a signed request.".into(),
@@ -280,10 +265,7 @@ fn write_string_to_sign(out: &mut Vec<u8>, claim: &Claim<'_>, scope: &str, canon
 }
 
 fn mismatch(scope: &Scope<'_>, claim: &Claim<'_>, to_sign: &[u8], canonical: &[u8]) -> AuthError {
-    let signature: String = String::from_utf8_lossy(&claim.signature)
-        .chars()
-        .take(128)
-        .collect();
+    let signature: String = String::from_utf8_lossy(&claim.signature).chars().take(128).collect();
     AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
         access_key: scope.access_key.into(),
         signature: signature.into(),

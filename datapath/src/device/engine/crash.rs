@@ -169,6 +169,12 @@ impl CrashDisk {
         self.state().read(offset, out);
     }
 
+    /// Changes the byte at `offset` of what is durable, as a medium that rots does.
+    pub fn rot(&self, offset: u64) {
+        let (block, byte) = (offset / BLOCK as u64, offset as usize % BLOCK);
+        self.state().durable.entry(block).or_insert_with(blank)[byte] ^= 1;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -66,10 +66,7 @@ impl Client {
     }
 
     fn scope(&self) -> String {
-        format!(
-            "{}/{}/{}/{}",
-            self.scope_date, self.region, self.service, self.terminal
-        )
+        format!("{}/{}/{}/{}", self.scope_date, self.region, self.service, self.terminal)
     }
 
     fn signature(
@@ -79,14 +76,10 @@ impl Client {
         list: &str,
         payload: &str,
     ) -> String {
-        let lines: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
-        let canonical = format!(
-            "{}\n{}\n{query}\n{lines}\n{list}\n{payload}",
-            self.method, self.path
-        );
+        let lines: String =
+            headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let canonical =
+            format!("{}\n{}\n{query}\n{lines}\n{list}\n{payload}", self.method, self.path);
         let text = format!(
             "AWS4-HMAC-SHA256\n{}\n{}\n{}",
             self.date,
@@ -94,12 +87,7 @@ impl Client {
             hex(&Sha256::digest(canonical))
         );
         let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in [
-            &self.scope_date[..],
-            self.region,
-            self.service,
-            self.terminal,
-        ] {
+        for part in [&self.scope_date[..], self.region, self.service, self.terminal] {
             key = hmac(&key, part);
         }
         hex(&hmac(&key, &text))
@@ -126,10 +114,8 @@ impl Client {
         );
         headers.push(("authorization", authorization));
         headers.extend(self.unsigned.clone());
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         head(self.method, self.path, &headers)
     }
 
@@ -163,9 +149,6 @@ impl Client {
     }
 
     pub(super) fn presigner() -> Client {
-        Client {
-            payload: "UNSIGNED-PAYLOAD",
-            ..Client::new()
-        }
+        Client { payload: "UNSIGNED-PAYLOAD", ..Client::new() }
     }
 }

@@ -20,19 +20,13 @@ struct Table(Mutex<HashMap<String, Secret>>);
 
 impl Secrets for Table {
     fn secret(&self, access_key: &str) -> Option<Secret> {
-        self.0
-            .lock()
-            .expect("no panic holds it")
-            .get(access_key)
-            .cloned()
+        self.0.lock().expect("no panic holds it").get(access_key).cloned()
     }
 }
 
 fn table(pairs: &[(&str, &str)]) -> Arc<Table> {
-    let secrets = pairs
-        .iter()
-        .map(|&(key, secret)| (key.to_owned(), Secret::new(secret)))
-        .collect();
+    let secrets =
+        pairs.iter().map(|&(key, secret)| (key.to_owned(), Secret::new(secret))).collect();
     Arc::new(Table(Mutex::new(secrets)))
 }
 

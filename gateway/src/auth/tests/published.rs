@@ -8,16 +8,11 @@ const NOW: u64 = 1_369_353_600;
 const SCOPE: &str = "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request";
 const HOST: (&str, &str) = ("host", "examplebucket.s3.amazonaws.com");
 const DATE: (&str, &str) = ("x-amz-date", "20130524T000000Z");
-const EMPTY: (&str, &str) = (
-    "x-amz-content-sha256",
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-);
+const EMPTY: (&str, &str) =
+    ("x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
 fn verifier() -> Verifier {
-    Verifier::new(
-        table(&[(KEY, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")]),
-        &["s3"],
-    )
+    Verifier::new(table(&[(KEY, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")]), &["s3"])
 }
 
 fn signed(
@@ -31,9 +26,8 @@ fn signed(
         format!("AWS4-HMAC-SHA256 Credential={SCOPE},SignedHeaders={list},Signature={signature}");
     let mut headers = headers.to_vec();
     headers.push(("authorization", &authorization));
-    let verified = verifier()
-        .verify(&head(method, uri, &headers), at(NOW))
-        .expect("a published signature");
+    let verified =
+        verifier().verify(&head(method, uri, &headers), at(NOW)).expect("a published signature");
     assert_eq!(verified.identity, Identity::Key(KEY.into()));
     assert_eq!(verified.mechanism, Mechanism::Header);
     assert!(verified.signed_headers.iter().eq(list.split(';')));
@@ -109,20 +103,13 @@ fn presigned() {
                %2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
                &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
     let parts = head("GET", uri, &[HOST]);
-    let verified = verifier()
-        .verify(&parts, at(NOW + 86_400))
-        .expect("valid to the last second");
+    let verified = verifier().verify(&parts, at(NOW + 86_400)).expect("valid to the last second");
     assert_eq!(verified.identity, Identity::Key(KEY.into()));
     assert_eq!(verified.mechanism, Mechanism::Query);
     assert!(matches!(verified.payload, Payload::Unsigned));
-    let expired = verifier()
-        .verify(&parts, at(NOW + 86_401))
-        .expect_err("expired");
+    let expired = verifier().verify(&parts, at(NOW + 86_401)).expect_err("expired");
     assert_eq!(expired.message(), "Request has expired");
-    assert_eq!(
-        expired.details()[1],
-        ("Expires", "2013-05-25T00:00:00Z".into())
-    );
+    assert_eq!(expired.details()[1], ("Expires", "2013-05-25T00:00:00Z".into()));
 }
 
 /// HTTP/2 has no `Host`: the example's host stands in the URI.
@@ -133,16 +120,10 @@ fn host_comes_from_the_authority_in_http_2() {
          Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
     );
     let headers = [EMPTY, DATE, ("authorization", authorization.as_str())];
-    let mut parts = head(
-        "GET",
-        "http://examplebucket.s3.amazonaws.com/?lifecycle",
-        &headers,
-    );
+    let mut parts = head("GET", "http://examplebucket.s3.amazonaws.com/?lifecycle", &headers);
     parts.version = http::Version::HTTP_2;
     assert!(verifier().verify(&parts, at(NOW)).is_ok());
-    parts
-        .headers
-        .insert("host", "other.s3.amazonaws.com".parse().expect("a value"));
+    parts.headers.insert("host", "other.s3.amazonaws.com".parse().expect("a value"));
     let refused = verifier().verify(&parts, at(NOW)).expect_err("two hosts");
     assert_eq!(refused.code(), "InvalidRequest");
 }
@@ -166,13 +147,7 @@ fn chunked_uploads() {
         "content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class",
         "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
     );
-    assert!(matches!(
-        verified.payload,
-        Payload::Chunked {
-            chain: Some(_),
-            trailer: false
-        }
-    ));
+    assert!(matches!(verified.payload, Payload::Chunked { chain: Some(_), trailer: false }));
 }
 
 #[test]
@@ -181,10 +156,7 @@ fn chunked_upload_with_trailer() {
         ("host", "s3.amazonaws.com"),
         DATE,
         ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
-        (
-            "x-amz-content-sha256",
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        ),
+        ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"),
         ("content-encoding", "aws-chunked"),
         ("x-amz-decoded-content-length", "66560"),
         ("x-amz-trailer", "x-amz-checksum-crc32c"),
@@ -197,22 +169,14 @@ fn chunked_upload_with_trailer() {
         "content-encoding;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class;x-amz-trailer",
         "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
     );
-    assert!(matches!(
-        verified.payload,
-        Payload::Chunked {
-            chain: Some(_),
-            trailer: true
-        }
-    ));
+    assert!(matches!(verified.payload, Payload::Chunked { chain: Some(_), trailer: true }));
 }
 
 /// The control path of hipobj clients: no `x-amz-content-sha256`, a service of their own.
 #[test]
 fn hipobj_prepare() {
-    let verifier = Verifier::new(
-        table(&[("hipobj-test-key", "hipobj-test-secret")]),
-        &["s3", "hipobj"],
-    );
+    let verifier =
+        Verifier::new(table(&[("hipobj-test-key", "hipobj-test-secret")]), &["s3", "hipobj"]);
     let mut list = String::from("host;x-amz-date");
     let rdma = [
         ("x-amz-rdma-cookie", "1a2b3c4d"),
@@ -233,14 +197,8 @@ fn hipobj_prepare() {
         list = format!("{list};{name}");
     }
     for (service, signature) in [
-        (
-            "hipobj",
-            "151860842a6149f36104b74f8417d8a1ff2785b8955ddd5c4f31c2faf3ffc378",
-        ),
-        (
-            "s3",
-            "525662e5213eabd91b3d5f259e04058ea8f5c2f9d8caceba15e16ed90bc7339e",
-        ),
+        ("hipobj", "151860842a6149f36104b74f8417d8a1ff2785b8955ddd5c4f31c2faf3ffc378"),
+        ("s3", "525662e5213eabd91b3d5f259e04058ea8f5c2f9d8caceba15e16ed90bc7339e"),
     ] {
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential=hipobj-test-key/20261120/us-east-1/{service}/aws4_request, \
@@ -251,20 +209,14 @@ fn hipobj_prepare() {
         headers.push(("authorization", &authorization));
         let parts = head("POST", "/.hipobj-rc/prepare", &headers);
         let now = at(1_795_158_000);
-        let verified = verifier
-            .verify_with_body_hash(&parts, now, &EMPTY_SHA256)
-            .expect("the vector");
-        assert!(
-            rdma.iter()
-                .all(|(name, _)| verified.signed_headers.contains(name))
-        );
+        let verified =
+            verifier.verify_with_body_hash(&parts, now, &EMPTY_SHA256).expect("the vector");
+        assert!(rdma.iter().all(|(name, _)| verified.signed_headers.contains(name)));
         assert!(
             matches!(verified.payload, Payload::Exact(EMPTY_SHA256)),
             "the route takes no body"
         );
-        let refused = verifier
-            .verify(&parts, now)
-            .expect_err("S3 wants the header");
+        let refused = verifier.verify(&parts, now).expect_err("S3 wants the header");
         assert_eq!(
             refused.message(),
             "Missing required header for this request: x-amz-content-sha256"

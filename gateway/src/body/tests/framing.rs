@@ -11,11 +11,7 @@ const CRC: &str = "x-amz-checksum-crc32";
 fn crc32(data: &[u8]) -> String {
     let mut digests = Digests::new(Selection::none().with(Algorithm::Crc32));
     digests.update(data);
-    digests
-        .finish()
-        .value(Algorithm::Crc32)
-        .expect("selected")
-        .to_base64()
+    digests.finish().value(Algorithm::Crc32).expect("selected").to_base64()
 }
 
 fn decode(plan: &BodyPlan, body: &[u8]) -> (Vec<u8>, Option<BodyError>) {
@@ -29,17 +25,11 @@ fn error_of(plan: &BodyPlan, body: &[u8]) -> BodyError {
         let (content, error) = drained(Decoded::new(Pieces::cut(body, size), plan));
         let error = error.unwrap_or_else(|| panic!("no error, cut by {size}"));
         if let Some(length) = plan.length.filter(|&length| length > 0) {
-            assert!(
-                (content.len() as u64) < length,
-                "all content came before {error}"
-            );
+            assert!((content.len() as u64) < length, "all content came before {error}");
         }
         assert!(plan.trailer.value().is_none(), "a trailer of a bad body");
         if let Some(found) = found.replace(error.clone()) {
-            assert_eq!(
-                found.to_string().split(',').next(),
-                error.to_string().split(',').next()
-            );
+            assert_eq!(found.to_string().split(',').next(), error.to_string().split(',').next());
         }
     }
     found.expect("it was decoded")
@@ -47,15 +37,8 @@ fn error_of(plan: &BodyPlan, body: &[u8]) -> BodyError {
 
 fn assert_error(plan: &BodyPlan, body: &[u8], code: &str, status: u16, message: &str) {
     let error = error_of(plan, body);
-    assert_eq!(
-        (error.code(), error.status().as_u16()),
-        (code, status),
-        "{error}"
-    );
-    assert!(
-        error.message().contains(message),
-        "{error} in place of {message}"
-    );
+    assert_eq!((error.code(), error.status().as_u16()), (code, status), "{error}");
+    assert!(error.message().contains(message), "{error} in place of {message}");
 }
 
 /// AWS, "Transferring payload in multiple chunks": 66,560 times `a` in chunks of 64 KiB.
@@ -88,10 +71,7 @@ fn the_published_chunked_upload() {
     let mut changed = body.clone();
     changed[70_000 - 4_000] ^= 1;
     let (_, error) = decode(&plan, &changed);
-    assert!(
-        matches!(error, Some(BodyError::ChunkSignature)),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(BodyError::ChunkSignature)), "{error:?}");
 }
 
 /// AWS, "Including trailing headers".
@@ -104,21 +84,14 @@ fn the_published_upload_with_a_trailer() {
     ];
     let signature = "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435";
     let seed = "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e";
-    let headers = [
-        ("x-amz-decoded-content-length", "66560"),
-        ("x-amz-trailer", "x-amz-checksum-crc32c"),
-    ];
-    let payload = || Payload::Chunked {
-        chain: Some(Box::new(ChunkChain::example(seed))),
-        trailer: true,
-    };
+    let headers =
+        [("x-amz-decoded-content-length", "66560"), ("x-amz-trailer", "x-amz-checksum-crc32c")];
+    let payload =
+        || Payload::Chunked { chain: Some(Box::new(ChunkChain::example(seed))), trailer: true };
     // CR LF, and the LF CR LF of minio's client.
     for end in ["\r\n", "\n\r\n"] {
-        let plan = plan(
-            &head("PUT", "/b/k", &headers),
-            &verified(Mechanism::Header, payload()),
-        )
-        .expect("a plan");
+        let plan = plan(&head("PUT", "/b/k", &headers), &verified(Mechanism::Header, payload()))
+            .expect("a plan");
         let trailer =
             format!("x-amz-checksum-crc32c:sOO8/Q=={end}x-amz-trailer-signature:{signature}\r\n");
         let (content, error) = drained(Decoded::checking(
@@ -128,16 +101,10 @@ fn the_published_upload_with_a_trailer() {
         assert!(error.is_none(), "{error:?}");
         assert_eq!(content.len(), 66_560);
         let (algorithm, value) = plan.trailer.value().expect("the trailer");
-        assert_eq!(
-            (algorithm, value.to_base64()),
-            (Algorithm::Crc32c, "sOO8/Q==".into())
-        );
+        assert_eq!((algorithm, value.to_base64()), (Algorithm::Crc32c, "sOO8/Q==".into()));
     }
-    let plan = plan(
-        &head("PUT", "/b/k", &headers),
-        &verified(Mechanism::Header, payload()),
-    )
-    .expect("a plan");
+    let plan = plan(&head("PUT", "/b/k", &headers), &verified(Mechanism::Header, payload()))
+        .expect("a plan");
     for trailer in [
         format!("x-amz-checksum-crc32c:sOO8/A==\r\nx-amz-trailer-signature:{signature}\r\n"),
         format!(
@@ -160,16 +127,9 @@ fn the_published_upload_with_a_trailer() {
 fn unsigned_chunks_with_a_trailer() {
     let data = b"hello, world".repeat(100);
     let plan = framed(false, Some(CRC), data.len() as u64);
-    let framer = || {
-        Framer::unsigned()
-            .chunk(&data[..5])
-            .chunk(&data[5..])
-            .last()
-    };
+    let framer = || Framer::unsigned().chunk(&data[..5]).chunk(&data[5..]).last();
     let minio = framer().raw(&format!("{CRC}:{}\n\r\n", crc32(&data))).end();
-    let upper = framer()
-        .raw(&format!("X-Amz-Checksum-CRC32: {} \r\n", crc32(&data)))
-        .end();
+    let upper = framer().raw(&format!("X-Amz-Checksum-CRC32: {} \r\n", crc32(&data))).end();
     for body in [framer().trailer(CRC, &crc32(&data)).end(), minio, upper] {
         let (content, error) = decode(&framed(false, Some(CRC), data.len() as u64), &body);
         assert!(error.is_none(), "{error:?}");
@@ -177,10 +137,7 @@ fn unsigned_chunks_with_a_trailer() {
     }
     let wrong = framer().trailer(CRC, "AAAAAA==").end();
     let (content, error) = drained(Decoded::checking(Pieces::whole(&wrong), &plan));
-    assert!(
-        matches!(error, Some(BodyError::Checksum(Algorithm::Crc32))),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(BodyError::Checksum(Algorithm::Crc32))), "{error:?}");
     assert!(content.len() < data.len(), "the last piece is held back");
 }
 
@@ -188,11 +145,7 @@ fn unsigned_chunks_with_a_trailer() {
 fn zero_bytes() {
     for signed in [false, true] {
         let framer = || {
-            if signed {
-                Framer::signed()
-            } else {
-                Framer::unsigned()
-            }
+            if signed { Framer::signed() } else { Framer::unsigned() }
         };
         let (content, error) = decode(&framed(signed, None, 0), &framer().last().end());
         assert!(content.is_empty() && error.is_none(), "{error:?}");
@@ -226,59 +179,28 @@ fn lengths_are_exact() {
         400,
         "6 bytes were announced, 5 came",
     );
-    let huge = Framer::unsigned()
-        .raw("ffffffffffffffff\r\nhello\r\n")
-        .end();
-    assert_error(
-        &framed(false, None, 5),
-        &huge,
-        "InvalidRequest",
-        400,
-        "longer than the 5 bytes",
-    );
-    let (_, error) = decode(
-        &framed(false, None, 5),
-        &[&body(b"hello")[..], b"x"].concat(),
-    );
-    assert!(
-        matches!(
-            error,
-            Some(BodyError::MalformedChunk("bytes follow its end"))
-        ),
-        "{error:?}"
-    );
+    let huge = Framer::unsigned().raw("ffffffffffffffff\r\nhello\r\n").end();
+    assert_error(&framed(false, None, 5), &huge, "InvalidRequest", 400, "longer than the 5 bytes");
+    let (_, error) = decode(&framed(false, None, 5), &[&body(b"hello")[..], b"x"].concat());
+    assert!(matches!(error, Some(BodyError::MalformedChunk("bytes follow its end"))), "{error:?}");
 }
 
 #[test]
 fn bodies_cut_short_anywhere_are_refused() {
     let data = vec![b'x'; 9_000];
     for signed in [false, true] {
-        let framer = if signed {
-            Framer::signed()
-        } else {
-            Framer::unsigned()
-        };
+        let framer = if signed { Framer::signed() } else { Framer::unsigned() };
         let body = framer
             .chunk(&data[..8_500])
             .chunk(&data[8_500..])
             .last()
             .trailer(CRC, &crc32(&data))
             .end();
-        for end in (0..body.len())
-            .rev()
-            .take(300)
-            .chain((0..body.len()).step_by(97))
-        {
+        for end in (0..body.len()).rev().take(300).chain((0..body.len()).step_by(97)) {
             let plan = framed(signed, Some(CRC), 9_000);
             let (content, error) = decode(&plan, &body[..end]);
             assert!(
-                matches!(
-                    error,
-                    Some(BodyError::Incomplete {
-                        expected: 9_000,
-                        ..
-                    })
-                ),
+                matches!(error, Some(BodyError::Incomplete { expected: 9_000, .. })),
                 "cut at {end}: {error:?}"
             );
             assert!(content.len() < data.len());
@@ -303,22 +225,13 @@ fn malformed_chunk_headers() {
         ("00000000000000005\r\nhello\r\n", "not a hexadecimal number"),
         ("5\nhello\r\n", "does not end with CR LF"),
         ("5;a;b;c;d;e\r\nhello\r\n", "too many extensions"),
-        (
-            "5\r\nhello\n0\r\n\r\n",
-            "chunk data does not end with CR LF",
-        ),
+        ("5\r\nhello\n0\r\n\r\n", "chunk data does not end with CR LF"),
         ("5\r\nhello\r\r\n", "chunk data does not end with CR LF"),
         ("5\r\nhello5\r\n", "chunk data does not end with CR LF"),
         (&long, "a chunk header is too long"),
     ] {
         // More is announced than comes, so that an error is due before the length's.
-        assert_error(
-            &framed(false, None, 6),
-            body.as_bytes(),
-            "InvalidRequest",
-            400,
-            message,
-        );
+        assert_error(&framed(false, None, 6), body.as_bytes(), "InvalidRequest", 400, message);
     }
     let extended = b"0005;name=value;other\r\nhello\r\n0;x\r\n\r\n";
     let (content, error) = decode(&framed(false, None, 5), extended);
@@ -344,21 +257,12 @@ fn malformed_trailers() {
             "a signature that was not announced",
         ),
         ("no colon\r\n".into(), "without a colon"),
-        (
-            format!("{CRC}:{}\nx:y\r\n", crc32(b"hello")),
-            "does not end with CR LF",
-        ),
+        (format!("{CRC}:{}\nx:y\r\n", crc32(b"hello")), "does not end with CR LF"),
         ("\n".into(), "an empty line"),
         (long, "a line is too long"),
         ("\u{e9}:x\r\n".into(), "did not announce"),
     ] {
-        assert_error(
-            &plan(),
-            &body(&lines),
-            "MalformedTrailerError",
-            400,
-            message,
-        );
+        assert_error(&plan(), &body(&lines), "MalformedTrailerError", 400, message);
     }
     let invalid = format!("Value for {CRC} trailing header is invalid.");
     for value in ["", "AAAA", "not base64!!", "AAAAAAA="] {
@@ -386,25 +290,13 @@ fn malformed_signed_bodies() {
     let good = Framer::signed().chunk(&data).last().end();
     assert!(decode(&plan(), &good).1.is_none());
     let unsigned = Framer::unsigned().chunk(&data).last().end();
-    assert_error(
-        &plan(),
-        &unsigned,
-        "InvalidRequest",
-        400,
-        "no chunk-signature",
-    );
+    assert_error(&plan(), &unsigned, "InvalidRequest", 400, "no chunk-signature");
     let short = String::from_utf8(good.clone()).expect("ascii").replacen(
         "chunk-signature=",
         "chunk-signature=0",
         1,
     );
-    assert_error(
-        &plan(),
-        short.as_bytes(),
-        "SignatureDoesNotMatch",
-        403,
-        "chunk signature",
-    );
+    assert_error(&plan(), short.as_bytes(), "SignatureDoesNotMatch", 403, "chunk signature");
     let twice = String::from_utf8(good.clone()).expect("ascii");
     let first = twice[..twice.find("\r\n").expect("a line")]
         .split_once(';')
@@ -412,13 +304,7 @@ fn malformed_signed_bodies() {
         .1
         .to_owned();
     let twice = twice.replacen("\r\n", &format!(";{first}\r\n"), 1);
-    assert_error(
-        &plan(),
-        twice.as_bytes(),
-        "InvalidRequest",
-        400,
-        "two signatures",
-    );
+    assert_error(&plan(), twice.as_bytes(), "InvalidRequest", 400, "two signatures");
     // Chunks in another order than they were signed in.
     let swapped = {
         let (one, two) = data.split_at(8_192);
@@ -429,53 +315,24 @@ fn malformed_signed_bodies() {
             .expect("the second");
         [&forward[at + 2..], &forward[..at + 2]].concat()
     };
-    assert_error(
-        &plan(),
-        &swapped,
-        "SignatureDoesNotMatch",
-        403,
-        "chunk signature",
-    );
+    assert_error(&plan(), &swapped, "SignatureDoesNotMatch", 403, "chunk signature");
     // The last chunk, without data, is signed too.
     let mut cut_off = good.clone();
     let at = cut_off.len() - 10;
     cut_off[at] = if cut_off[at] == b'0' { b'1' } else { b'0' };
-    assert_error(
-        &plan(),
-        &cut_off,
-        "SignatureDoesNotMatch",
-        403,
-        "chunk signature",
-    );
+    assert_error(&plan(), &cut_off, "SignatureDoesNotMatch", 403, "chunk signature");
 }
 
 #[test]
 fn small_signed_chunks_are_refused_unless_last() {
     let least = usize::try_from(SIGNED_CHUNK_BYTES_MIN).expect("small");
     let data = vec![b'x'; least + 10];
-    let last_small = Framer::signed()
-        .chunk(&data[..least])
-        .chunk(&data[least..])
-        .last()
-        .end();
-    assert!(
-        decode(&framed(true, None, data.len() as u64), &last_small)
-            .1
-            .is_none()
-    );
-    let first_small = Framer::signed()
-        .chunk(&data[..least - 1])
-        .chunk(&data[least - 1..])
-        .last()
-        .end();
+    let last_small = Framer::signed().chunk(&data[..least]).chunk(&data[least..]).last().end();
+    assert!(decode(&framed(true, None, data.len() as u64), &last_small).1.is_none());
+    let first_small =
+        Framer::signed().chunk(&data[..least - 1]).chunk(&data[least - 1..]).last().end();
     let plan = framed(true, None, data.len() as u64);
-    assert_error(
-        &plan,
-        &first_small,
-        "InvalidChunkSizeError",
-        403,
-        "Only the last chunk",
-    );
+    assert_error(&plan, &first_small, "InvalidChunkSizeError", 403, "Only the last chunk");
 }
 
 #[test]
@@ -486,31 +343,11 @@ fn signed_trailers() {
     let good = framer().trailer(CRC, &crc32(&data)).end();
     assert!(decode(&plan(), &good).1.is_none());
     let unsigned = framer().raw(&format!("{CRC}:{}\r\n", crc32(&data))).end();
-    assert_error(
-        &plan(),
-        &unsigned,
-        "MalformedTrailerError",
-        400,
-        "signature did not come",
-    );
+    assert_error(&plan(), &unsigned, "MalformedTrailerError", 400, "signature did not come");
     let after = framer().trailer(CRC, &crc32(&data)).raw("x:y\r\n").end();
-    assert_error(
-        &plan(),
-        &after,
-        "MalformedTrailerError",
-        400,
-        "after the trailer's signature",
-    );
-    let changed = String::from_utf8(good)
-        .expect("ascii")
-        .replace(&crc32(&data), "AAAAAA==");
-    assert_error(
-        &plan(),
-        changed.as_bytes(),
-        "SignatureDoesNotMatch",
-        403,
-        "chunk signature",
-    );
+    assert_error(&plan(), &after, "MalformedTrailerError", 400, "after the trailer's signature");
+    let changed = String::from_utf8(good).expect("ascii").replace(&crc32(&data), "AAAAAA==");
+    assert_error(&plan(), changed.as_bytes(), "SignatureDoesNotMatch", 403, "chunk signature");
 }
 
 /// Signed or not, the chunks' sizes, and the content.
@@ -520,11 +357,7 @@ fn uploads() -> impl Strategy<Value = (bool, bool, Vec<u8>)> {
         |(signed, trailer, chunks, last)| {
             let total = chunks.iter().sum::<usize>() + last;
             let data: Vec<u8> = (0..total).map(|at| (at * 31 % 251) as u8).collect();
-            let mut framer = if signed {
-                Framer::signed()
-            } else {
-                Framer::unsigned()
-            };
+            let mut framer = if signed { Framer::signed() } else { Framer::unsigned() };
             let mut rest = &data[..];
             for size in chunks.into_iter().chain([last]) {
                 let (chunk, after) = rest.split_at(size);
@@ -535,21 +368,14 @@ fn uploads() -> impl Strategy<Value = (bool, bool, Vec<u8>)> {
             if trailer {
                 framer = framer.trailer(CRC, &crc32(&data));
             }
-            (
-                signed,
-                trailer,
-                [&(total as u64).to_be_bytes()[..], &framer.end()].concat(),
-            )
+            (signed, trailer, [&(total as u64).to_be_bytes()[..], &framer.end()].concat())
         },
     )
 }
 
 fn pieces(body: &[u8], cuts: &[prop::sample::Index]) -> Pieces {
-    let mut ends: Vec<usize> = cuts
-        .iter()
-        .map(|cut| cut.index(body.len() + 1))
-        .chain([body.len()])
-        .collect();
+    let mut ends: Vec<usize> =
+        cuts.iter().map(|cut| cut.index(body.len() + 1)).chain([body.len()]).collect();
     ends.sort_unstable();
     let mut start = 0;
     Pieces::of(ends.into_iter().map(|end| {

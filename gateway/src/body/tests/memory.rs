@@ -71,15 +71,9 @@ impl Body for Generated {
 /// Decodes one chunk of `size` zeros, dropping content as it comes; the peak of live bytes.
 fn peak(size: u64, plan: &BodyPlan, head: Vec<u8>, tail: Vec<u8>) -> usize {
     let live = Arc::new(Live::default());
-    let source = Generated {
-        head: Some(head),
-        zeros: size,
-        tail: Some(tail),
-        live: Arc::clone(&live),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let source =
+        Generated { head: Some(head), zeros: size, tail: Some(tail), live: Arc::clone(&live) };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let received = runtime.block_on(async {
         let mut decoded = Decoded::new(source, plan);
         let mut received = 0;
@@ -99,12 +93,7 @@ fn peak(size: u64, plan: &BodyPlan, head: Vec<u8>, tail: Vec<u8>) -> usize {
 fn one_unsigned_chunk_of_a_gibibyte_streams() {
     const GIB: u64 = 1 << 30;
     let head = b"40000000\r\n".to_vec();
-    let peak = peak(
-        GIB,
-        &framed(false, None, GIB),
-        head,
-        b"\r\n0\r\n\r\n".to_vec(),
-    );
+    let peak = peak(GIB, &framed(false, None, GIB), head, b"\r\n0\r\n\r\n".to_vec());
     // The piece in hand, the one held back at the end, and the tail.
     assert!(peak <= 2 * PIECE + 64, "{peak} bytes alive at once");
 }
@@ -114,44 +103,24 @@ fn one_signed_chunk_streams() {
     const SIZE: u64 = 32 << 20;
     let data = vec![0; usize::try_from(SIZE).expect("memory")];
     let whole = Framer::signed().chunk(&data).last().end();
-    let start = whole
-        .windows(2)
-        .position(|window| window == b"\r\n")
-        .expect("a line")
-        + 2;
+    let start = whole.windows(2).position(|window| window == b"\r\n").expect("a line") + 2;
     let tail = whole[start + data.len()..].to_vec();
-    let peak = peak(
-        SIZE,
-        &framed(true, None, SIZE),
-        whole[..start].to_vec(),
-        tail,
-    );
+    let peak = peak(SIZE, &framed(true, None, SIZE), whole[..start].to_vec(), tail);
     assert!(peak <= 2 * PIECE + 256, "{peak} bytes alive at once");
 }
 
 #[test]
 fn content_is_not_copied() {
-    let body = Bytes::from(
-        Framer::unsigned()
-            .chunk(&[7; 10_000])
-            .chunk(&[8; 10_000])
-            .last()
-            .end(),
-    );
+    let body = Bytes::from(Framer::unsigned().chunk(&[7; 10_000]).chunk(&[8; 10_000]).last().end());
     let range = body.as_ptr_range();
     let plan = framed(false, None, 20_000);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut decoded = Decoded::new(Pieces::of([body.clone()]), &plan);
         let mut frames = 0;
         while let Some(frame) = decoded.frame().await {
             let data = frame.expect("a good body").into_data().expect("data");
-            assert!(
-                range.contains(&data.as_ptr()),
-                "content is a slice of what came"
-            );
+            assert!(range.contains(&data.as_ptr()), "content is a slice of what came");
             frames += 1;
         }
         assert_eq!(frames, 2);

@@ -62,12 +62,7 @@ fn verified(mechanism: Mechanism, payload: Payload) -> Verified {
         Mechanism::Anonymous => Identity::Anonymous,
         _ => Identity::Key("AKID".into()),
     };
-    Verified {
-        identity,
-        mechanism,
-        signed_headers: SignedHeaders::default(),
-        payload,
-    }
+    Verified { identity, mechanism, signed_headers: SignedHeaders::default(), payload }
 }
 
 fn sha256(data: &[u8]) -> [u8; 32] {
@@ -107,10 +102,7 @@ async fn drain(
 fn drained(
     body: impl Body<Data = Bytes, Error = BodyError> + Unpin,
 ) -> (Vec<u8>, Option<BodyError>) {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime")
-        .block_on(drain(body))
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(drain(body))
 }
 
 /// A client that frames content as aws-chunked.
@@ -123,26 +115,18 @@ const SEED: &str = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80
 
 impl Framer {
     fn unsigned() -> Framer {
-        Framer {
-            chain: None,
-            out: Vec::new(),
-        }
+        Framer { chain: None, out: Vec::new() }
     }
 
     fn signed() -> Framer {
-        Framer {
-            chain: Some(ChunkChain::example(SEED)),
-            out: Vec::new(),
-        }
+        Framer { chain: Some(ChunkChain::example(SEED)), out: Vec::new() }
     }
 
     fn header(&mut self, data: &[u8]) {
-        self.out
-            .extend_from_slice(format!("{:x}", data.len()).as_bytes());
+        self.out.extend_from_slice(format!("{:x}", data.len()).as_bytes());
         if let Some(chain) = &mut self.chain {
             let signature = chain.sign_chunk(&sha256(data));
-            self.out
-                .extend_from_slice(format!(";chunk-signature={signature}").as_bytes());
+            self.out.extend_from_slice(format!(";chunk-signature={signature}").as_bytes());
         }
         self.out.extend_from_slice(b"\r\n");
     }
@@ -161,8 +145,7 @@ impl Framer {
 
     /// The trailer's lines, its signature if chunks are signed.
     fn trailer(mut self, name: &str, value: &str) -> Framer {
-        self.out
-            .extend_from_slice(format!("{name}:{value}\r\n").as_bytes());
+        self.out.extend_from_slice(format!("{name}:{value}\r\n").as_bytes());
         if let Some(chain) = &mut self.chain {
             let signature = chain.sign_trailer(&sha256(format!("{name}:{value}\n").as_bytes()));
             self.out
@@ -184,20 +167,11 @@ impl Framer {
 /// The plan of an upload of `length` bytes whose framing is signed or not, with a trailer or not.
 fn framed(signed: bool, trailer: Option<&str>, length: u64) -> BodyPlan {
     let length = length.to_string();
-    let mut headers = vec![
-        ("x-amz-decoded-content-length", length.as_str()),
-        ("content-length", "1"),
-    ];
+    let mut headers =
+        vec![("x-amz-decoded-content-length", length.as_str()), ("content-length", "1")];
     headers.extend(trailer.map(|name| ("x-amz-trailer", name)));
     let chain = signed.then(|| Box::new(ChunkChain::example(SEED)));
     // Unsigned framing always allows a trailer; of signed framing there are two kinds.
-    let payload = Payload::Chunked {
-        chain,
-        trailer: !signed || trailer.is_some(),
-    };
-    plan(
-        &head("PUT", "/b/k", &headers),
-        &verified(Mechanism::Header, payload),
-    )
-    .expect("a plan")
+    let payload = Payload::Chunked { chain, trailer: !signed || trailer.is_some() };
+    plan(&head("PUT", "/b/k", &headers), &verified(Mechanism::Header, payload)).expect("a plan")
 }
