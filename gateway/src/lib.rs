@@ -1,1 +1,4 @@
 //! The gateway.
+
+pub mod auth;
+pub mod body;

@@ -1,0 +1,44 @@
+//! Owns: the secret half of a key pair in memory, and where the verifier asks for it.
+//! Not here: where secrets are stored (`credentials`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq as _;
+
+/// A secret access key. Never shown by `Debug`, compared in constant time, cheap to clone.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes the secret as the client has it, with no prefix.
+    pub fn new(text: impl Into<Arc<str>>) -> Secret {
+        Secret(text.into())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret(..)")
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        // The same allocation needs no look at its bytes: the usual case, a cached signing key.
+        Arc::ptr_eq(&self.0, &other.0) || bool::from(self.bytes().ct_eq(other.bytes()))
+    }
+}
+
+impl Eq for Secret {}
+
+/// Where the verifier finds the secret of an access key id. Asked on every request, so that a
+/// removed or changed key stops working at once; must not block.
+pub trait Secrets: Send + Sync {
+    /// The secret of `access_key`, or `None` when there is no such key.
+    fn secret(&self, access_key: &str) -> Option<Secret>;
+}
