@@ -2,3 +2,5 @@
 
 pub mod auth;
 pub mod body;
+pub mod rescue;
+pub mod s3;

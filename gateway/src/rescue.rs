@@ -1,0 +1,315 @@
+//! Owns the one table of what a client is told when an operation does not do what was asked: every [`Refusal`] and
+//! every [`StoreError`] has its S3 code, HTTP status, message and headers here, and the faults of devices and index
+//! are logged here, once.
+//!
+//! Codes are those of the Amazon S3 API reference, "Error responses"; the one that S3 does not have is
+//! `InsufficientStorage` (507, RFC 4918, 11.5): a store that is full.
+//!
+//! Not here: what is refused before an operation is found (`crate::auth`, `crate::body` have their own codes).
+
+use std::borrow::Cow;
+
+use datapath::error::StoreError;
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::body::BodyError;
+use crate::s3::limits::RETRY_AFTER_SECONDS;
+use crate::s3::refusal::Refusal;
+
+/// The code of a store that is full.
+pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
+
+impl From<Refusal> for S3Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Store(error) => of_store(error),
+            Refusal::Body(error) => of_body(&error),
+            Refusal::BodyBroken(reason) => {
+                tracing::debug!(reason, "a request's body broke off");
+                error(
+                    S3ErrorCode::IncompleteBody,
+                    "the connection broke off within the request's body",
+                )
+            }
+            Refusal::NotModified(headers) => {
+                with_headers(S3ErrorCode::NotModified.into(), *headers)
+            }
+            Refusal::InvalidRange { size } => {
+                let mut headers = xml_headers();
+                if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
+                    headers.insert(CONTENT_RANGE, value);
+                }
+                let message = "The requested range is not satisfiable";
+                with_headers(error(S3ErrorCode::InvalidRange, message), headers)
+            }
+            Refusal::Busy(what) => busy(what),
+            Refusal::Damaged(what) => {
+                tracing::error!(
+                    what,
+                    "the index holds what this program did not write; run `penstock check`"
+                );
+                internal()
+            }
+            other => of_request(other),
+        }
+    }
+}
+
+/// The refusals that are the caller's to mend: a code and a text.
+fn of_request(refusal: Refusal) -> S3Error {
+    use S3ErrorCode as Code;
+    match refusal {
+        Refusal::Store(error) => of_store(error),
+        Refusal::Body(error) => of_body(&error),
+        Refusal::BodyBroken(_) | Refusal::Damaged(_) | Refusal::NotModified(_) => internal(),
+        Refusal::Busy(what) => busy(what),
+        Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
+        Refusal::IncompleteBody => error(
+            Code::IncompleteBody,
+            "You did not provide the number of bytes specified by the Content-Length header.",
+        ),
+        Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
+        Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
+        Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
+        Refusal::NoSuchVersion => {
+            error(Code::NoSuchVersion, "The specified version does not exist.")
+        }
+        Refusal::AccessDenied(why) => error(Code::AccessDenied, why),
+        Refusal::NotImplemented(what) => {
+            error(Code::NotImplemented, format!("{what} is not implemented"))
+        }
+        Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
+        Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
+        Refusal::PreconditionFailed(name) => {
+            let message =
+                format!("At least one of the pre-conditions you specified did not hold: {name}");
+            error(Code::PreconditionFailed, message)
+        }
+        Refusal::InvalidPartNumber => {
+            let message = "The requested partnumber is not satisfiable";
+            custom("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, message)
+        }
+        Refusal::MissingContentLength => {
+            error(Code::MissingContentLength, "You must provide the Content-Length HTTP header.")
+        }
+        Refusal::EntityTooLarge { size, max } => {
+            let message = format!(
+                "Your proposed upload exceeds the maximum allowed size: {size} bytes of at most {max}; upload in parts"
+            );
+            error(Code::EntityTooLarge, message)
+        }
+        Refusal::EntityTooSmall { number, size } => {
+            let message = format!(
+                "Your proposed upload is smaller than the minimum allowed size: part {number} has {size} bytes"
+            );
+            error(Code::EntityTooSmall, message)
+        }
+        Refusal::MetadataTooLarge { size, max } => {
+            let message = format!(
+                "Your metadata headers exceed the maximum allowed size: {size} bytes of {max}"
+            );
+            error(Code::MetadataTooLarge, message)
+        }
+        Refusal::InvalidStorageClass(class) => {
+            let message =
+                format!("The storage class you specified is not valid: {class}; there is STANDARD");
+            error(Code::InvalidStorageClass, message)
+        }
+        Refusal::InvalidLocationConstraint => {
+            error(Code::InvalidLocationConstraint, "The specified location constraint is not valid")
+        }
+        Refusal::BadDigest(name) => error(
+            Code::BadDigest,
+            format!("The {name} you specified did not match what we received."),
+        ),
+        Refusal::MalformedXml(why) => {
+            let message = format!(
+                "The XML you provided was not well-formed or did not validate against our published schema: {why}"
+            );
+            error(Code::MalformedXML, message)
+        }
+        Refusal::DocumentTooLarge => {
+            error(Code::MaxMessageLengthExceeded, "Your request was too big.")
+        }
+        Refusal::InvalidPart(number) => {
+            let message = format!(
+                "One or more of the specified parts could not be found. The part may not have been uploaded, or the \
+                 specified entity tag or checksum may not match the part's: {number}"
+            );
+            error(Code::InvalidPart, message)
+        }
+        Refusal::InvalidPartOrder => {
+            error(Code::InvalidPartOrder, "The list of parts was not in ascending order.")
+        }
+        Refusal::KeyTooLong => {
+            error(Code::KeyTooLongError, "Your key is too long; 1024 bytes of UTF-8 are the most.")
+        }
+    }
+}
+
+const NO_SUCH_UPLOAD: &str = "The specified upload does not exist. The upload ID may be invalid, or the upload may \
+                              have been aborted or completed.";
+
+/// What the client is told of a store's answer. Details of devices and files stay in the log.
+pub fn of_store(failure: StoreError) -> S3Error {
+    use S3ErrorCode as Code;
+    match failure {
+        StoreError::NoSuchBucket => of_request(Refusal::NoSuchBucket),
+        StoreError::NoSuchKey => of_request(Refusal::NoSuchKey),
+        StoreError::NoSuchUpload => of_request(Refusal::NoSuchUpload),
+        StoreError::BucketExists => error(
+            Code::BucketAlreadyOwnedByYou,
+            "Your previous request to create the named bucket succeeded and you already own it.",
+        ),
+        StoreError::BucketNotEmpty => error(
+            Code::BucketNotEmpty,
+            "The bucket you tried to delete is not empty: it has objects or uploads.",
+        ),
+        StoreError::TooManyBuckets => error(
+            Code::TooManyBuckets,
+            "You have attempted to create more buckets than allowed; delete some.",
+        ),
+        StoreError::ConditionFailed => error(
+            Code::PreconditionFailed,
+            "At least one of the pre-conditions you specified did not hold: If-Match or If-None-Match",
+        ),
+        StoreError::PartChanged(number) => of_request(Refusal::InvalidPart(number.0)),
+        StoreError::SizeMismatch { .. } => of_request(Refusal::IncompleteBody),
+        StoreError::TooManyUploads => error(
+            Code::InvalidRequest,
+            "The bucket has more unfinished multipart uploads than allowed; complete or abort some.",
+        ),
+        StoreError::KeyTooLong => of_request(Refusal::KeyTooLong),
+        StoreError::Overload(resource) => busy(resource),
+        StoreError::NoSpace => {
+            let message = "The store has no room for this; delete objects or add devices.";
+            custom(INSUFFICIENT_STORAGE, StatusCode::INSUFFICIENT_STORAGE, message)
+        }
+        StoreError::IndexFull => {
+            let message = "The store's index is full; delete objects or raise the index's size.";
+            custom(INSUFFICIENT_STORAGE, StatusCode::INSUFFICIENT_STORAGE, message)
+        }
+        StoreError::Closing => retry_later(error(
+            Code::ServiceUnavailable,
+            "The server is shutting down; please retry your request.",
+        )),
+        StoreError::ReadOnly(reason) => {
+            tracing::error!(%reason, "a write was refused: the store is read-only");
+            retry_later(error(
+                Code::ServiceUnavailable,
+                "The store takes no writes at present; reads work.",
+            ))
+        }
+        StoreError::Device(fault) => {
+            tracing::error!(%fault, "a device failed");
+            internal()
+        }
+        StoreError::Corrupt { extent, block } => {
+            tracing::error!(%extent, block, "a block's checksum does not match: the data on the device is damaged");
+            internal()
+        }
+        StoreError::Index(reason) => {
+            tracing::error!(%reason, "the index failed");
+            internal()
+        }
+    }
+}
+
+/// What the client is told of a body that did not keep what the request promised.
+pub fn of_body(failure: &BodyError) -> S3Error {
+    custom(failure.code(), failure.status(), failure.message())
+}
+
+fn busy(resource: &'static str) -> S3Error {
+    tracing::debug!(resource, "a request was refused: busy");
+    retry_later(error(S3ErrorCode::SlowDown, "Please reduce your request rate."))
+}
+
+fn internal() -> S3Error {
+    error(S3ErrorCode::InternalError, "We encountered an internal error. Please try again.")
+}
+
+fn error(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -> S3Error {
+    S3Error::with_message(code, message)
+}
+
+fn custom(code: &str, status: StatusCode, message: impl Into<Cow<'static, str>>) -> S3Error {
+    // Only text that is no UTF-8 has no code.
+    let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
+    let mut error = S3Error::with_message(code, message);
+    error.set_status_code(status);
+    error
+}
+
+fn retry_later(error: S3Error) -> S3Error {
+    let mut headers = xml_headers();
+    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    with_headers(error, headers)
+}
+
+/// s3s replaces all of an error's headers by those that are set: the type goes along.
+fn xml_headers() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/xml"))])
+}
+
+fn with_headers(mut error: S3Error, headers: HeaderMap) -> S3Error {
+    error.set_headers(headers);
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datapath::error::DeviceFault;
+    use datapath::id::{DeviceId, ExtentId, PartNumber};
+
+    #[test]
+    fn every_store_error_has_its_answer() {
+        let fault = DeviceFault { device: DeviceId(3), operation: "secret-operation", errno: 5 };
+        for (failure, code, status) in [
+            (StoreError::NoSuchBucket, "NoSuchBucket", 404),
+            (StoreError::BucketExists, "BucketAlreadyOwnedByYou", 409),
+            (StoreError::BucketNotEmpty, "BucketNotEmpty", 409),
+            (StoreError::TooManyBuckets, "TooManyBuckets", 400),
+            (StoreError::NoSuchKey, "NoSuchKey", 404),
+            (StoreError::NoSuchUpload, "NoSuchUpload", 404),
+            (StoreError::ConditionFailed, "PreconditionFailed", 412),
+            (StoreError::PartChanged(PartNumber(7)), "InvalidPart", 400),
+            (StoreError::SizeMismatch { expected: 2, got: 1 }, "IncompleteBody", 400),
+            (StoreError::TooManyUploads, "InvalidRequest", 400),
+            (StoreError::KeyTooLong, "KeyTooLongError", 400),
+            (StoreError::Overload("frames"), "SlowDown", 503),
+            (StoreError::NoSpace, "InsufficientStorage", 507),
+            (StoreError::IndexFull, "InsufficientStorage", 507),
+            (StoreError::Closing, "ServiceUnavailable", 503),
+            (StoreError::ReadOnly("x".into()), "ServiceUnavailable", 503),
+            (StoreError::Device(fault), "InternalError", 500),
+            (StoreError::Corrupt { extent: ExtentId(77_777), block: 2 }, "InternalError", 500),
+            (StoreError::Index("secret-path".into()), "InternalError", 500),
+        ] {
+            let told = of_store(failure);
+            assert_eq!(told.code().as_str(), code);
+            assert_eq!(told.status_code().map(|it| it.as_u16()), Some(status), "{code}");
+            let text = told.message().unwrap();
+            assert!(!text.contains("secret") && !text.contains("77777"), "{text}");
+            let retry = told.headers().and_then(|headers| headers.get(RETRY_AFTER)).is_some();
+            assert_eq!(retry, status == 503, "{code}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_parts_are_416() {
+        let told: S3Error = Refusal::InvalidRange { size: 9 }.into();
+        assert_eq!(told.status_code(), Some(StatusCode::RANGE_NOT_SATISFIABLE));
+        assert_eq!(told.headers().unwrap()[CONTENT_RANGE], "bytes */9");
+        let told: S3Error = Refusal::InvalidPartNumber.into();
+        assert_eq!(
+            (told.code().as_str(), told.status_code()),
+            ("InvalidPartNumber", Some(StatusCode::RANGE_NOT_SATISFIABLE))
+        );
+        let told: S3Error = Refusal::NotModified(Box::default()).into();
+        assert_eq!(told.status_code(), Some(StatusCode::NOT_MODIFIED));
+    }
+}

@@ -1,0 +1,195 @@
+//! CopyObject: the destination refers to the source's extents, no data moves. Data is read (not written) only where
+//! the request asks for a checksum that the source does not have.
+//!
+//! The entity tag is the source's. Amazon S3 writes the data anew and so gives the copy of a multipart object a plain
+//! MD5; here such a copy keeps the multipart tag, and its checksum with it.
+
+use bytes::Bytes;
+use datapath::store::{NewObject, Object, OpenObject};
+use http::HeaderMap;
+use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, ETag, MetadataDirective};
+use s3s::{S3Request, S3Response};
+
+use super::aside::Aside;
+use super::attributes::Attributes;
+use super::checksum::{Checksum, Kind, checksum_fields};
+use super::describe::checksum_of;
+use super::limits::PART_BYTES_MAX;
+use super::operations::Operations;
+use super::refusal::{Outcome, Refusal};
+use super::{condition, http_date, source};
+use crate::body::checksum::{Algorithm, Selection};
+
+/// See the module.
+pub(super) async fn copy_object(
+    operations: &Operations,
+    mut request: S3Request<CopyObjectInput>,
+) -> Outcome<S3Response<CopyObjectOutput>> {
+    let aside = Aside::take(&mut request.extensions);
+    let input = request.input;
+    let bucket = operations.bucket(&input.bucket)?;
+    let replaces = replaces_metadata(input.metadata_directive.as_ref())?;
+    let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
+    if is_itself && !replaces && !request.headers.contains_key("x-amz-storage-class") {
+        return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));
+    }
+    let wanted =
+        input.checksum_algorithm.as_ref().map(|name| algorithm_named(name.as_str())).transpose()?;
+    let condition = condition::of_write(&aside)?;
+    let opened = source::open(operations, &input.copy_source, &aside)?;
+    if opened.object().size > PART_BYTES_MAX {
+        return Err(Refusal::InvalidRequest(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: \
+             {PART_BYTES_MAX}; copy it in parts"
+        )));
+    }
+    let attributes = new_attributes(&opened, replaces, wanted, &request.headers, &aside).await?;
+    let answer = checksum_of(opened.object(), &attributes.checksums);
+    let new = NewObject {
+        bucket: bucket.id,
+        key: Bytes::from(input.key),
+        entity_tag: opened.object().entity_tag.clone(),
+        attributes: attributes.encode()?,
+        condition,
+    };
+    let object = operations.lane().copy(&opened, new).await?;
+    let output =
+        CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
+    Ok(S3Response::new(output))
+}
+
+const NO_CHANGE: &str = "This copy request is illegal because it is trying to copy an object to itself without \
+                         changing the object's metadata, storage class, website redirect location or encryption \
+                         attributes.";
+
+/// The algorithm of a name in a request.
+///
+/// # Errors
+/// InvalidRequest for any other name.
+pub(super) fn algorithm_named(name: &str) -> Outcome<Algorithm> {
+    let unknown = || {
+        Refusal::InvalidRequest(format!(
+            "Checksum algorithm provided is unsupported: {}. Please try again with any of the valid types: [CRC32, \
+             CRC32C, CRC64NVME, SHA1, SHA256]",
+            name.chars().take(32).collect::<String>()
+        ))
+    };
+    Algorithm::from_name(name).ok_or_else(unknown)
+}
+
+fn replaces_metadata(directive: Option<&MetadataDirective>) -> Outcome<bool> {
+    match directive.map(MetadataDirective::as_str) {
+        None | Some(MetadataDirective::COPY) => Ok(false),
+        Some(MetadataDirective::REPLACE) => Ok(true),
+        Some(_) => Err(Refusal::InvalidArgument(
+            "Unknown metadata directive; x-amz-metadata-directive is COPY or REPLACE".to_owned(),
+        )),
+    }
+}
+
+/// What will be kept beside the copied bytes.
+async fn new_attributes(
+    opened: &OpenObject,
+    replaces: bool,
+    wanted: Option<Algorithm>,
+    headers: &HeaderMap,
+    aside: &HeaderMap,
+) -> Outcome<Attributes> {
+    let object = opened.object();
+    let kept = Attributes::decode(&object.attributes)?;
+    let mut attributes = if replaces {
+        Attributes { checksums: kept.checksums, ..Attributes::from_request(headers, aside)? }
+    } else {
+        kept
+    };
+    match step(object, &attributes.checksums, wanted) {
+        Step::Keep => {}
+        Step::LeaveToStore => attributes.checksums.clear(),
+        Step::Read(algorithm) => {
+            let values =
+                source::digest(opened, 0..object.size, Selection::none().with(algorithm)).await?;
+            let value = values.value(algorithm).ok_or(Refusal::Damaged("digests"))?;
+            attributes.checksums = vec![Checksum::full(algorithm, value)];
+        }
+    }
+    Ok(attributes)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Keep,
+    LeaveToStore,
+    Read(Algorithm),
+}
+
+/// How the copy comes by its checksum.
+fn step(object: &Object, checksums: &[Checksum], wanted: Option<Algorithm>) -> Step {
+    let Some(wanted) = wanted else {
+        return Step::Keep;
+    };
+    match checksum_of(object, checksums) {
+        Some(present) if present.algorithm == wanted && present.kind == Kind::FullObject => {
+            Step::Keep
+        }
+        _ if wanted == Algorithm::Crc64Nvme && object.crc64.is_some() => Step::LeaveToStore,
+        _ => Step::Read(wanted),
+    }
+}
+
+fn result(object: Object, checksum: Option<Checksum>) -> CopyObjectResult {
+    let mut result = CopyObjectResult {
+        e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        last_modified: Some(http_date::timestamp(object.modified_ms)),
+        ..Default::default()
+    };
+    if let Some(checksum) = checksum {
+        checksum_fields!(result, checksum);
+        result.checksum_type = Some(checksum.dto_kind());
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::checksum::Value;
+    use datapath::id::RowId;
+
+    #[test]
+    fn data_is_read_only_for_a_checksum_that_nobody_has() {
+        let object = |crc64| Object {
+            row: RowId(1),
+            size: 1,
+            modified_ms: 0,
+            entity_tag: "t".into(),
+            attributes: Bytes::new(),
+            part_count: 0,
+            crc64,
+        };
+        let sha1 = Checksum::full(Algorithm::Sha1, Value::from_bytes(&[0; 20]).unwrap());
+        let composite = Checksum { kind: Kind::Composite(2), ..sha1 };
+        let (with, without) = (object(Some(1)), object(None));
+        assert_eq!(step(&with, &[sha1], None), Step::Keep);
+        assert_eq!(step(&with, &[sha1], Some(Algorithm::Sha1)), Step::Keep);
+        assert_eq!(step(&with, &[composite], Some(Algorithm::Sha1)), Step::Read(Algorithm::Sha1));
+        assert_eq!(step(&with, &[sha1], Some(Algorithm::Crc64Nvme)), Step::LeaveToStore);
+        assert_eq!(step(&with, &[], Some(Algorithm::Crc64Nvme)), Step::Keep);
+        assert_eq!(
+            step(&without, &[], Some(Algorithm::Crc64Nvme)),
+            Step::Read(Algorithm::Crc64Nvme)
+        );
+    }
+
+    #[test]
+    fn directives_and_algorithms_have_known_names() {
+        let directive = |text| replaces_metadata(Some(&MetadataDirective::from_static(text)));
+        assert!(
+            !replaces_metadata(None).unwrap()
+                && !directive("COPY").unwrap()
+                && directive("REPLACE").unwrap()
+        );
+        assert!(matches!(directive("copy"), Err(Refusal::InvalidArgument(_))));
+        assert_eq!(algorithm_named("crc32c").unwrap(), Algorithm::Crc32c);
+        assert!(matches!(algorithm_named("MD5"), Err(Refusal::InvalidRequest(_))));
+    }
+}

@@ -1,0 +1,227 @@
+//! Owns the list of what a request can ask for that is not here: headers and subresources of Amazon S3 that would
+//! change what an operation does. They are refused by name, since a client that sets encryption, a lock or an ACL
+//! relies on it; and s3s sends some subresources that it does not know (`?renameObject`, `DELETE ?acl`) to the
+//! operation without them, which would overwrite an object or delete a bucket.
+
+use http::{HeaderMap, HeaderName};
+
+use super::refusal::{Outcome, Refusal};
+
+/// Query parameters of Amazon S3 that choose another operation or another object than the path alone.
+const SUBRESOURCES: [&str; 48] = [
+    "abac",
+    "accelerate",
+    "acl",
+    "analytics",
+    "annotation",
+    "append",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "events",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "list-type",
+    "location",
+    "logging",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "partNumber",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "select-type",
+    "session",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+    "writeOffsetBytes",
+    "x-amz-object-lock-mode",
+];
+
+/// The subresources that an operation here takes; none where the operation is not here.
+fn allowed(operation: &str) -> Option<&'static [&'static str]> {
+    Some(match operation {
+        "ListBuckets" | "CreateBucket" | "HeadBucket" | "DeleteBucket" | "ListObjects" => &[],
+        "GetBucketLocation" => &["location"],
+        "ListObjectsV2" => &["list-type"],
+        "GetObject" | "HeadObject" => &["partNumber", "versionId"],
+        "PutObject" | "CopyObject" => &[],
+        "DeleteObject" => &["versionId"],
+        "DeleteObjects" => &["delete"],
+        "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
+        "UploadPart" | "UploadPartCopy" => &["partNumber", "uploadId"],
+        "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts" => &["uploadId"],
+        _ => return None,
+    })
+}
+
+/// Refuses subresources that the operation does not have. Operations that are not here are not looked at: they
+/// answer NotImplemented by themselves.
+///
+/// # Errors
+/// NotImplemented; InvalidRequest for half of `partNumber` and `uploadId`.
+pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
+    let (Some(allowed), Some(query)) = (allowed(operation), query) else {
+        return Ok(());
+    };
+    for parameter in query.split('&') {
+        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+        if SUBRESOURCES.contains(&name) && !allowed.contains(&name) {
+            return Err(match (operation, name) {
+                ("PutObject" | "CopyObject", "partNumber" | "uploadId") => Refusal::InvalidRequest(
+                    "uploading a part needs both partNumber and uploadId".to_owned(),
+                ),
+                _ => Refusal::NotImplemented(format!("the subresource {name} of this request")),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Header prefixes that ask for something that is not here.
+const PREFIXES: [&str; 4] = [
+    "x-amz-server-side-encryption",
+    "x-amz-copy-source-server-side-encryption",
+    "x-amz-object-lock-",
+    "x-amz-grant-",
+];
+
+/// The same, whole names.
+const NAMES: [HeaderName; 6] = [
+    HeaderName::from_static("x-amz-tagging"),
+    HeaderName::from_static("x-amz-website-redirect-location"),
+    HeaderName::from_static("x-amz-write-offset-bytes"),
+    HeaderName::from_static("x-amz-if-match-last-modified-time"),
+    HeaderName::from_static("x-amz-if-match-size"),
+    HeaderName::from_static("x-amz-if-match-initiated-time"),
+];
+
+/// Refuses headers that ask for what is not here.
+///
+/// # Errors
+/// NotImplemented with the header's name; InvalidStorageClass for another class than STANDARD.
+pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
+    for (name, value) in headers {
+        if !name.as_str().starts_with("x-amz-") || value.is_empty() {
+            continue;
+        }
+        let text = name.as_str();
+        if NAMES.contains(name) || PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+            return Err(Refusal::NotImplemented(format!("the header {name}")));
+        }
+        let value = value.to_str().unwrap_or("(not ASCII)");
+        match text {
+            // The owner has full control of everything, which is what these two say.
+            "x-amz-acl" if !matches!(value, "private" | "bucket-owner-full-control") => {
+                return Err(Refusal::NotImplemented(format!("the canned ACL {value}")));
+            }
+            "x-amz-storage-class" if value != "STANDARD" => {
+                return Err(Refusal::InvalidStorageClass(value.chars().take(64).collect()));
+            }
+            "x-amz-object-ownership" if value != "BucketOwnerEnforced" => {
+                return Err(Refusal::NotImplemented(format!("the object ownership {value}")));
+            }
+            "x-amz-bucket-object-lock-enabled" if !value.eq_ignore_ascii_case("false") => {
+                return Err(Refusal::NotImplemented("object lock".to_owned()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_subresource_never_falls_through_to_another_operation() {
+        for (operation, query) in [
+            ("PutObject", "renameObject"),
+            ("PutObject", "encryption="),
+            ("DeleteBucket", "acl"),
+            ("DeleteBucket", "metadataConfiguration"),
+            ("ListObjects", "abac"),
+            ("ListObjects", "list-type=3"),
+            ("DeleteObject", "annotation=x"),
+            ("CreateBucket", "x=1&uploads"),
+        ] {
+            let refused = check_query(operation, Some(query));
+            assert!(matches!(refused, Err(Refusal::NotImplemented(_))), "{operation}?{query}");
+        }
+        let half = check_query("PutObject", Some("partNumber=1"));
+        assert!(matches!(half, Err(Refusal::InvalidRequest(_))));
+        for (operation, query) in [
+            ("PutObject", "x-id=PutObject"),
+            ("GetObject", "versionId=null&partNumber=1&response-content-type=x"),
+            ("ListObjectsV2", "list-type=2&prefix=acl"),
+            ("UploadPart", "partNumber=1&uploadId=2"),
+            ("GetBucketAcl", "acl"),
+        ] {
+            assert!(check_query(operation, Some(query)).is_ok(), "{operation}?{query}");
+        }
+        assert!(check_query("PutObject", None).is_ok());
+    }
+
+    #[test]
+    fn headers_that_promise_something_are_refused() {
+        for (name, value) in [
+            ("x-amz-server-side-encryption", "AES256"),
+            ("x-amz-server-side-encryption-customer-key", "k"),
+            ("x-amz-object-lock-mode", "GOVERNANCE"),
+            ("x-amz-grant-read", "id=1"),
+            ("x-amz-tagging", "a=b"),
+            ("x-amz-acl", "public-read"),
+            ("x-amz-website-redirect-location", "/"),
+            ("x-amz-bucket-object-lock-enabled", "true"),
+            ("x-amz-object-ownership", "ObjectWriter"),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]);
+            assert!(matches!(check_headers(&headers), Err(Refusal::NotImplemented(_))), "{name}");
+        }
+        let class = HeaderMap::from_iter([(
+            HeaderName::from_static("x-amz-storage-class"),
+            HeaderValue::from_static("GLACIER"),
+        )]);
+        assert!(matches!(check_headers(&class), Err(Refusal::InvalidStorageClass(_))));
+        for (name, value) in [
+            ("x-amz-acl", "private"),
+            ("x-amz-acl", "bucket-owner-full-control"),
+            ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-tagging", ""),
+            ("x-amz-meta-x-amz-tagging", "a"),
+            ("x-amz-date", "now"),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]);
+            assert!(check_headers(&headers).is_ok(), "{name}: {value}");
+        }
+    }
+}

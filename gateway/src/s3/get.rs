@@ -1,0 +1,171 @@
+//! GetObject: conditions, range or part, headers, then the store's bytes as they are.
+//!
+//! Not here: HeadObject, which says the same without the bytes (`head`).
+
+use datapath::store::{Object, PartSpan};
+use http::HeaderMap;
+use http::header::RANGE;
+use s3s::dto::{ChecksumMode, GetObjectInput, GetObjectOutput};
+use s3s::{S3Request, S3Response};
+
+use super::aside::Aside;
+use super::attributes::Attributes;
+use super::condition::{self, Verdict};
+use super::describe::{self, Selection, describe, overrides};
+use super::operations::Operations;
+use super::parts::part_number;
+use super::range::{self, Wanted};
+use super::refusal::{Outcome, Refusal};
+use super::{stream, versions};
+
+/// See the module.
+pub(super) async fn get_object(
+    operations: &Operations,
+    mut request: S3Request<GetObjectInput>,
+) -> Outcome<S3Response<GetObjectOutput>> {
+    let aside = Aside::take(&mut request.extensions);
+    let mut input = request.input;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
+    versions::check(input.version_id.as_deref())?;
+    let opened =
+        operations.lane().open(bucket.id, input.key.as_bytes())?.ok_or(Refusal::NoSuchKey)?;
+    let object = opened.object();
+    let attributes = Attributes::decode(&object.attributes)?;
+    check_conditions(&aside, object, &attributes)?;
+    let part = match input.part_number {
+        None => None,
+        Some(number) => Some(opened.part(part_number(number)?)?.ok_or(Refusal::InvalidPartNumber)?),
+    };
+    let selection = select(&aside, object, part)?;
+    let with_checksum = wants_checksum(input.checksum_mode.as_ref());
+    let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let content_range =
+        selection.partial.then(|| range::content_range(&selection.range, object.size));
+    let body = if selection.range.is_empty() {
+        stream::empty()
+    } else {
+        stream::outgoing(opened.read(selection.range).await?).await?
+    };
+    let output = GetObjectOutput {
+        body: Some(body),
+        content_range,
+        metadata: described.metadata,
+        ..Default::default()
+    };
+    Ok(S3Response::with_headers(output, described.headers))
+}
+
+/// `x-amz-checksum-mode: ENABLED`.
+pub(super) fn wants_checksum(mode: Option<&ChecksumMode>) -> bool {
+    mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
+}
+
+/// 304 and 412.
+pub(super) fn check_conditions(
+    aside: &HeaderMap,
+    object: &Object,
+    attributes: &Attributes,
+) -> Outcome<()> {
+    match condition::of_read(aside, object)? {
+        Verdict::Met => Ok(()),
+        Verdict::NotModified => {
+            Err(Refusal::NotModified(Box::new(describe::not_modified(object, attributes))))
+        }
+        Verdict::Failed(name) => Err(Refusal::PreconditionFailed(name)),
+    }
+}
+
+/// Which bytes are asked for: a part, a range, or all. A part of no bytes has no Content-Range, so it is answered
+/// with 200.
+pub(super) fn select(
+    aside: &HeaderMap,
+    object: &Object,
+    part: Option<PartSpan>,
+) -> Outcome<Selection> {
+    let whole = Selection { range: 0..object.size, partial: false, part: None };
+    let wanted = aside.get(RANGE).and_then(|value| Wanted::parse(value.to_str().ok()?));
+    if let Some(part) = part {
+        if aside.contains_key(RANGE) {
+            let why = "Cannot specify both Range header and partNumber query parameter";
+            return Err(Refusal::InvalidRequest(why.to_owned()));
+        }
+        let end = part.offset.checked_add(part.size).filter(|end| *end <= object.size);
+        let range = part.offset..end.ok_or(Refusal::Damaged("parts"))?;
+        return Ok(Selection { partial: !range.is_empty(), range, part: Some(part) });
+    }
+    let Some(wanted) = wanted.filter(|_| condition::range_applies(aside, object)) else {
+        return Ok(whole);
+    };
+    let range =
+        wanted.within(object.size).map_err(|_| Refusal::InvalidRange { size: object.size })?;
+    Ok(Selection { range, partial: true, part: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use datapath::id::{PartNumber, RowId};
+    use http::{HeaderName, HeaderValue};
+
+    fn object(size: u64) -> Object {
+        Object {
+            row: RowId(1),
+            size,
+            modified_ms: 0,
+            entity_tag: "tag".into(),
+            attributes: Bytes::new(),
+            part_count: 2,
+            crc64: None,
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn part(offset: u64, size: u64) -> Option<PartSpan> {
+        Some(PartSpan { number: PartNumber(2), offset, size, attributes: Bytes::new() })
+    }
+
+    #[test]
+    fn a_range_is_answered_or_ignored_or_refused() {
+        let chosen =
+            |pairs| select(&headers(pairs), &object(10), None).map(|it| (it.range, it.partial));
+        assert_eq!(chosen(&[]).unwrap(), (0..10, false));
+        assert_eq!(chosen(&[("range", "bytes=2-4")]).unwrap(), (2..5, true));
+        assert_eq!(chosen(&[("range", "bytes=0-1,3-4")]).unwrap(), (0..10, false));
+        assert_eq!(chosen(&[("range", "bytes=0-9")]).unwrap(), (0..10, true));
+        assert_eq!(
+            chosen(&[("range", "bytes=2-4"), ("if-range", "\"old\"")]).unwrap(),
+            (0..10, false)
+        );
+        assert_eq!(
+            chosen(&[("range", "bytes=2-4"), ("if-range", "\"tag\"")]).unwrap(),
+            (2..5, true)
+        );
+        assert!(matches!(
+            chosen(&[("range", "bytes=10-")]),
+            Err(Refusal::InvalidRange { size: 10 })
+        ));
+    }
+
+    #[test]
+    fn a_part_is_a_range_of_its_own() {
+        let selection = select(&HeaderMap::new(), &object(10), part(5, 5)).unwrap();
+        assert_eq!((selection.range, selection.partial), (5..10, true));
+        let selection = select(&HeaderMap::new(), &object(10), part(10, 0)).unwrap();
+        assert_eq!((selection.range, selection.partial), (10..10, false));
+        let both = select(&headers(&[("range", "bytes=0-1")]), &object(10), part(5, 5));
+        assert!(matches!(both, Err(Refusal::InvalidRequest(_))));
+        for outside in [part(6, 5), part(u64::MAX, 1)] {
+            assert!(matches!(
+                select(&HeaderMap::new(), &object(10), outside),
+                Err(Refusal::Damaged(_))
+            ));
+        }
+    }
+}

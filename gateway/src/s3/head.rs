@@ -1,0 +1,45 @@
+//! HeadObject: GetObject's headers without its bytes.
+//!
+//! s3s answers 200 whatever the headers say; the 206 of a range or part is set by `service`.
+
+use s3s::dto::{HeadObjectInput, HeadObjectOutput};
+use s3s::{S3Request, S3Response};
+
+use super::aside::Aside;
+use super::attributes::Attributes;
+use super::describe::{describe, overrides};
+use super::get::{check_conditions, select, wants_checksum};
+use super::operations::Operations;
+use super::parts::part_number;
+use super::refusal::{Outcome, Refusal};
+use super::{range, versions};
+
+/// See the module.
+pub(super) async fn head_object(
+    operations: &Operations,
+    mut request: S3Request<HeadObjectInput>,
+) -> Outcome<S3Response<HeadObjectOutput>> {
+    let aside = Aside::take(&mut request.extensions);
+    let mut input = request.input;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
+    versions::check(input.version_id.as_deref())?;
+    let key = input.key.as_bytes();
+    let (object, part) = match input.part_number {
+        None => (operations.lane().lookup(bucket.id, key)?.ok_or(Refusal::NoSuchKey)?, None),
+        Some(number) => {
+            let opened = operations.lane().open(bucket.id, key)?.ok_or(Refusal::NoSuchKey)?;
+            let part = opened.part(part_number(number)?)?.ok_or(Refusal::InvalidPartNumber)?;
+            (opened.object().clone(), Some(part))
+        }
+    };
+    let attributes = Attributes::decode(&object.attributes)?;
+    check_conditions(&aside, &object, &attributes)?;
+    let selection = select(&aside, &object, part)?;
+    let with_checksum = wants_checksum(input.checksum_mode.as_ref());
+    let described = describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let content_range =
+        selection.partial.then(|| range::content_range(&selection.range, object.size));
+    let output =
+        HeadObjectOutput { content_range, metadata: described.metadata, ..Default::default() };
+    Ok(S3Response::with_headers(output, described.headers))
+}

@@ -1,0 +1,47 @@
+//! Owns the step between the store's milliseconds and the dates of headers and XML.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderValue;
+use s3s::dto::{Timestamp, TimestampFormat};
+
+/// The last millisecond of the year 9999, the last one that a date's text can name.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// For XML: to the millisecond.
+pub(super) fn timestamp(ms: u64) -> Timestamp {
+    Timestamp::from(UNIX_EPOCH + Duration::from_millis(ms.min(LAST_MS)))
+}
+
+/// What `Last-Modified` says: to the second. Conditions compare with this, since it is what the client has seen.
+pub(super) fn whole_seconds(ms: u64) -> Timestamp {
+    timestamp(ms.min(LAST_MS) / 1000 * 1000)
+}
+
+/// An IMF-fixdate (RFC 9110, 5.6.7).
+pub(super) fn header(ms: u64) -> Option<HeaderValue> {
+    let mut text = Vec::with_capacity(32);
+    whole_seconds(ms).format(TimestampFormat::HttpDate, &mut text).ok()?;
+    HeaderValue::from_bytes(&text).ok()
+}
+
+/// A date from a condition header; none, which means that the header is ignored (RFC 9110, 13.1.3), where it is not
+/// an IMF-fixdate. The two obsolete forms count as such: no S3 client sends them.
+pub(super) fn parse(value: &HeaderValue) -> Option<Timestamp> {
+    Timestamp::parse(TimestampFormat::HttpDate, value.to_str().ok()?.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_round_to_seconds_and_never_overflow() {
+        let value = header(784_111_777_999).unwrap();
+        assert_eq!(value, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(parse(&value), Some(whole_seconds(784_111_777_000)));
+        assert_eq!(header(u64::MAX).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(parse(&HeaderValue::from_static("yesterday")), None);
+        assert_eq!(parse(&HeaderValue::from_bytes(b"\xff").unwrap()), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Every bound of the S3 operations. Amazon S3's own numbers come from the user guide, "Amazon S3 multipart upload
+//! limits", "Working with object metadata" and the API reference of the operation.
+//!
+//! Not here: header, connection and time bounds (the door), the store's own bounds (`datapath::limits`).
+
+use std::time::Duration;
+
+/// Bytes of an object's key, as UTF-8.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Bytes of user metadata: the sum of names (after `x-amz-meta-`) and values.
+pub const USER_METADATA_BYTES_MAX: usize = 2048;
+
+/// Part numbers run from 1 to this.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+
+/// Bytes of a part other than the last one.
+pub const PART_BYTES_MIN: u64 = 5 << 20;
+
+/// Bytes of a part, and of an object put in one request, and of the source of one CopyObject.
+pub const PART_BYTES_MAX: u64 = 5 << 30;
+
+/// Bytes of an object: what the most and largest parts come to, 48.8 TiB.
+pub const OBJECT_BYTES_MAX: u64 = PART_NUMBER_MAX as u64 * PART_BYTES_MAX;
+
+/// Entries of one page of objects, parts or uploads.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// Buckets of one page of ListBuckets.
+pub const BUCKETS_PAGE_MAX: usize = 10_000;
+
+/// Keys of one DeleteObjects.
+pub const DELETE_KEYS_MAX: usize = 1000;
+
+/// Parts read from the index at a time while an upload is completed.
+pub const PARTS_READ_AT_ONCE: usize = 1000;
+
+/// Bytes of an XML request body. The largest honest one is DeleteObjects: 1,000 keys of 1,024 bytes, each byte an
+/// escape of five (`&amp;`), with their elements: 5.2 MB. Completing 10,000 parts takes 2 MB.
+pub const DOCUMENT_BYTES_MAX: usize = 6 << 20;
+
+/// Repeated elements (`Part`, `Object`) in an XML request body.
+pub const DOCUMENT_ENTRIES_MAX: usize = PART_NUMBER_MAX as usize;
+
+/// Memory that one parsed entry of an XML request body takes beside its text: `CompletedPart` is 184 bytes.
+pub const DOCUMENT_ENTRY_BYTES: usize = 256;
+
+/// Memory for XML request bodies being read and acted on, in the whole process.
+pub const DOCUMENTS_BYTES_MAX: usize = 32 << 20;
+
+/// How long an XML request body waits for its share of [`DOCUMENTS_BYTES_MAX`] before `SlowDown`.
+pub const DOCUMENTS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Seconds that `Retry-After` names when a request is refused for want of a resource.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// Bytes of a bucket's location constraint; the longest AWS region name has 14.
+pub const LOCATION_BYTES_MAX: usize = 64;
+
+const _: () = {
+    // The largest document must be admissible at all: its text twice (raw and parsed) and its entries.
+    assert!(
+        2 * DOCUMENT_BYTES_MAX + DOCUMENT_ENTRIES_MAX * DOCUMENT_ENTRY_BYTES <= DOCUMENTS_BYTES_MAX
+    );
+    assert!(DELETE_KEYS_MAX <= DOCUMENT_ENTRIES_MAX);
+    assert!(DELETE_KEYS_MAX * KEY_BYTES_MAX * 5 <= DOCUMENT_BYTES_MAX);
+    assert!(USER_METADATA_BYTES_MAX < datapath::limits::ATTRIBUTES_BYTES_MAX);
+    assert!(PART_BYTES_MIN <= PART_BYTES_MAX);
+};

@@ -1,0 +1,47 @@
+//! The S3 operations, between s3s, which reads requests and writes answers, and the store.
+//!
+//! In the order a request travels: `service` takes it from the door, with `aside` (headers that s3s must not see),
+//! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here);
+//! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `attributes`
+//! (what is kept beside the bytes), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `describe`
+//! (headers out), `source` (copies), `page` (listings). What cannot be done is a `refusal`.
+//!
+//! Not here: signatures and framing (`crate::auth`, `crate::body`), what a client is told (`crate::rescue`).
+
+mod access;
+mod aside;
+mod documents;
+mod features;
+mod names;
+mod operations;
+mod service;
+
+mod bucket;
+mod complete;
+mod copy;
+mod delete;
+mod get;
+mod head;
+mod list;
+mod parts;
+mod put;
+mod uploads;
+
+mod attributes;
+mod checksum;
+mod condition;
+mod describe;
+mod entity_tag;
+mod http_date;
+mod intake;
+mod page;
+mod range;
+mod source;
+mod stream;
+mod versions;
+
+pub mod limits;
+pub mod refusal;
+
+pub use names::bucket_name_is_valid;
+pub use service::{S3Settings, Service, service};

@@ -1,0 +1,164 @@
+//! Owns the rules of bucket names and keys, and how a request addresses them (path style, virtual-host style).
+
+use std::net::Ipv4Addr;
+
+use s3s::S3Result;
+use s3s::host::{S3Host, VirtualHost};
+use s3s::validation::NameValidation;
+
+use super::limits::KEY_BYTES_MAX;
+use super::refusal::{Outcome, Refusal};
+
+/// Amazon S3's rules for general purpose buckets ("Bucket naming rules").
+#[derive(Debug)]
+pub(super) struct BucketNames;
+
+impl NameValidation for BucketNames {
+    fn validate_bucket_name(&self, name: &str) -> bool {
+        bucket_name_is_valid(name)
+    }
+}
+
+const PREFIXES_RESERVED: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
+const SUFFIXES_RESERVED: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+
+/// 3 to 63 lower-case letters, digits, dots and hyphens; begins and ends with a letter or digit; no two dots in a
+/// row; no IPv4 address; none of Amazon's reserved prefixes and suffixes.
+pub fn bucket_name_is_valid(name: &str) -> bool {
+    let edge = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    let bytes = name.as_bytes();
+    (3..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && !name.contains("..")
+        && name.parse::<Ipv4Addr>().is_err()
+        && !PREFIXES_RESERVED.iter().any(|prefix| name.starts_with(prefix))
+        && !SUFFIXES_RESERVED.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// 1 to 1,024 bytes of UTF-8.
+///
+/// # Errors
+/// For any other.
+pub(super) fn check_key(key: &str) -> Outcome<()> {
+    match key.len() {
+        0 => Err(Refusal::InvalidArgument("a key has at least one byte".to_owned())),
+        1..=KEY_BYTES_MAX => Ok(()),
+        _ => Err(Refusal::KeyTooLong),
+    }
+}
+
+/// Finds the bucket in the `Host` header. A host that is none of the endpoint's domains is an alias of the endpoint
+/// itself (an address, a load balancer's name), so it means path style.
+#[derive(Clone, Debug)]
+pub(super) struct Domains(Vec<Box<str>>);
+
+impl Domains {
+    /// The endpoint's domains under which buckets are subdomains; without ports, any case.
+    pub(super) fn new(domains: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        Self(
+            domains.into_iter().map(|domain| domain.as_ref().to_ascii_lowercase().into()).collect(),
+        )
+    }
+
+    /// The bucket that the host names, if it does.
+    pub(super) fn bucket<'a>(&self, host: &'a str) -> Option<&'a str> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        self.0.iter().find_map(|domain| {
+            let cut = name.len().checked_sub(domain.len())?;
+            let (bucket, tail) = name.split_at_checked(cut)?;
+            (tail.eq_ignore_ascii_case(domain)).then(|| bucket.strip_suffix('.')).flatten()
+        })
+    }
+
+    /// Whether the request is about an object, rather than about a bucket or the service.
+    pub(super) fn names_object(&self, host: Option<&str>, path: &str) -> bool {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if host.and_then(|host| self.bucket(host)).is_some() {
+            return !path.is_empty();
+        }
+        path.split_once('/').is_some_and(|(_bucket, key)| !key.is_empty())
+    }
+}
+
+impl S3Host for Domains {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let whole = VirtualHost::new(host);
+        Ok(match self.bucket(host) {
+            Some(bucket) => whole.with_bucket(bucket.to_ascii_lowercase()),
+            None => whole,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_names_follow_amazon_s3() {
+        for name in ["abc", "my.bucket-1", "0a0", &"a".repeat(63)] {
+            assert!(bucket_name_is_valid(name), "{name}");
+        }
+        for name in [
+            "ab",
+            &"a".repeat(64),
+            "Abc",
+            "a_b",
+            "-ab",
+            "ab-",
+            ".ab",
+            "ab.",
+            "a..b",
+            "192.168.1.1",
+            "xn--abc",
+            "sthree-x",
+            "amzn-s3-demo-x",
+            "abc-s3alias",
+            "abc--ol-s3",
+            "abc.mrap",
+            "abc--x-s3",
+            "a b",
+            "",
+            "бакет",
+        ] {
+            assert!(!bucket_name_is_valid(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        assert!(check_key("a").is_ok());
+        assert!(check_key(&"я".repeat(512)).is_ok());
+        assert!(matches!(check_key(""), Err(Refusal::InvalidArgument(_))));
+        assert!(matches!(check_key(&"a".repeat(1025)), Err(Refusal::KeyTooLong)));
+    }
+
+    #[test]
+    fn hosts_name_buckets_only_below_a_domain() {
+        let domains = Domains::new(["S3.example.com", "local"]);
+        assert_eq!(domains.bucket("media.s3.example.com:9000"), Some("media"));
+        assert_eq!(domains.bucket("a.b.S3.Example.com."), Some("a.b"));
+        assert_eq!(domains.bucket("media.local"), Some("media"));
+        for host in [
+            "s3.example.com",
+            "s3.example.com:80",
+            "mys3.example.com",
+            "127.0.0.1:9000",
+            "[::1]:9000",
+            "",
+            "é",
+        ] {
+            assert_eq!(domains.bucket(host), None, "{host}");
+        }
+        assert!(domains.names_object(Some("media.local"), "/key"));
+        assert!(!domains.names_object(Some("media.local"), "/"));
+        assert!(domains.names_object(Some("local"), "/bucket/key"));
+        assert!(!domains.names_object(Some("local"), "/bucket/"));
+        assert!(!domains.names_object(None, "/bucket"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Owns the table of operations: which function answers which of S3's. All that is not in it, s3s answers with
+//! NotImplemented (501).
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use datapath::store::{Bucket, LaneStore};
+use http::Extensions;
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
+use send_wrapper::SendWrapper;
+
+use super::refusal::{Outcome, Refusal};
+use super::service::S3Settings;
+use super::{bucket, complete, copy, delete, get, head, list, parts, put, uploads};
+
+/// What the operations of one lane work with.
+pub(super) struct Operations {
+    lane: SendWrapper<LaneStore>,
+    settings: Arc<S3Settings>,
+}
+
+/// A bucket that letting the request in has already looked up.
+#[derive(Clone)]
+pub(super) struct KnownBucket(pub(super) Bucket);
+
+impl Operations {
+    /// To be used on this thread only.
+    pub(super) fn new(lane: LaneStore, settings: Arc<S3Settings>) -> Self {
+        Self { lane: SendWrapper::new(lane), settings }
+    }
+
+    /// The store.
+    pub(super) fn lane(&self) -> &LaneStore {
+        &self.lane
+    }
+
+    /// The configuration.
+    pub(super) fn settings(&self) -> &S3Settings {
+        &self.settings
+    }
+
+    /// The bucket of a name.
+    ///
+    /// # Errors
+    /// NoSuchBucket.
+    pub(super) fn bucket(&self, name: &str) -> Outcome<Bucket> {
+        self.lane.bucket(name)?.ok_or(Refusal::NoSuchBucket)
+    }
+
+    /// The same for operations that anonymous callers reach, who have been let in by the bucket.
+    ///
+    /// # Errors
+    /// NoSuchBucket.
+    pub(super) fn bucket_for(&self, extensions: &mut Extensions, name: &str) -> Outcome<Bucket> {
+        match extensions.remove::<KnownBucket>() {
+            Some(KnownBucket(bucket)) => Ok(bucket),
+            None => self.bucket(name),
+        }
+    }
+}
+
+/// A future that s3s can hold: it asks for `Send`, and a lane's are not.
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = S3Result<T>> + Send + 'a>>;
+
+/// The one place where a lane's futures become s3s's. The wrapper panics if the future is polled or dropped on
+/// another thread, which no lane does.
+fn local<'a, T>(work: impl Future<Output = Outcome<T>> + 'a) -> Answer<'a, T> {
+    Box::pin(SendWrapper::new(async move { work.await.map_err(S3Error::from) }))
+}
+
+macro_rules! table {
+    ($($method:ident($input:ident) -> $output:ident = $function:path;)*) => {
+        impl S3 for Operations {
+            $(
+                fn $method<'life0, 'async_trait>(
+                    &'life0 self,
+                    request: S3Request<dto::$input>,
+                ) -> Answer<'async_trait, S3Response<dto::$output>>
+                where
+                    'life0: 'async_trait,
+                    Self: 'async_trait,
+                {
+                    local($function(self, request))
+                }
+            )*
+        }
+    };
+}
+
+table! {
+    list_buckets(ListBucketsInput) -> ListBucketsOutput = bucket::list_buckets;
+    create_bucket(CreateBucketInput) -> CreateBucketOutput = bucket::create_bucket;
+    head_bucket(HeadBucketInput) -> HeadBucketOutput = bucket::head_bucket;
+    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete_bucket;
+    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
+
+    get_object(GetObjectInput) -> GetObjectOutput = get::get_object;
+    head_object(HeadObjectInput) -> HeadObjectOutput = head::head_object;
+    put_object(PutObjectInput) -> PutObjectOutput = put::put_object;
+    delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete::delete_object;
+    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = delete::delete_objects;
+    copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object;
+
+    list_objects(ListObjectsInput) -> ListObjectsOutput = list::list_objects;
+    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::list_objects_v2;
+
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = uploads::create;
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput = uploads::abort;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput = uploads::list;
+    upload_part(UploadPartInput) -> UploadPartOutput = parts::upload_part;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::upload_part_copy;
+    list_parts(ListPartsInput) -> ListPartsOutput = parts::list_parts;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = complete::complete;
+}

@@ -1,0 +1,274 @@
+//! UploadPart, UploadPartCopy, ListParts.
+//!
+//! A part that is copied refers to the source's extents. Its entity tag is an MD5, which only the copy of a whole
+//! object that was put in one piece has at hand; for any other the range is read once (and not written).
+
+use std::ops::Range;
+
+use datapath::id::PartNumber;
+use datapath::store::{OpenObject, Part, Upload};
+use s3s::dto::{
+    self, CopyPartResult, ETag, ListPartsInput, ListPartsOutput, StorageClass, UploadPartCopyInput,
+    UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3Request, S3Response};
+
+use super::aside::Aside;
+use super::attributes::{Attributes, Declared};
+use super::bucket::owner;
+use super::checksum::{Checksum, Kind, checksum_fields};
+use super::describe::checksum_of;
+use super::intake::{self, Promises};
+use super::limits::{PAGE_ENTRIES_MAX, PART_BYTES_MAX, PART_NUMBER_MAX};
+use super::operations::Operations;
+use super::range::Wanted;
+use super::refusal::{Outcome, Refusal};
+use super::{entity_tag, http_date, page, source, uploads};
+use crate::body::checksum::{Algorithm, Selection};
+
+/// A part's number from a request.
+///
+/// # Errors
+/// InvalidArgument outside 1 to 10,000.
+pub(super) fn part_number(number: i32) -> Outcome<PartNumber> {
+    match u16::try_from(number) {
+        Ok(number @ 1..=PART_NUMBER_MAX) => Ok(PartNumber(number)),
+        _ => Err(Refusal::InvalidArgument(format!(
+            "Part number must be an integer between 1 and {PART_NUMBER_MAX}, inclusive"
+        ))),
+    }
+}
+
+/// One body becomes one part, in place of an earlier one of its number.
+pub(super) async fn upload_part(
+    operations: &Operations,
+    mut request: S3Request<UploadPartInput>,
+) -> Outcome<S3Response<UploadPartOutput>> {
+    let promises = Promises::take(&mut request.extensions);
+    let mut input = request.input;
+    let bucket = operations.bucket(&input.bucket)?;
+    let number = part_number(input.part_number)?;
+    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let declared = Attributes::decode(&upload.attributes)?.declared;
+    check_algorithm(declared, promises.algorithm())?;
+    let size = intake::announced_size(input.content_length)?;
+    let also = declared.map(|declared| declared.algorithm);
+    let received =
+        intake::receive(operations.lane(), input.body.take(), size, &promises, also).await?;
+    let answer = received.answer();
+    let attributes =
+        Attributes { checksums: received.checksum.into_iter().collect(), ..Attributes::default() };
+    let encoded = attributes.encode()?;
+    let part = operations
+        .lane()
+        .put_part(upload.id, number, received.entity_tag, encoded, received.staged)
+        .await?;
+    let mut output = UploadPartOutput {
+        e_tag: Some(ETag::Strong(part.entity_tag.into())),
+        ..Default::default()
+    };
+    if let Some(checksum) = answer {
+        checksum_fields!(output, checksum);
+    }
+    Ok(S3Response::new(output))
+}
+
+/// A part's checksum must be of the algorithm that the upload was created with, if it was.
+fn check_algorithm(declared: Option<Declared>, sent: Option<Algorithm>) -> Outcome<()> {
+    match (declared, sent) {
+        (Some(declared), Some(sent)) if declared.algorithm != sent => {
+            Err(Refusal::InvalidRequest(format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                declared.algorithm.name().to_lowercase(),
+                sent.name().to_lowercase()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A range of an object becomes a part.
+pub(super) async fn upload_part_copy(
+    operations: &Operations,
+    mut request: S3Request<UploadPartCopyInput>,
+) -> Outcome<S3Response<UploadPartCopyOutput>> {
+    let aside = Aside::take(&mut request.extensions);
+    let input = request.input;
+    let bucket = operations.bucket(&input.bucket)?;
+    let number = part_number(input.part_number)?;
+    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let opened = source::open(operations, &input.copy_source, &aside)?;
+    let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
+    let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
+    let answer = checksums.first().copied();
+    let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
+    let part = operations.lane().copy_part(upload.id, number, &opened, range, tag, encoded).await?;
+    let mut result = CopyPartResult {
+        e_tag: Some(ETag::Strong(part.entity_tag.into())),
+        last_modified: Some(http_date::timestamp(part.modified_ms)),
+        ..Default::default()
+    };
+    if let Some(checksum) = answer {
+        checksum_fields!(result, checksum);
+    }
+    let output = UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() };
+    Ok(S3Response::new(output))
+}
+
+/// `x-amz-copy-source-range`: both ends, within the source. Without it, all of the source.
+fn copied_range(text: Option<&str>, size: u64) -> Outcome<Range<u64>> {
+    let range = match text.map(Wanted::parse) {
+        None => 0..size,
+        Some(Some(Wanted::Between(first, last))) if last < size => first..last + 1,
+        Some(Some(Wanted::Between(..))) => return Err(Refusal::InvalidRange { size }),
+        Some(_) => {
+            let why = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last \
+                       are the zero-based offsets of the first and last bytes to copy";
+            return Err(Refusal::InvalidArgument(why.to_owned()));
+        }
+    };
+    let size = range.end - range.start;
+    if size > PART_BYTES_MAX {
+        return Err(Refusal::EntityTooLarge { size, max: PART_BYTES_MAX });
+    }
+    Ok(range)
+}
+
+/// The entity tag of a range and its checksums, the upload's algorithm first; from what is known where it is known.
+async fn digests_of(
+    opened: &OpenObject,
+    upload: &Upload,
+    range: &Range<u64>,
+) -> Outcome<(Box<str>, Vec<Checksum>)> {
+    let object = opened.object();
+    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let algorithm = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
+    if *range == (0..object.size)
+        && entity_tag::content_md5(&object.entity_tag).is_some()
+        && let Some(crc64) = object.crc64.and_then(Checksum::crc64)
+    {
+        let kept = checksum_of(object, &Attributes::decode_checksums(&object.attributes)?);
+        let full = |checksum: &Checksum| {
+            checksum.algorithm == algorithm && checksum.kind == Kind::FullObject
+        };
+        if let Some(first) = kept.into_iter().chain([crc64]).find(full) {
+            return Ok((object.entity_tag.clone(), distinct(first, crc64)));
+        }
+    }
+    let selection = Selection::none().with_md5().with(algorithm).with(Algorithm::Crc64Nvme);
+    let values = source::digest(opened, range.clone(), selection).await?;
+    let value = |algorithm| values.value(algorithm).map(|value| Checksum::full(algorithm, value));
+    match (values.md5, value(algorithm), value(Algorithm::Crc64Nvme)) {
+        (Some(md5), Some(first), Some(crc64)) => {
+            Ok((entity_tag::of_content(&md5), distinct(first, crc64)))
+        }
+        _ => Err(Refusal::Damaged("digests")),
+    }
+}
+
+fn distinct(first: Checksum, crc64: Checksum) -> Vec<Checksum> {
+    if first.algorithm == crc64.algorithm { vec![first] } else { vec![first, crc64] }
+}
+
+/// One page of an upload's parts.
+pub(super) async fn list_parts(
+    operations: &Operations,
+    request: S3Request<ListPartsInput>,
+) -> Outcome<S3Response<ListPartsOutput>> {
+    let input = request.input;
+    let bucket = operations.bucket(&input.bucket)?;
+    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
+    let marker = input.part_number_marker.unwrap_or(0);
+    let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
+    let after = PartNumber(u16::try_from(after).unwrap_or(PART_NUMBER_MAX));
+    // One more than the page tells whether there is another.
+    let mut parts = if limit == 0 {
+        Vec::new()
+    } else {
+        operations.lane().parts(upload.id, after, limit + 1)?
+    };
+    let truncated = parts.len() > limit;
+    parts.truncate(limit);
+    let next = parts.last().map(|part| i32::from(part.number.0));
+    Ok(S3Response::new(ListPartsOutput {
+        bucket: Some(input.bucket),
+        checksum_algorithm: declared.map(uploads::dto_algorithm),
+        checksum_type: declared.map(uploads::dto_kind),
+        initiator: Some(uploads::initiator()),
+        is_truncated: Some(truncated),
+        key: Some(input.key),
+        max_parts: Some(page::count(limit)),
+        next_part_number_marker: Some(next.unwrap_or(marker)),
+        owner: Some(owner()),
+        part_number_marker: Some(marker),
+        parts: Some(parts.iter().map(write).collect::<Outcome<_>>()?),
+        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        upload_id: Some(input.upload_id),
+        ..Default::default()
+    }))
+}
+
+fn write(part: &Part) -> Outcome<dto::Part> {
+    let mut written = dto::Part {
+        e_tag: Some(ETag::Strong(part.entity_tag.to_string())),
+        last_modified: Some(http_date::timestamp(part.modified_ms)),
+        part_number: Some(i32::from(part.number.0)),
+        size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
+        ..Default::default()
+    };
+    let kept = Attributes::decode_checksums(&part.attributes)?;
+    if let Some(checksum) = kept.first().copied().or_else(|| part.crc64.and_then(Checksum::crc64)) {
+        checksum_fields!(written, checksum);
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_bounded() {
+        assert_eq!(part_number(1).unwrap(), PartNumber(1));
+        assert_eq!(part_number(10_000).unwrap(), PartNumber(10_000));
+        for number in [0, -1, 10_001, i32::MAX, i32::MIN] {
+            assert!(matches!(part_number(number), Err(Refusal::InvalidArgument(_))), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_copied_range_lies_within_its_source() {
+        assert_eq!(copied_range(None, 10).unwrap(), 0..10);
+        assert_eq!(copied_range(Some("bytes=2-9"), 10).unwrap(), 2..10);
+        assert!(matches!(
+            copied_range(Some("bytes=2-10"), 10),
+            Err(Refusal::InvalidRange { size: 10 })
+        ));
+        assert!(matches!(
+            copied_range(Some("bytes=0-99999999999999999999"), 10),
+            Err(Refusal::InvalidRange { .. })
+        ));
+        for text in ["bytes=2-", "bytes=-2", "bytes=3-2", "0-1", "bytes=0-1,3-4", ""] {
+            assert!(
+                matches!(copied_range(Some(text), 10), Err(Refusal::InvalidArgument(_))),
+                "{text}"
+            );
+        }
+        assert!(matches!(
+            copied_range(None, PART_BYTES_MAX + 1),
+            Err(Refusal::EntityTooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn a_part_has_its_uploads_algorithm() {
+        let declared = Some(Declared { algorithm: Algorithm::Sha256, composite: true });
+        assert!(check_algorithm(declared, Some(Algorithm::Sha256)).is_ok());
+        assert!(check_algorithm(declared, None).is_ok());
+        assert!(check_algorithm(None, Some(Algorithm::Crc32)).is_ok());
+        let refused = check_algorithm(declared, Some(Algorithm::Crc32));
+        assert!(matches!(refused, Err(Refusal::InvalidRequest(text)) if text.contains("sha256")));
+    }
+}

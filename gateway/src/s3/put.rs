@@ -1,0 +1,52 @@
+//! PutObject: one body becomes one object, or nothing does.
+
+use bytes::Bytes;
+use datapath::store::NewObject;
+use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
+use s3s::{S3Request, S3Response};
+
+use super::aside::Aside;
+use super::attributes::Attributes;
+use super::checksum::checksum_fields;
+use super::condition;
+use super::intake::{self, Promises};
+use super::operations::Operations;
+use super::refusal::Outcome;
+
+/// See the module.
+pub(super) async fn put_object(
+    operations: &Operations,
+    mut request: S3Request<PutObjectInput>,
+) -> Outcome<S3Response<PutObjectOutput>> {
+    let aside = Aside::take(&mut request.extensions);
+    let promises = Promises::take(&mut request.extensions);
+    let mut input = request.input;
+    let bucket = operations.bucket(&input.bucket)?;
+    let size = intake::announced_size(input.content_length)?;
+    let mut attributes = Attributes::from_request(&request.headers, &aside)?;
+    let condition = condition::of_write(&aside)?;
+    condition::foresee(&condition, || operations.lane().lookup(bucket.id, input.key.as_bytes()))?;
+    // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
+    attributes.encode()?;
+    let received =
+        intake::receive(operations.lane(), input.body.take(), size, &promises, None).await?;
+    let answer = received.answer();
+    attributes.checksums.extend(received.checksum);
+    let new = NewObject {
+        bucket: bucket.id,
+        key: Bytes::from(input.key),
+        entity_tag: received.entity_tag,
+        attributes: attributes.encode()?,
+        condition,
+    };
+    let object = operations.lane().put(new, received.staged).await?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        ..Default::default()
+    };
+    if let Some(checksum) = answer {
+        checksum_fields!(output, checksum);
+        output.checksum_type = Some(checksum.dto_kind());
+    }
+    Ok(S3Response::new(output))
+}

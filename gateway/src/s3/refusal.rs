@@ -1,0 +1,101 @@
+//! Owns the list of all the ways in which an S3 operation ends without doing what was asked.
+//!
+//! Not here: what the client is told for each (`crate::rescue`).
+
+use datapath::error::StoreError;
+use http::HeaderMap;
+
+use crate::body::BodyError;
+
+/// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
+/// refused and what would do.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The store's answer.
+    Store(StoreError),
+    /// The request's body did not arrive as promised.
+    Body(BodyError),
+    /// The request's body ended in an error of the connection.
+    BodyBroken(String),
+    /// The body ended before its declared length.
+    IncompleteBody,
+    /// There is no object at the key.
+    NoSuchKey,
+    /// There is no bucket of the name.
+    NoSuchBucket,
+    /// There is no such upload at this key.
+    NoSuchUpload,
+    /// A version id of the right form; buckets here have no versions but `null`.
+    NoSuchVersion,
+    /// The caller may not.
+    AccessDenied(&'static str),
+    /// Something that the request asks for does not exist here (yet); never ignored, since the client relies on it.
+    NotImplemented(String),
+    /// A parameter or header with a value that cannot be.
+    InvalidArgument(String),
+    /// Parameters or headers that cannot be together, or are missing.
+    InvalidRequest(String),
+    /// A condition on the object is not met; names the header.
+    PreconditionFailed(&'static str),
+    /// The reader's copy is current; carries the headers that go with it (RFC 9110, 15.4.5).
+    NotModified(Box<HeaderMap>),
+    /// No byte of the object lies in the range.
+    InvalidRange {
+        /// The object's.
+        size: u64,
+    },
+    /// The object has no part of that number.
+    InvalidPartNumber,
+    /// A body whose length is needed and unknown.
+    MissingContentLength,
+    /// More bytes than one request may carry.
+    EntityTooLarge {
+        /// What was announced.
+        size: u64,
+        /// What may be.
+        max: u64,
+    },
+    /// A part other than the last that is too small.
+    EntityTooSmall {
+        /// Its number.
+        number: u16,
+        /// Its bytes.
+        size: u64,
+    },
+    /// User metadata, or all headers that are kept with an object, take too many bytes.
+    MetadataTooLarge {
+        /// What was sent.
+        size: usize,
+        /// What may be.
+        max: usize,
+    },
+    /// A storage class other than STANDARD.
+    InvalidStorageClass(String),
+    /// A location constraint that is no region's name.
+    InvalidLocationConstraint,
+    /// The content's digest is another than the one that was promised; names the digest.
+    BadDigest(&'static str),
+    /// The document is not what the operation expects.
+    MalformedXml(&'static str),
+    /// The document is larger than any that the operation expects.
+    DocumentTooLarge,
+    /// A part that is named does not exist or has another tag or checksum.
+    InvalidPart(u16),
+    /// The parts are not in ascending order.
+    InvalidPartOrder,
+    /// A key of more than 1,024 bytes.
+    KeyTooLong,
+    /// Too much is going on; names the resource.
+    Busy(&'static str),
+    /// What the index holds for an object cannot be read; names what.
+    Damaged(&'static str),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The result of everything under `s3`.
+pub type Outcome<T> = Result<T, Refusal>;

@@ -1,0 +1,200 @@
+//! Owns the way of a request from the door through s3s and back: what is done to it before s3s reads it, and to the
+//! answer after s3s has written it.
+//!
+//! Before: browser forms are refused (s3s would hold them in memory), documents are taken in, headers that s3s would
+//! misread are set aside. After: a HEAD has no body and its 206, a 304 has no body, XML has no raw control characters.
+//! s3s logs every answer that is an error, at level ERROR and with the request's body; its target `s3s` should be off.
+
+use std::sync::Arc;
+
+use datapath::store::LaneStore;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
+
+use super::access::{Access, DENIED, NoSecrets};
+use super::aside::Aside;
+use super::documents::{Document, Documents, escaped};
+use super::names::{BucketNames, Domains};
+use super::operations::Operations;
+use super::refusal::{Outcome, Refusal};
+use crate::auth::Identity;
+
+/// What the operations of all lanes share.
+#[derive(Debug)]
+pub struct S3Settings {
+    region: Box<str>,
+    domains: Domains,
+    documents: Documents,
+}
+
+impl S3Settings {
+    /// `region`: where buckets are that were created without a location constraint. `domains`: the endpoint's names
+    /// whose subdomains are buckets (virtual-host style), without ports; other hosts mean path style.
+    pub fn new(region: &str, domains: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        Self {
+            region: region.into(),
+            domains: Domains::new(domains),
+            documents: Documents::default(),
+        }
+    }
+
+    /// The endpoint's region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// S3 on one lane. To be called on the thread that made it; clones share everything.
+#[derive(Clone)]
+pub struct Service {
+    inner: S3Service,
+    settings: Arc<S3Settings>,
+}
+
+/// S3 over a lane's store.
+pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
+    let mut builder = S3ServiceBuilder::new(Operations::new(lane.clone(), Arc::clone(&settings)));
+    builder.set_auth(NoSecrets);
+    builder.set_access(Access::new(lane));
+    builder.set_host(settings.domains.clone());
+    builder.set_validation(BucketNames);
+    Service { inner: builder.build(), settings }
+}
+
+impl Service {
+    /// Answers a request that the door has verified: no signature and no framing is left on it, `Content-Length` is
+    /// the content's, and its extensions hold [`Identity`], [`crate::body::Promised`] and
+    /// [`crate::body::TrailerSlot`]. A [`crate::body::BodyError`] that the body ends in comes back as its own code.
+    ///
+    /// # Errors
+    /// Only where s3s cannot write an answer; the connection is then to be closed.
+    pub async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let method = request.method().clone();
+        let (mut parts, body) = request.into_parts();
+        let document = match self.prepare(&mut parts, body).await {
+            Ok(document) => document,
+            Err(refusal) => return Ok(finish(&method, refused(refusal)?)),
+        };
+        Aside::set(&mut parts);
+        let Document { body, share } = document;
+        let answer = self.inner.call(HttpRequest::from_parts(parts, body)).await;
+        drop(share);
+        Ok(finish(&method, answer?))
+    }
+
+    /// Takes a document in, or passes an object's bytes on.
+    async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
+        if parts.method == Method::POST && is_form(&parts.headers) {
+            return Err(Refusal::NotImplemented(
+                "uploading by a browser's form (POST Object)".to_owned(),
+            ));
+        }
+        if !self.expects_document(parts) {
+            return Ok(Document { body, share: None });
+        }
+        match parts.extensions.get::<Identity>() {
+            Some(Identity::Key(_)) => self.settings.documents.take(parts, body).await,
+            Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
+        }
+    }
+
+    /// Whether the body is XML: of every POST, and of every PUT but those of objects and parts.
+    fn expects_document(&self, parts: &Parts) -> bool {
+        if parts.method == Method::POST {
+            return true;
+        }
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+        let is_object = self.settings.domains.names_object(host, parts.uri.path());
+        parts.method == Method::PUT && (!is_object || is_settings(parts.uri.query()))
+    }
+}
+
+/// The subresources of an object that s3s reads as a document.
+fn is_settings(query: Option<&str>) -> bool {
+    let name =
+        |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
+    query.is_some_and(|query| {
+        let mut names = query.split('&').map(name);
+        names.any(|name| matches!(&*name, "acl" | "legal-hold" | "retention" | "tagging"))
+    })
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let form = b"multipart/form-data";
+    let is_form =
+        |value: &[u8]| value.get(..form.len()).is_some_and(|head| head.eq_ignore_ascii_case(form));
+    headers.get_all(CONTENT_TYPE).iter().any(|value| is_form(value.as_bytes().trim_ascii_start()))
+}
+
+fn refused(refusal: Refusal) -> Result<HttpResponse, HttpError> {
+    S3Error::from(refusal).to_http_response().map_err(|error| HttpError::new(Box::new(error)))
+}
+
+fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
+    let status = response.status();
+    if *method == Method::HEAD
+        && status == StatusCode::OK
+        && response.headers().contains_key(CONTENT_RANGE)
+    {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    if status == StatusCode::NOT_MODIFIED {
+        for name in [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            response.headers_mut().remove(name);
+        }
+        *response.body_mut() = Body::empty();
+    } else if *method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    } else if response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/xml")
+        && let Some(xml) = response.body().bytes().and_then(|xml| escaped(&xml))
+    {
+        *response.body_mut() = Body::from(xml);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderValue, Response};
+
+    #[test]
+    fn forms_are_seen_in_any_spelling() {
+        let form = |text| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]);
+        assert!(
+            is_form(&form("multipart/form-data; boundary=x"))
+                && is_form(&form(" Multipart/Form-Data"))
+        );
+        assert!(!is_form(&form("application/xml")) && !is_form(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn settings_of_an_object_are_documents() {
+        assert!(is_settings(Some("acl")) && is_settings(Some("x=1&tagging=")));
+        assert!(!is_settings(Some("partNumber=1&uploadId=acl")) && !is_settings(None));
+    }
+
+    #[test]
+    fn answers_are_finished() {
+        let answer = |status: u16, name: &str, value: &str| {
+            Response::builder()
+                .status(status)
+                .header(name, value)
+                .body(Body::from(b"<a>\r</a>".to_vec()))
+                .unwrap()
+        };
+        let ranged = finish(&Method::HEAD, answer(200, "content-range", "bytes 0-1/2"));
+        assert_eq!(ranged.status(), StatusCode::PARTIAL_CONTENT);
+        assert_eq!(ranged.body().bytes().unwrap(), "");
+        let same = finish(&Method::GET, answer(304, "content-type", "application/xml"));
+        assert!(same.headers().is_empty() && same.body().bytes().unwrap().is_empty());
+        let listed = finish(&Method::GET, answer(200, "content-type", "application/xml"));
+        assert_eq!(listed.body().bytes().unwrap(), "<a>&#xd;</a>");
+        let missing = finish(&Method::HEAD, answer(404, "content-type", "application/xml"));
+        assert_eq!((missing.status().as_u16(), missing.body().bytes().unwrap().len()), (404, 0));
+    }
+}

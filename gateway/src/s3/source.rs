@@ -1,0 +1,90 @@
+//! Owns the source of a copy: which object `x-amz-copy-source` names, its conditions, and reading it where a digest
+//! is needed that nobody has kept.
+
+use std::ops::Range;
+
+use datapath::store::OpenObject;
+use http::HeaderMap;
+use s3s::dto::CopySource;
+
+use super::condition;
+use super::names::check_key;
+use super::operations::Operations;
+use super::refusal::{Outcome, Refusal};
+use super::versions;
+use crate::body::checksum::{DigestValues, Digests, Selection};
+
+/// The bucket and key that are named.
+///
+/// # Errors
+/// NotImplemented for access points, the errors of versions and keys.
+pub(super) fn address(source: &CopySource) -> Outcome<(&str, &str)> {
+    match source {
+        CopySource::Bucket { bucket, key, version_id } => {
+            check_key(key)?;
+            versions::check(version_id.as_deref())?;
+            Ok((bucket, key))
+        }
+        CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => {
+            Err(Refusal::NotImplemented("a copy source that is an access point".to_owned()))
+        }
+    }
+}
+
+/// Opens the source, pinned, its conditions met.
+///
+/// # Errors
+/// NoSuchBucket, NoSuchKey, PreconditionFailed and those of [`address`].
+pub(super) fn open(
+    operations: &Operations,
+    source: &CopySource,
+    aside: &HeaderMap,
+) -> Outcome<OpenObject> {
+    let (bucket, key) = address(source)?;
+    let bucket = operations.bucket(bucket)?;
+    let opened = operations.lane().open(bucket.id, key.as_bytes())?.ok_or(Refusal::NoSuchKey)?;
+    condition::of_copy_source(aside, opened.object())?;
+    Ok(opened)
+}
+
+/// Reads a range once for its digests; writes nothing. Other requests of the lane are served between pieces.
+///
+/// # Errors
+/// What reading meets.
+pub(super) async fn digest(
+    opened: &OpenObject,
+    range: Range<u64>,
+    selection: Selection,
+) -> Outcome<DigestValues> {
+    let mut digests = Digests::new(selection);
+    if !range.is_empty() {
+        let mut stream = opened.read(range).await?;
+        while let Some(piece) = stream.next().await {
+            digests.update(&piece?);
+            tokio::task::yield_now().await;
+        }
+        if stream.remaining() > 0 {
+            return Err(Refusal::Damaged("content"));
+        }
+    }
+    Ok(digests.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_bucket_and_a_key() {
+        let source = |text| CopySource::parse(text).unwrap();
+        assert_eq!(address(&source("/bucket/a%2Fb%20c")).unwrap(), ("bucket", "a/b c"));
+        assert_eq!(address(&source("bucket/k?versionId=null")).unwrap(), ("bucket", "k"));
+        assert!(matches!(
+            address(&source("bucket/k?versionId=7")),
+            Err(Refusal::InvalidArgument(_))
+        ));
+        assert!(matches!(address(&source("bucket/")), Err(Refusal::InvalidArgument(_))));
+        let arn = source("arn:aws:s3:us-east-1:123456789012:accesspoint/point/object/k");
+        assert!(matches!(address(&arn), Err(Refusal::NotImplemented(_))));
+    }
+}
