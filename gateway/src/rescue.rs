@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use datapath::error::StoreError;
+use datapath::StoreError;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
@@ -176,6 +176,11 @@ pub fn of_store(failure: StoreError) -> S3Error {
             "At least one of the pre-conditions you specified did not hold: If-Match or If-None-Match",
         ),
         StoreError::PartChanged(number) => of_request(Refusal::InvalidPart(number.0)),
+        StoreError::SourceChanged => error(
+            Code::OperationAborted,
+            "A conflicting operation is in progress against this resource: the source of the copy \
+             is being replaced; please try again.",
+        ),
         StoreError::SizeMismatch { .. } => of_request(Refusal::IncompleteBody),
         StoreError::TooManyUploads => error(
             Code::InvalidRequest,
@@ -262,12 +267,13 @@ fn with_headers(mut error: S3Error, headers: HeaderMap) -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datapath::device::Operation;
     use datapath::error::DeviceFault;
     use datapath::id::{DeviceId, ExtentId, PartNumber};
 
     #[test]
     fn every_store_error_has_its_answer() {
-        let fault = DeviceFault { device: DeviceId(3), operation: "secret-operation", errno: 5 };
+        let fault = DeviceFault { device: DeviceId(3), operation: Operation::Flush, errno: 88_888 };
         for (failure, code, status) in [
             (StoreError::NoSuchBucket, "NoSuchBucket", 404),
             (StoreError::BucketExists, "BucketAlreadyOwnedByYou", 409),
@@ -277,6 +283,7 @@ mod tests {
             (StoreError::NoSuchUpload, "NoSuchUpload", 404),
             (StoreError::ConditionFailed, "PreconditionFailed", 412),
             (StoreError::PartChanged(PartNumber(7)), "InvalidPart", 400),
+            (StoreError::SourceChanged, "OperationAborted", 409),
             (StoreError::SizeMismatch { expected: 2, got: 1 }, "IncompleteBody", 400),
             (StoreError::TooManyUploads, "InvalidRequest", 400),
             (StoreError::KeyTooLong, "KeyTooLongError", 400),
@@ -293,7 +300,10 @@ mod tests {
             assert_eq!(told.code().as_str(), code);
             assert_eq!(told.status_code().map(|it| it.as_u16()), Some(status), "{code}");
             let text = told.message().unwrap();
-            assert!(!text.contains("secret") && !text.contains("77777"), "{text}");
+            assert!(
+                !text.contains("secret") && !text.contains("77777") && !text.contains("88888"),
+                "{text}"
+            );
             let retry = told.headers().and_then(|headers| headers.get(RETRY_AFTER)).is_some();
             assert_eq!(retry, status == 503, "{code}");
         }

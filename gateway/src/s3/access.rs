@@ -7,7 +7,7 @@
 
 use std::pin::Pin;
 
-use datapath::store::LaneStore;
+use datapath::LaneStore;
 use http::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};

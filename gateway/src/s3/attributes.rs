@@ -14,14 +14,13 @@
 //! Not here: sizes, dates, entity tags (the store's own fields), the headers of a response (`describe`).
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use datapath::limits::ATTRIBUTES_BYTES_MAX;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::checksum::{Checksum, Kind};
-use super::limits::USER_METADATA_BYTES_MAX;
+use super::limits::{ATTRIBUTES_BYTES_MAX, USER_METADATA_BYTES_MAX};
 use super::refusal::{Outcome, Refusal};
 use crate::body::checksum::{Algorithm, Value};
 
@@ -113,7 +112,7 @@ impl Attributes {
     /// The compact form.
     ///
     /// # Errors
-    /// MetadataTooLarge where it would be longer than the store takes.
+    /// MetadataTooLarge where it would be longer than [`ATTRIBUTES_BYTES_MAX`].
     pub(super) fn encode(&self) -> Outcome<Bytes> {
         let mut to = BytesMut::with_capacity(64);
         to.put_u8(VERSION);

@@ -1,7 +1,6 @@
 //! ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, and who owns it all.
 
 use bytes::Bytes;
-use datapath::store;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput,
@@ -44,7 +43,7 @@ pub(super) async fn list_buckets(
         || input.prefix.is_some()
         || input.bucket_region.is_some()
         || after.is_some();
-    let wanted = |bucket: &store::Bucket| {
+    let wanted = |bucket: &datapath::Bucket| {
         bucket.name.starts_with(&prefix)
             && after.as_ref().is_none_or(|after| bucket.name.as_bytes() > &after[..])
             && input
@@ -52,7 +51,7 @@ pub(super) async fn list_buckets(
                 .as_ref()
                 .is_none_or(|asked| asked.as_str() == region(operations, bucket))
     };
-    let mut found: Vec<store::Bucket> =
+    let mut found: Vec<datapath::Bucket> =
         operations.lane().buckets()?.into_iter().filter(wanted).collect();
     let truncated = found.len() > limit;
     found.truncate(limit);
@@ -118,7 +117,7 @@ pub(super) async fn location(
 }
 
 /// Where a bucket says it is: its constraint, else the endpoint's region.
-fn region<'a>(operations: &'a Operations, bucket: &'a store::Bucket) -> &'a str {
+fn region<'a>(operations: &'a Operations, bucket: &'a datapath::Bucket) -> &'a str {
     decode_location(&bucket.attributes).unwrap_or(operations.settings().region())
 }
 

@@ -62,6 +62,12 @@ impl Checksum {
         Some(Self::full(Algorithm::Crc64Nvme, Value::from_bytes(&value.to_be_bytes())?))
     }
 
+    /// The number in a CRC-64/NVME of the whole; none for any other checksum.
+    pub(super) fn as_crc64(&self) -> Option<u64> {
+        let is_crc64 = self.algorithm == Algorithm::Crc64Nvme && self.kind == Kind::FullObject;
+        is_crc64.then(|| number(self.algorithm, &self.value)).flatten()
+    }
+
     /// Base64, with the number of parts where it is made from theirs.
     pub(super) fn text(&self) -> String {
         match self.kind {
@@ -211,6 +217,7 @@ mod tests {
         // CRC-64/NVME of "123456789" is ae8b14860a799888 (the check value of its definition).
         let checksum = Checksum::crc64(0xae8b_1486_0a79_9888).unwrap();
         assert_eq!(Some(checksum.value), digest(Algorithm::Crc64Nvme, b"123456789"));
+        assert_eq!(checksum.as_crc64(), Some(0xae8b_1486_0a79_9888));
         let mut headers = HeaderMap::new();
         checksum.write(&mut headers);
         assert_eq!(headers["x-amz-checksum-crc64nvme"], "rosUhgp5mIg=");

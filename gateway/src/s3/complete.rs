@@ -5,8 +5,8 @@
 //! while; a client that lost the first answer finds the object by HeadObject.)
 
 use bytes::Bytes;
-use datapath::id::{PartId, PartNumber};
-use datapath::store::{NewObject, Part, Upload};
+use datapath::{NewObject, Part, Upload};
+use datapath::{PartId, PartNumber};
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
     CompletedPart, ETag,
@@ -41,9 +41,12 @@ pub(super) async fn complete(
     let chosen = choose(&named, &stored)?;
     check_sizes(&chosen, input.mpu_object_size)?;
     let declared = attributes.declared.take();
-    attributes.checksums = checksum_of(&chosen, declared)?.into_iter().collect();
-    check_promises(&input, declared, attributes.checksums.first())?;
-    let answer = attributes.checksums.first().copied();
+    let answer = checksum_of(&chosen, declared)?;
+    check_promises(&input, declared, answer.as_ref())?;
+    let crc64 = checksum_of(&chosen, None)?.and_then(|checksum| checksum.as_crc64());
+    // The store keeps CRC-64/NVME by itself.
+    let is_kept = |checksum: &Checksum| checksum.as_crc64().is_none();
+    attributes.checksums = answer.filter(is_kept).into_iter().collect();
     let new = NewObject {
         bucket: bucket.id,
         key: Bytes::from(input.key.clone()),
@@ -53,7 +56,7 @@ pub(super) async fn complete(
     };
     let ids: Vec<(PartNumber, PartId)> =
         chosen.iter().map(|chosen| (chosen.part.number, chosen.part.id)).collect();
-    let object = operations.lane().complete(upload.id, ids, new).await?;
+    let object = operations.lane().complete(upload.id, ids, new, crc64).await?;
     let host = request
         .headers
         .get(http::header::HOST)

@@ -4,8 +4,8 @@
 //! Conditions on writing are decided by the store inside its transaction; what is decided here before a body is read
 //! only spares the client sending it.
 
-use datapath::error::StoreError;
-use datapath::store::{Condition, Object};
+use datapath::StoreError;
+use datapath::{Condition, Object};
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
 
@@ -196,7 +196,7 @@ pub(super) fn foresee(
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use datapath::id::RowId;
+    use datapath::RowId;
     use http::HeaderValue;
 
     // Sun, 06 Nov 1994 08:49:37.500 GMT

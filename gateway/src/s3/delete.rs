@@ -2,7 +2,7 @@
 //! it must be there.
 
 use bytes::Bytes;
-use datapath::store::Condition;
+use datapath::Condition;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -131,7 +131,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::error::StoreError;
+    use datapath::StoreError;
     use s3s::dto::{ETag, Timestamp};
 
     fn object(key: &str) -> ObjectIdentifier {

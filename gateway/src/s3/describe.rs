@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use datapath::store::{Object, PartSpan};
+use datapath::{Object, PartSpan};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::body::checksum::{Algorithm, Value};
     use bytes::Bytes;
-    use datapath::id::{PartNumber, RowId};
+    use datapath::{PartNumber, RowId};
 
     fn object(part_count: u16) -> Object {
         Object {

@@ -2,7 +2,7 @@
 //!
 //! Not here: HeadObject, which says the same without the bytes (`head`).
 
-use datapath::store::{Object, PartSpan};
+use datapath::{Object, PartSpan};
 use http::HeaderMap;
 use http::header::RANGE;
 use s3s::dto::{ChecksumMode, GetObjectInput, GetObjectOutput};
@@ -105,7 +105,7 @@ pub(super) fn select(
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use datapath::id::{PartNumber, RowId};
+    use datapath::{PartNumber, RowId};
     use http::{HeaderName, HeaderValue};
 
     fn object(size: u64) -> Object {

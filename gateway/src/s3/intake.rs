@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use datapath::store::{LaneStore, Staged};
+use datapath::{LaneStore, Staged};
 use futures_core::Stream;
 use http::Extensions;
 use s3s::StdError;

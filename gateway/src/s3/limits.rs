@@ -11,6 +11,10 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// Bytes of user metadata: the sum of names (after `x-amz-meta-`) and values.
 pub const USER_METADATA_BYTES_MAX: usize = 2048;
 
+/// Bytes of all that is kept beside an object in its record: content headers, user metadata, checksums. Twice the
+/// 8 KB that Amazon S3 takes of headers altogether.
+pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
+
 /// Part numbers run from 1 to this.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 
@@ -51,6 +55,9 @@ pub const DOCUMENTS_BYTES_MAX: usize = 32 << 20;
 /// How long an XML request body waits for its share of [`DOCUMENTS_BYTES_MAX`] before `SlowDown`.
 pub const DOCUMENTS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How often a copy looks its source up again when that is replaced under it.
+pub const COPY_ATTEMPTS_MAX: usize = 4;
+
 /// Seconds that `Retry-After` names when a request is refused for want of a resource.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 
@@ -64,6 +71,6 @@ const _: () = {
     );
     assert!(DELETE_KEYS_MAX <= DOCUMENT_ENTRIES_MAX);
     assert!(DELETE_KEYS_MAX * KEY_BYTES_MAX * 5 <= DOCUMENT_BYTES_MAX);
-    assert!(USER_METADATA_BYTES_MAX < datapath::limits::ATTRIBUTES_BYTES_MAX);
+    assert!(USER_METADATA_BYTES_MAX < ATTRIBUTES_BYTES_MAX);
     assert!(PART_BYTES_MIN <= PART_BYTES_MAX);
 };

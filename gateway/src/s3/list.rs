@@ -3,8 +3,8 @@
 //! The cost is that of the page: the store skips what a common prefix stands for.
 
 use bytes::Bytes;
-use datapath::id::BucketId;
-use datapath::store::{ListEntry, ListObjects, ListPage};
+use datapath::BucketId;
+use datapath::{ListEntry, ListObjects, ListPage};
 use s3s::dto::{
     CommonPrefix, ETag, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
     ListObjectsV2Output, Object, ObjectStorageClass, Owner,
@@ -107,7 +107,7 @@ struct Asked {
 
 async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<ListPage> {
     if page::is_hopeless(&asked.prefix, asked.limit) {
-        return Ok(ListPage::default());
+        return Ok(ListPage { entries: Vec::new(), truncated: false });
     }
     let list = ListObjects {
         bucket: asked.bucket,
@@ -163,12 +163,11 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::id::RowId;
-    use datapath::store;
+    use datapath::RowId;
 
     #[test]
     fn a_page_is_written_with_prefixes_apart() {
-        let object = store::Object {
+        let object = datapath::Object {
             row: RowId(1),
             size: 3,
             modified_ms: 0,

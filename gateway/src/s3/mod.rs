@@ -43,5 +43,8 @@ mod versions;
 pub mod limits;
 pub mod refusal;
 
+#[cfg(test)]
+mod tests;
+
 pub use names::bucket_name_is_valid;
 pub use service::{S3Settings, Service, service};

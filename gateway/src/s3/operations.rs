@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use datapath::store::{Bucket, LaneStore};
+use datapath::{Bucket, LaneStore};
 use http::Extensions;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto};
 use send_wrapper::SendWrapper;

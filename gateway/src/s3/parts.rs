@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use datapath::id::PartNumber;
-use datapath::store::{OpenObject, Part, Upload};
+use datapath::PartNumber;
+use datapath::{OpenObject, Part, Upload};
 use s3s::dto::{
     self, CopyPartResult, ETag, ListPartsInput, ListPartsOutput, StorageClass, UploadPartCopyInput,
     UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
@@ -97,12 +97,16 @@ pub(super) async fn upload_part_copy(
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
-    let opened = source::open(operations, &input.copy_source, &aside)?;
-    let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
-    let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
-    let answer = checksums.first().copied();
-    let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
-    let part = operations.lane().copy_part(upload.id, number, &opened, range, tag, encoded).await?;
+    let (part, answer) = source::until_unchanged(async || {
+        let opened = source::open(operations, &input.copy_source, &aside)?;
+        let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
+        let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
+        let answer = checksums.first().copied();
+        let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
+        let lane = operations.lane();
+        Ok((lane.copy_part(upload.id, number, &opened, range, tag, encoded).await?, answer))
+    })
+    .await?;
     let mut result = CopyPartResult {
         e_tag: Some(ETag::Strong(part.entity_tag.into())),
         last_modified: Some(http_date::timestamp(part.modified_ms)),

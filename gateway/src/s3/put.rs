@@ -1,7 +1,7 @@
 //! PutObject: one body becomes one object, or nothing does.
 
 use bytes::Bytes;
-use datapath::store::NewObject;
+use datapath::NewObject;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response};
 

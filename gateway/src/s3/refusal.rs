@@ -2,7 +2,7 @@
 //!
 //! Not here: what the client is told for each (`crate::rescue`).
 
-use datapath::error::StoreError;
+use datapath::StoreError;
 use http::HeaderMap;
 
 use crate::body::BodyError;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use datapath::store::LaneStore;
+use datapath::LaneStore;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};

@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use datapath::store::OpenObject;
+use datapath::{OpenObject, StoreError};
 use http::HeaderMap;
 use s3s::dto::CopySource;
 
 use super::condition;
+use super::limits::COPY_ATTEMPTS_MAX;
 use super::names::check_key;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
@@ -47,6 +48,21 @@ pub(super) fn open(
     Ok(opened)
 }
 
+/// Tries a copy again for as long as its source is replaced between being opened and being recorded, up to
+/// [`COPY_ATTEMPTS_MAX`] times.
+///
+/// # Errors
+/// The last attempt's.
+pub(super) async fn until_unchanged<T>(mut attempt: impl AsyncFnMut() -> Outcome<T>) -> Outcome<T> {
+    for _ in 1..COPY_ATTEMPTS_MAX {
+        match attempt().await {
+            Err(Refusal::Store(StoreError::SourceChanged)) => {}
+            other => return other,
+        }
+    }
+    attempt().await
+}
+
 /// Reads a range once for its digests; writes nothing. Other requests of the lane are served between pieces.
 ///
 /// # Errors
@@ -73,6 +89,23 @@ pub(super) async fn digest(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_tried_again_but_not_for_ever() {
+        let run = |failures: usize| {
+            let mut attempts = 0;
+            let outcome = until_unchanged(async || {
+                attempts += 1;
+                if attempts > failures { Ok(()) } else { Err(StoreError::SourceChanged.into()) }
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let outcome = runtime.block_on(outcome);
+            (outcome.is_ok(), attempts)
+        };
+        assert_eq!(run(0), (true, 1));
+        assert_eq!(run(2), (true, 3));
+        assert_eq!(run(9), (false, COPY_ATTEMPTS_MAX));
+    }
 
     #[test]
     fn a_source_is_a_bucket_and_a_key() {

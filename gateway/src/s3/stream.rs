@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use datapath::error::StoreError;
-use datapath::store::ReadStream;
+use datapath::ReadStream;
+use datapath::StoreError;
 use futures_core::Stream;
 use s3s::dto::StreamingBlob;
 use s3s::stream::{ByteStream, RemainingLength};

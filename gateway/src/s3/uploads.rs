@@ -1,8 +1,8 @@
 //! CreateMultipartUpload, AbortMultipartUpload, ListMultipartUploads, and how an upload is named.
 
 use bytes::Bytes;
-use datapath::id::UploadId;
-use datapath::store::{Bucket, ListUploads, Upload, UploadEntry, UploadPage};
+use datapath::UploadId;
+use datapath::{Bucket, ListUploads, Upload, UploadEntry, UploadPage};
 use http::{HeaderMap, HeaderName};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
@@ -152,7 +152,7 @@ pub(super) async fn list(
     let key_marker = input.key_marker.unwrap_or_default();
     let id_marker = input.upload_id_marker.unwrap_or_default();
     let found = if page::is_hopeless(&prefix, limit) {
-        UploadPage::default()
+        UploadPage { entries: Vec::new(), truncated: false }
     } else {
         let list = ListUploads {
             bucket: bucket.id,

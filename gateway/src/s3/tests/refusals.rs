@@ -1,0 +1,159 @@
+//! What is not here, and what comes in broken: nothing of it may store, change or delete anything.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{Method, Request};
+use s3s::Body;
+
+use super::{Client, with_client};
+use crate::auth::Identity;
+use crate::body::{BodyError, Promised, TrailerSlot};
+
+async fn assert_untouched(client: &Client) {
+    assert_eq!(client.get("/bucket/key").await.assert_ok().text(), "kept");
+    assert_eq!(client.get("/bucket?list-type=2").await.elements("Key"), ["key"]);
+}
+
+#[test]
+fn what_is_not_here_is_said_and_does_nothing_else() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        for (method, uri) in [
+            (Method::PUT, "/bucket/key?renameObject"),
+            (Method::PUT, "/bucket/key?encryption"),
+            (Method::PUT, "/bucket/key?acl"),
+            (Method::PUT, "/bucket/key?tagging"),
+            (Method::PUT, "/bucket/new?torrent"),
+            (Method::DELETE, "/bucket?acl"),
+            (Method::DELETE, "/bucket?metadataConfiguration"),
+            (Method::DELETE, "/bucket/key?tagging"),
+            (Method::GET, "/bucket?versions"),
+            (Method::GET, "/bucket?versioning"),
+            (Method::GET, "/bucket?abac"),
+            (Method::GET, "/bucket/key?attributes"),
+            (Method::POST, "/bucket/key?restore"),
+            (Method::POST, "/bucket"),
+            (Method::PATCH, "/bucket/key"),
+        ] {
+            let request = Request::builder().method(method.clone()).uri(uri);
+            let answer = client.send(request, "").await;
+            assert!(answer.status >= 400, "{method} {uri}: {}", answer.status);
+            assert_untouched(client).await;
+        }
+        for (name, value, code) in [
+            ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
+            ("x-amz-tagging", "a=b", "NotImplemented"),
+            ("x-amz-acl", "public-read", "NotImplemented"),
+            ("x-amz-object-lock-legal-hold", "ON", "NotImplemented"),
+            ("x-amz-website-redirect-location", "/", "NotImplemented"),
+            ("x-amz-storage-class", "GLACIER", "InvalidStorageClass"),
+            ("x-amz-expected-bucket-owner", "123456789012", "AccessDenied"),
+        ] {
+            let refused = client.put_with("/bucket/key", name, value, "other").await;
+            assert_eq!(refused.element("Code"), code, "{name}");
+            assert_untouched(client).await;
+        }
+        let form =
+            Request::post("/bucket").header("content-type", "multipart/form-data; boundary=x");
+        client.send(form, "--x--").await.assert_code(501, "NotImplemented");
+        client.get("/bucket/key?versionId=7").await.assert_code(400, "InvalidArgument");
+        let version = "A".repeat(32);
+        client
+            .get(&format!("/bucket/key?versionId={version}"))
+            .await
+            .assert_code(404, "NoSuchVersion");
+        client
+            .delete(&format!("/bucket/key?versionId={version}"))
+            .await
+            .assert_code(404, "NoSuchVersion");
+        client.get("/bucket/%ff").await.assert_code(400, "InvalidURI");
+        client
+            .put(&format!("/bucket/{}", "k".repeat(1025)), "x")
+            .await
+            .assert_code(400, "KeyTooLongError");
+        assert_untouched(client).await;
+    });
+}
+
+/// A body that says `announced` bytes, sends `sent` and then ends as given.
+async fn broken(
+    client: &Client,
+    announced: u64,
+    sent: &'static [u8],
+    end: Option<BodyError>,
+) -> (u16, String) {
+    let pieces = [Some(Ok(Bytes::from_static(sent))), end.map(Err)];
+    let body = Body::http_body_unsync(http_body_util::StreamBody::new(Pieces(
+        pieces.into_iter().flatten().map(|piece| piece.map(http_body::Frame::data)).collect(),
+    )));
+    let request = Request::put("/bucket/new")
+        .header(HOST, "127.0.0.1")
+        .header(CONTENT_LENGTH, announced)
+        .extension(Identity::Key("AKIDEXAMPLE".into()))
+        .extension(Promised::default())
+        .extension(TrailerSlot::default());
+    let response = client.service.call(request.body(body).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let text = String::from_utf8(response.into_body().bytes().unwrap().to_vec()).unwrap();
+    let code = text.split("<Code>").nth(1).and_then(|rest| rest.split('<').next());
+    (status, code.unwrap_or_default().to_owned())
+}
+
+struct Pieces(std::collections::VecDeque<Result<http_body::Frame<Bytes>, BodyError>>);
+
+impl futures_core::Stream for Pieces {
+    type Item = Result<http_body::Frame<Bytes>, BodyError>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(self.0.pop_front())
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_stores_nothing() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        let answers = [
+            broken(client, 10, b"short", None).await,
+            broken(client, 3, b"longer", None).await,
+            broken(client, 10, b"short", Some(BodyError::ChunkSignature)).await,
+            broken(client, 5, b"exact", Some(BodyError::ContentSha256)).await,
+            broken(client, (5 << 30) + 1, b"", None).await,
+        ];
+        let codes: Vec<(u16, &str)> =
+            answers.iter().map(|(status, code)| (*status, &**code)).collect();
+        assert_eq!(
+            codes,
+            [
+                (400, "IncompleteBody"),
+                (400, "IncompleteBody"),
+                (403, "SignatureDoesNotMatch"),
+                (400, "XAmzContentSHA256Mismatch"),
+                (400, "EntityTooLarge"),
+            ]
+        );
+        assert_untouched(client).await;
+    });
+}
+
+#[test]
+fn a_store_that_is_full_says_so_and_still_deletes() {
+    with_client(async |client| {
+        let mut kept = 0;
+        let full = loop {
+            let answer =
+                client.put(&format!("/bucket/{kept:04}"), super::content(8 << 20, 1)).await;
+            if answer.status != 200 || kept > 100 {
+                break answer;
+            }
+            kept += 1;
+        };
+        full.assert_code(507, "InsufficientStorage");
+        assert!(kept > 2);
+        assert_eq!(client.delete("/bucket/0000").await.status, 204);
+        assert_eq!(client.get("/bucket/0001").await.assert_ok().body.len(), 8 << 20);
+    });
+}
