@@ -47,3 +47,11 @@ identity!(
     /// A device's place in the store's list of devices, from 0.
     DeviceId(u16)
 );
+
+impl From<UploadId> for ManifestId {
+    /// Completing an upload makes it a manifest without touching its part rows, so both carry one
+    /// number.
+    fn from(upload: UploadId) -> Self {
+        Self(upload.0)
+    }
+}

@@ -1,1 +1,48 @@
-//! The store.
+//! The store under the gateway: objects in extents on NVMe, found through an LMDB index.
+//!
+//! Modules stand in the order in which a read meets them. The crate knows no HTTP and no S3: names,
+//! tags and attributes are its caller's. Under `cfg(loom)` only the pin table is built.
+
+#[cfg(not(loom))]
+pub mod error;
+pub mod id;
+pub mod limits;
+
+#[cfg(not(loom))]
+pub mod store;
+
+#[cfg(not(loom))]
+mod cache;
+#[cfg(not(loom))]
+pub mod index;
+pub mod pin;
+
+#[cfg(not(loom))]
+pub mod commit;
+
+#[cfg(not(loom))]
+pub mod arena;
+#[cfg(not(loom))]
+pub mod device;
+#[cfg(not(loom))]
+mod extent;
+
+pub use id::{BucketId, ExtentId, PartId, PartNumber, RowId, UploadId};
+#[cfg(not(loom))]
+pub use {
+    device::EngineKind,
+    error::StoreError,
+    extent::{
+        SpaceStats,
+        checksum::{crc64, crc64_concat},
+    },
+    index::{
+        Bucket, Condition, ListEntry, ListObjects, ListPage, ListUploads, NewObject, Object, Part,
+        Upload, UploadEntry, UploadPage,
+    },
+    store::{
+        CheckProgress, CheckReport, DEFAULT_EXTENT_FILE_BYTES, DeviceStats, LaneStore, OpenError,
+        OpenObject, PartSpan, ReadStream, Staged, Store, StoreHandle, StoreOptions, StorePlan,
+        StoreStats, Writer,
+    },
+};

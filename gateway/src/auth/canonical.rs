@@ -35,10 +35,7 @@ impl Query {
     pub(super) fn read(&mut self, raw: &str) -> Result<(), AuthError> {
         self.text.clear();
         self.pairs.clear();
-        for parameter in raw
-            .as_bytes()
-            .split(|&byte| byte == b'&')
-            .filter(|text| !text.is_empty())
+        for parameter in raw.as_bytes().split(|&byte| byte == b'&').filter(|text| !text.is_empty())
         {
             if self.pairs.len() == QUERY_PARAMETERS_MAX {
                 return Err(AuthError::InvalidRequest(
@@ -54,20 +51,15 @@ impl Query {
             encode_again(&mut self.text, name, Encoding::Query);
             let middle = self.text.len();
             encode_again(&mut self.text, value, Encoding::Query);
-            self.pairs.push(Pair {
-                name: start..middle,
-                value: middle..self.text.len(),
-            });
+            self.pairs.push(Pair { name: start..middle, value: middle..self.text.len() });
         }
         Ok(())
     }
 
     /// The encoded value of the parameter `name` (given encoded), and whether there is another.
     pub(super) fn find(&self, name: &str) -> Option<(&[u8], bool)> {
-        let mut values = self
-            .pairs
-            .iter()
-            .filter(|pair| &self.text[pair.name.clone()] == name.as_bytes());
+        let mut values =
+            self.pairs.iter().filter(|pair| &self.text[pair.name.clone()] == name.as_bytes());
         let first = values.next()?;
         Some((&self.text[first.value.clone()], values.next().is_some()))
     }
@@ -175,9 +167,7 @@ fn write_trimmed(out: &mut Vec<u8>, value: &[u8]) {
         out.extend_from_slice(value);
         return;
     }
-    let mut words = value
-        .split(|&byte| blank(byte))
-        .filter(|word| !word.is_empty());
+    let mut words = value.split(|&byte| blank(byte)).filter(|word| !word.is_empty());
     out.extend_from_slice(words.next().unwrap_or_default());
     for word in words {
         out.push(b' ');
@@ -200,10 +190,7 @@ fn encode_again(out: &mut Vec<u8>, raw: &[u8], encoding: Encoding) {
         |byte: u8| UNRESERVED[usize::from(byte)] || (byte == b'/' && encoding == Encoding::Path);
     let mut rest = raw;
     loop {
-        let run = rest
-            .iter()
-            .position(|&byte| !plain(byte))
-            .unwrap_or(rest.len());
+        let run = rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len());
         out.extend_from_slice(&rest[..run]);
         rest = &rest[run..];
         let Some((&first, after)) = rest.split_first() else {
@@ -254,9 +241,7 @@ pub(crate) fn decode(encoded: &[u8]) -> Vec<u8> {
 }
 
 fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -336,9 +321,8 @@ mod tests {
     fn too_many_parameters_are_refused() {
         let mut reused = Query::default();
         assert!(reused.read(&"a&".repeat(QUERY_PARAMETERS_MAX)).is_ok());
-        let refused = reused
-            .read(&"a&".repeat(QUERY_PARAMETERS_MAX + 1))
-            .expect_err("over the limit");
+        let refused =
+            reused.read(&"a&".repeat(QUERY_PARAMETERS_MAX + 1)).expect_err("over the limit");
         assert_eq!(refused.code(), "InvalidRequest");
     }
 

@@ -25,12 +25,7 @@ impl ChunkChain {
         scope: &str,
         seed: &[u8; 32],
     ) -> ChunkChain {
-        ChunkChain {
-            key,
-            timestamp,
-            scope: scope.into(),
-            previous: hex(seed),
-        }
+        ChunkChain { key, timestamp, scope: scope.into(), previous: hex(seed) }
     }
 
     /// Whether `signature` is that of a chunk whose data has the SHA-256 `data`; if so, the next
@@ -121,12 +116,7 @@ pub(crate) mod signing {
             };
             let seed = super::super::payload::parse_sha256(seed.as_bytes()).expect("64 digits");
             let key = SigningKey::derive(&secret, &scope);
-            ChunkChain::new(
-                key,
-                *b"20130524T000000Z",
-                "20130524/us-east-1/s3/aws4_request",
-                &seed,
-            )
+            ChunkChain::new(key, *b"20130524T000000Z", "20130524/us-east-1/s3/aws4_request", &seed)
         }
     }
 }

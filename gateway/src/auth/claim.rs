@@ -47,10 +47,8 @@ pub(super) fn mechanism<'a>(
         .iter()
         .any(|name| query.has(name));
     let signature_v2 = query.has("AWSAccessKeyId") || query.has("Signature");
-    let mut values = headers
-        .get_all(http::header::AUTHORIZATION)
-        .iter()
-        .filter(|value| !value.is_empty());
+    let mut values =
+        headers.get_all(http::header::AUTHORIZATION).iter().filter(|value| !value.is_empty());
     let header = values.next();
     if values.next().is_some()
         || (header.is_some() && (signature_v4 || signature_v2))
@@ -78,9 +76,7 @@ pub(super) fn mechanism<'a>(
                 _ if scheme.starts_with("AWS4-") => {
                     Err(AuthError::InvalidRequest(UNSUPPORTED.into()))
                 }
-                _ => Err(AuthError::InvalidArgument(
-                    "Unsupported Authorization Type".into(),
-                )),
+                _ => Err(AuthError::InvalidArgument("Unsupported Authorization Type".into())),
             }
         }
     }
@@ -90,19 +86,14 @@ impl<'a> Claim<'a> {
     /// Reads `Credential=..., SignedHeaders=..., Signature=...` in any order, and the date.
     pub(super) fn from_header(text: &'a str, headers: &HeaderMap) -> Result<Claim<'a>, AuthError> {
         let malformed = AuthError::AuthorizationHeaderMalformed;
-        let mut components: [(&'static str, Option<&'a str>); 3] = [
-            ("Credential", None),
-            ("SignedHeaders", None),
-            ("Signature", None),
-        ];
+        let mut components: [(&'static str, Option<&'a str>); 3] =
+            [("Credential", None), ("SignedHeaders", None), ("Signature", None)];
         for part in text.split(',').map(str::trim_ascii) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let Some(component) = components.iter_mut().find(|component| component.0 == name)
             else {
                 // Bounded, as it goes back into the answer.
-                return Err(malformed(Malformed::Unknown(
-                    name.chars().take(64).collect(),
-                )));
+                return Err(malformed(Malformed::Unknown(name.chars().take(64).collect())));
             };
             if component.1.replace(value).is_some() {
                 return Err(malformed(Malformed::Repeated(component.0)));
@@ -156,13 +147,9 @@ impl<'a> Claim<'a> {
     pub(super) fn scope(&self, services: &[Box<str>]) -> Result<(Scope<'_>, &str), Malformed> {
         // From the right: an access key id may hold slashes.
         let mut parts = self.credential.rsplitn(5, '/');
-        let (Some(terminal), Some(service), Some(region), Some(date), Some(access_key)) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
+        let (Some(terminal), Some(service), Some(region), Some(date), Some(access_key)) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(Malformed::Credential);
         };
         let fits = !access_key.is_empty()
@@ -176,28 +163,14 @@ impl<'a> Claim<'a> {
         }
         if !services.iter().any(|accepted| **accepted == *service) {
             let accepted = services.first().cloned().unwrap_or_default();
-            return Err(Malformed::Service {
-                given: shortened(service),
-                accepted,
-            });
+            return Err(Malformed::Service { given: shortened(service), accepted });
         }
         if date.as_bytes() != self.timestamp.date() {
             let request = String::from_utf8_lossy(self.timestamp.date()).into();
-            return Err(Malformed::ScopeDate {
-                scope: date.into(),
-                request,
-            });
+            return Err(Malformed::ScopeDate { scope: date.into(), request });
         }
         let text = &self.credential[access_key.len() + 1..];
-        Ok((
-            Scope {
-                access_key,
-                date,
-                region,
-                service,
-            },
-            text,
-        ))
+        Ok((Scope { access_key, date, region, service }, text))
     }
 }
 
@@ -210,13 +183,11 @@ fn request_time(headers: &HeaderMap) -> Result<Timestamp, AuthError> {
     let no_date = AuthError::AccessDenied(Denied::NoDate);
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();
-        values.next().map(|value| {
-            if values.next().is_some() {
-                None
-            } else {
-                Some(value.as_bytes())
-            }
-        })
+        values.next().map(
+            |value| {
+                if values.next().is_some() { None } else { Some(value.as_bytes()) }
+            },
+        )
     };
     let stated = match (one("x-amz-date"), one("date")) {
         (Some(value), _) => value.and_then(Timestamp::from_iso),
@@ -235,9 +206,7 @@ fn parse_expires(text: &[u8]) -> Result<i64, Malformed> {
         return Err(Malformed::ExpiresNotNumber);
     }
     let seconds = digits.iter().fold(0i64, |value, digit| {
-        value
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'))
+        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
     });
     match seconds {
         _ if negative => Err(Malformed::ExpiresTooSmall),

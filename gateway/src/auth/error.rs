@@ -204,11 +204,7 @@ impl AuthError {
             AuthError::AccessDenied(Denied::HeadersNotSigned(names)) => {
                 vec![("HeadersNotSigned", names.to_string())]
             }
-            AuthError::AccessDenied(Denied::Expired {
-                lifetime,
-                expired,
-                server,
-            }) => vec![
+            AuthError::AccessDenied(Denied::Expired { lifetime, expired, server }) => vec![
                 ("X-Amz-Expires", lifetime.to_string()),
                 ("Expires", display(*expired)),
                 ("ServerTime", display(*server)),
@@ -218,15 +214,9 @@ impl AuthError {
                 ("AWSAccessKeyId", mismatch.access_key.to_string()),
                 ("StringToSign", mismatch.string_to_sign.to_string()),
                 ("SignatureProvided", mismatch.signature.to_string()),
-                (
-                    "StringToSignBytes",
-                    spaced_hex(mismatch.string_to_sign.as_bytes()),
-                ),
+                ("StringToSignBytes", spaced_hex(mismatch.string_to_sign.as_bytes())),
                 ("CanonicalRequest", mismatch.canonical_request.to_string()),
-                (
-                    "CanonicalRequestBytes",
-                    spaced_hex(mismatch.canonical_request.as_bytes()),
-                ),
+                ("CanonicalRequestBytes", spaced_hex(mismatch.canonical_request.as_bytes())),
             ],
             AuthError::RequestTimeTooSkewed { request, server } => vec![
                 ("RequestTime", display(*request)),

@@ -25,16 +25,11 @@ impl SigningKey {
         let mut start = Vec::with_capacity(4 + secret.bytes().len());
         start.extend_from_slice(b"AWS4");
         start.extend_from_slice(secret.bytes());
-        [
-            scope.date.as_bytes(),
-            scope.region.as_bytes(),
-            scope.service.as_bytes(),
-            b"aws4_request",
-        ]
-        .iter()
-        .fold(SigningKey::from_bytes(&start), |key, text| {
-            SigningKey::from_bytes(&key.sign(&[text]))
-        })
+        [scope.date.as_bytes(), scope.region.as_bytes(), scope.service.as_bytes(), b"aws4_request"]
+            .iter()
+            .fold(SigningKey::from_bytes(&start), |key, text| {
+                SigningKey::from_bytes(&key.sign(&[text]))
+            })
     }
 
     fn from_bytes(bytes: &[u8]) -> SigningKey {
@@ -101,10 +96,7 @@ pub(super) struct KeyCache {
 impl KeyCache {
     pub(super) fn new() -> KeyCache {
         let sets = (0..SIGNING_KEY_SETS).map(|_| Set::default()).collect();
-        KeyCache {
-            hasher: RandomState::new(),
-            sets: Mutex::new(sets),
-        }
+        KeyCache { hasher: RandomState::new(), sets: Mutex::new(sets) }
     }
 
     /// The kept key and the shared text of its access key id.
@@ -114,11 +106,8 @@ impl KeyCache {
         secret: &Secret,
     ) -> Option<(SigningKey, Arc<str>)> {
         let sets = self.sets.try_lock().ok()?;
-        let entry = sets[self.set_of(scope)]
-            .ways
-            .iter()
-            .flatten()
-            .find(|entry| entry.serves(scope))?;
+        let entry =
+            sets[self.set_of(scope)].ways.iter().flatten().find(|entry| entry.serves(scope))?;
         (entry.secret == *secret).then(|| (entry.key.clone(), Arc::clone(&entry.access_key)))
     }
 
@@ -134,10 +123,8 @@ impl KeyCache {
             return;
         };
         let set = &mut sets[self.set_of(scope)];
-        let stale = set
-            .ways
-            .iter()
-            .position(|way| way.as_ref().is_some_and(|entry| entry.serves(scope)));
+        let stale =
+            set.ways.iter().position(|way| way.as_ref().is_some_and(|entry| entry.serves(scope)));
         let way = stale.unwrap_or_else(|| {
             let way = usize::from(set.next);
             set.next = (set.next + 1) % SIGNING_KEY_WAYS as u8;
@@ -169,12 +156,7 @@ mod tests {
     use super::*;
 
     fn scope<'a>(access_key: &'a str, date: &'a str) -> Scope<'a> {
-        Scope {
-            access_key,
-            date,
-            region: "us-east-1",
-            service: "iam",
-        }
+        Scope { access_key, date, region: "us-east-1", service: "iam" }
     }
 
     /// AWS, "Deriving a signing key" (the example with 20150830, us-east-1, iam).
@@ -186,10 +168,7 @@ mod tests {
                     f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
         let signature =
             hex_simd::encode_to_string(key.sign(&[text.as_bytes()]), hex_simd::AsciiCase::Lower);
-        assert_eq!(
-            signature,
-            "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
-        );
+        assert_eq!(signature, "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7");
     }
 
     #[test]
@@ -204,20 +183,17 @@ mod tests {
         assert!(cache.find(&scope, &new).is_none());
         cache.keep(&scope, &new, &SigningKey::derive(&new, &scope), &id);
         assert!(cache.find(&scope, &new).is_some());
-        assert!(
-            cache.find(&scope, &old).is_none(),
-            "the stale key was replaced, not joined"
-        );
+        assert!(cache.find(&scope, &old).is_none(), "the stale key was replaced, not joined");
     }
 
     #[test]
     fn the_cache_is_bounded() {
         let cache = KeyCache::new();
         let secret = Secret::new("s");
-        let id: Arc<str> = "A".into();
         let key = SigningKey::derive(&secret, &scope("A", "20150830"));
         let names: Vec<String> = (0..5_000).map(|n| format!("K{n}")).collect();
         for name in &names {
+            let id: Arc<str> = name.as_str().into();
             cache.keep(&scope(name, "20150830"), &secret, &key, &id);
         }
         let kept = names

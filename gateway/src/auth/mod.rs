@@ -1,13 +1,14 @@
 //! Who sent a request: one SigV4 verifier for every route.
 //!
 //! In the order a request travels: `claim` reads what the request says of its signature, `time` the
-//! moment it states; `canonical` writes what was signed; `secret` and `key` give the key to sign it
+//! moment it states; `checks` what it must satisfy; `canonical` writes what was signed; `secret` and `key` give the key to sign it
 //! with; `verifier` decides; `payload` and `chain` tell `body` what the signature says of the body.
 //!
 //! Not here: browser form uploads (POST policies), which sign a document and not the request.
 
 mod canonical;
 mod chain;
+mod checks;
 mod claim;
 mod error;
 mod key;
@@ -22,8 +23,9 @@ mod tests;
 
 pub(crate) use canonical::decode as decode_percent;
 pub use chain::ChunkChain;
+pub use checks::host;
 pub use claim::Mechanism;
 pub use error::{AuthError, Denied, Malformed, Mismatch};
 pub use payload::{EMPTY_SHA256, Payload};
 pub use secret::{Secret, Secrets};
-pub use verifier::{Identity, SignedHeaders, Verified, Verifier, host};
+pub use verifier::{Identity, SignedHeaders, Verified, Verifier};

@@ -1,8 +1,13 @@
-//! Owns: what `x-amz-content-sha256` says about a body.
+//! Owns: what `x-amz-content-sha256`, in header or query, says about a body.
 //! Not here: decoding or checking the body (`body`).
 
+use http::request::Parts;
+
+use super::canonical::Query;
 use super::chain::ChunkChain;
-use super::error::AuthError;
+use super::checks::{covers, one_header};
+use super::claim::{Claim, Mechanism};
+use super::error::{AuthError, Malformed};
 
 /// SHA-256 of nothing.
 pub const EMPTY_SHA256: [u8; 32] = [
@@ -35,7 +40,7 @@ pub(super) enum Stated {
     Chunked { signed: bool, trailer: bool },
 }
 
-pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 impl Stated {
     pub(super) fn parse(value: &[u8]) -> Result<Stated, AuthError> {
@@ -58,6 +63,83 @@ impl Stated {
     }
 }
 
+/// The last line of the canonical request, as text (never longer than a header value).
+pub(super) fn payload_line(
+    parts: &Parts,
+    mechanism: Mechanism,
+    claim: &Claim<'_>,
+    body: Option<&[u8; 32]>,
+    query: &Query,
+) -> Result<Line, AuthError> {
+    let header = one_header(parts, "x-amz-content-sha256")?;
+    let line = match mechanism {
+        Mechanism::Query => match query.find("X-Amz-Content-Sha256") {
+            Some((_, true)) => {
+                let repeated = Malformed::Repeated("X-Amz-Content-Sha256");
+                return Err(AuthError::AuthorizationQueryParametersError(repeated));
+            }
+            Some((value, false)) => value,
+            None => header
+                .filter(|_| covers(&claim.signed_headers, "x-amz-content-sha256"))
+                .unwrap_or(UNSIGNED_PAYLOAD.as_bytes()),
+        },
+        _ => match (header, body) {
+            (Some(value), _) => value,
+            (None, Some(body)) => return Ok(Line::from_bytes(&hex(body))),
+            (None, None) => {
+                return Err(AuthError::InvalidRequest(
+                    "Missing required header for this request: x-amz-content-sha256".into(),
+                ));
+            }
+        },
+    };
+    // Refused before it is signed: no kind is longer than the line can hold.
+    Stated::parse(line)?;
+    Ok(Line::from_bytes(line))
+}
+
+/// A payload line, held in place: a hash has 64 bytes, the longest
+/// streaming kind 42.
+pub(super) struct Line {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Line {
+    fn from_bytes(text: &[u8]) -> Line {
+        let mut bytes = [0; 64];
+        let len = text.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&text[..len]);
+        Line { bytes, len }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// What is said of the body: the signed line, unless that leaves it open and a header says more.
+pub(super) fn stated_payload(parts: &Parts, line: &Line) -> Result<Stated, AuthError> {
+    let signed = Stated::parse(line.as_bytes())?;
+    match (signed, one_header(parts, "x-amz-content-sha256")?) {
+        (Stated::Unsigned, Some(value)) => Stated::parse(value),
+        (_, Some(value)) if value != line.as_bytes() => Err(AuthError::InvalidRequest(
+            "x-amz-content-sha256 differs between header and query.".into(),
+        )),
+        (signed, _) => Ok(signed),
+    }
+}
+
+pub(super) fn payload_of(stated: Stated, chain: impl FnOnce() -> ChunkChain) -> Payload {
+    match stated {
+        Stated::Unsigned => Payload::Unsigned,
+        Stated::Exact(hash) => Payload::Exact(hash),
+        Stated::Chunked { signed, trailer } => {
+            Payload::Chunked { chain: signed.then(|| Box::new(chain())), trailer }
+        }
+    }
+}
+
 /// 64 hexadecimal digits of either case.
 pub(super) fn parse_sha256(text: &[u8]) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
@@ -71,11 +153,8 @@ pub(super) fn parse_sha256(text: &[u8]) -> Option<[u8; 32]> {
 /// 64 lower-case hexadecimal digits.
 pub(super) fn hex(hash: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
-    let _ = hex_simd::encode(
-        hash,
-        hex_simd::AsOut::as_out(&mut text[..]),
-        hex_simd::AsciiCase::Lower,
-    );
+    let _ =
+        hex_simd::encode(hash, hex_simd::AsOut::as_out(&mut text[..]), hex_simd::AsciiCase::Lower);
     text
 }
 
@@ -87,36 +166,25 @@ mod tests {
     #[test]
     fn every_kind_is_read() {
         assert_eq!(EMPTY_SHA256[..], Sha256::digest(b"")[..]);
-        assert_eq!(
-            Stated::parse(&hex(&EMPTY_SHA256)),
-            Ok(Stated::Exact(EMPTY_SHA256))
-        );
+        assert_eq!(Stated::parse(&hex(&EMPTY_SHA256)), Ok(Stated::Exact(EMPTY_SHA256)));
         assert_eq!(
             Stated::parse(&hex(&EMPTY_SHA256).to_ascii_uppercase()),
             Ok(Stated::Exact(EMPTY_SHA256))
         );
-        assert_eq!(
-            Stated::parse(UNSIGNED_PAYLOAD.as_bytes()),
-            Ok(Stated::Unsigned)
-        );
+        assert_eq!(Stated::parse(UNSIGNED_PAYLOAD.as_bytes()), Ok(Stated::Unsigned));
         for (name, signed, trailer) in [
             ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false),
             ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true),
             ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true),
         ] {
-            assert_eq!(
-                Stated::parse(name.as_bytes()),
-                Ok(Stated::Chunked { signed, trailer })
-            );
+            assert_eq!(Stated::parse(name.as_bytes()), Ok(Stated::Chunked { signed, trailer }));
         }
         for name in [
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
         ] {
             assert_eq!(
-                Stated::parse(name.as_bytes())
-                    .expect_err("not there")
-                    .code(),
+                Stated::parse(name.as_bytes()).expect_err("not there").code(),
                 "NotImplemented"
             );
         }
@@ -128,10 +196,7 @@ mod tests {
             &"g".repeat(64),
             &"a".repeat(63),
         ] {
-            assert_eq!(
-                Stated::parse(name.as_bytes()).expect_err(name).code(),
-                "InvalidArgument"
-            );
+            assert_eq!(Stated::parse(name.as_bytes()).expect_err(name).code(), "InvalidArgument");
         }
     }
 }

@@ -17,44 +17,33 @@ impl Timestamp {
         if text[8] != b'T' || text[15] != b'Z' {
             return None;
         }
-        let (year, month, day) = (
-            number(&text[0..4])?,
-            number(&text[4..6])?,
-            number(&text[6..8])?,
-        );
+        let (year, month, day) = (number(&text[0..4])?, number(&text[4..6])?, number(&text[6..8])?);
         let (hour, minute) = (number(&text[9..11])?, number(&text[11..13])?);
         let unix = seconds(year, month, day, hour, minute, number(&text[13..15])?)?;
         Some(Timestamp { text, unix })
     }
 
     /// Reads what a `Date` header may hold: an IMF-fixdate (RFC 9110 section 5.6.7,
-    /// `Fri, 24 May 2013 00:00:00 GMT`) or the ISO form, which some signers put there.
+    /// `Fri, 24 May 2013 00:00:00 GMT`; botocore writes `-0000` for the zone) or the ISO form, which
+    /// some signers put there.
     pub(super) fn from_date_header(text: &[u8]) -> Option<Timestamp> {
         Timestamp::from_iso(text).or_else(|| Timestamp::from_imf_fixdate(text))
     }
 
     fn from_imf_fixdate(text: &[u8]) -> Option<Timestamp> {
-        let text: &[u8; 29] = text.try_into().ok()?;
-        let punctuation = [
-            (3, b','),
-            (4, b' '),
-            (7, b' '),
-            (11, b' '),
-            (16, b' '),
-            (19, b':'),
-            (22, b':'),
-        ];
-        if punctuation.iter().any(|&(at, byte)| text[at] != byte) || &text[25..] != b" GMT" {
+        let zones: [&[u8]; 3] = [b" GMT", b" -0000", b" +0000"];
+        let text = zones.iter().find_map(|zone| text.strip_suffix(*zone))?;
+        let text: &[u8; 25] = text.try_into().ok()?;
+        let punctuation =
+            [(3, b','), (4, b' '), (7, b' '), (11, b' '), (16, b' '), (19, b':'), (22, b':')];
+        if punctuation.iter().any(|&(at, byte)| text[at] != byte) {
             return None;
         }
         let month = MONTHS.iter().position(|name| name[..] == text[8..11])?;
         let month = i64::try_from(month).ok()? + 1;
         let (day, year) = (number(&text[5..7])?, number(&text[12..16])?);
-        let (hour, minute, second) = (
-            number(&text[17..19])?,
-            number(&text[20..22])?,
-            number(&text[23..25])?,
-        );
+        let (hour, minute, second) =
+            (number(&text[17..19])?, number(&text[20..22])?, number(&text[23..25])?);
         let unix = seconds(year, month, day, hour, minute, second)?;
         let mut iso = *b"00000000T000000Z";
         iso[0..4].copy_from_slice(&text[12..16]);
@@ -85,9 +74,8 @@ impl Timestamp {
 
 /// Seconds since 1970-01-01 of the caller's clock; a clock before 1970 reads as 0.
 pub(super) fn unix_seconds(now: SystemTime) -> i64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
+    now.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// `2013-05-24T00:00:00Z`, as S3's error documents write moments.
@@ -101,11 +89,7 @@ pub(super) fn display(unix: i64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
@@ -117,9 +101,7 @@ const MONTHS: [&[u8; 3]; 12] = [
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| {
-        digit
-            .is_ascii_digit()
-            .then(|| value * 10 + i64::from(digit - b'0'))
+        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
     })
 }
 
@@ -155,11 +137,10 @@ mod tests {
     fn both_forms_name_the_same_moment() {
         let iso = Timestamp::from_iso(b"20130524T000000Z").expect("iso");
         assert_eq!(iso.unix(), 1_369_353_600);
-        assert_eq!(
-            Timestamp::from_date_header(b"Fri, 24 May 2013 00:00:00 GMT"),
-            Some(iso)
-        );
+        assert_eq!(Timestamp::from_date_header(b"Fri, 24 May 2013 00:00:00 GMT"), Some(iso));
         assert_eq!(Timestamp::from_date_header(b"20130524T000000Z"), Some(iso));
+        let botocore = Timestamp::from_date_header(b"Fri, 24 May 2013 00:00:00 -0000");
+        assert_eq!(botocore, Some(iso));
         let december = Timestamp::from_date_header(b"Tue, 31 Dec 2024 23:59:59 GMT").expect("imf");
         assert_eq!(december.text(), b"20241231T235959Z");
         assert_eq!(december.date(), b"20241231");

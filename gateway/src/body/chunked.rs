@@ -131,15 +131,11 @@ impl Chunked {
             .map_err(|_| BodyError::MalformedChunk("a chunk header is too long"))?;
         let Some(line) = gathered else { return Ok(()) };
         if !line.crlf {
-            return Err(BodyError::MalformedChunk(
-                "a chunk header does not end with CR LF",
-            ));
+            return Err(BodyError::MalformedChunk("a chunk header does not end with CR LF"));
         }
         let (size, signature) = parse_header(line.text)?;
         if size > self.remaining {
-            return Err(BodyError::TooLong {
-                expected: self.length,
-            });
+            return Err(BodyError::TooLong { expected: self.length });
         }
         self.remaining -= size;
         if let Some(signer) = &mut self.signer {
@@ -173,11 +169,8 @@ impl Chunked {
         }
         // `taken` is at most `left`, and a usize fits a u64.
         let left = left - taken as u64;
-        self.state = if left == 0 {
-            State::DataEnd { cr_seen: false }
-        } else {
-            State::Data { left }
-        };
+        self.state =
+            if left == 0 { State::DataEnd { cr_seen: false } } else { State::Data { left } };
         data
     }
 
@@ -189,9 +182,7 @@ impl Chunked {
                 self.state = State::Header;
             }
             _ => {
-                return Err(BodyError::MalformedChunk(
-                    "chunk data does not end with CR LF",
-                ));
+                return Err(BodyError::MalformedChunk("chunk data does not end with CR LF"));
             }
         }
         Ok(())
@@ -250,9 +241,7 @@ fn parse_size(digits: &[u8]) -> Result<u64, BodyError> {
         return Err(malformed);
     }
     digits.iter().try_fold(0, |size, &digit| {
-        let value = char::from(digit)
-            .to_digit(16)
-            .ok_or_else(|| malformed.clone())?;
+        let value = char::from(digit).to_digit(16).ok_or_else(|| malformed.clone())?;
         // 16 digits fill 64 bits exactly.
         Ok(size << 4 | u64::from(value))
     })

@@ -53,10 +53,9 @@ where
     pub fn new(source: B, plan: &BodyPlan) -> Decoded<B> {
         let (framing, sha256) = match &plan.framing {
             Framing::Plain { sha256 } => (Unframe::Plain, *sha256),
-            Framing::Chunked(chunked) => (
-                Unframe::Chunked(Box::new(Chunked::new(chunked.clone()))),
-                None,
-            ),
+            Framing::Chunked(chunked) => {
+                (Unframe::Chunked(Box::new(Chunked::new(chunked.clone()))), None)
+            }
         };
         Decoded {
             source,
@@ -142,10 +141,7 @@ where
         };
         let expected = self.length.unwrap_or(self.received);
         if !complete || self.received != expected {
-            return Err(BodyError::Incomplete {
-                expected,
-                received: self.received,
-            });
+            return Err(BodyError::Incomplete { expected, received: self.received });
         }
         if let Some(sha256) = self.sha256.take() {
             let (computed, expected) = *sha256;

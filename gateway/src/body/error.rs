@@ -108,6 +108,15 @@ impl BodyError {
         }
     }
 
+    /// What the source of the body failed with, to be told apart by its type (the door's time
+    /// limits from a client that went away).
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match self {
+            BodyError::Source(cause) => Some(&**cause),
+            _ => None,
+        }
+    }
+
     /// The text of the error document's `Message`.
     pub fn message(&self) -> String {
         self.to_string()

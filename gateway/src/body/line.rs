@@ -22,10 +22,7 @@ pub(super) struct Ended<'a> {
 
 impl Line {
     pub(super) fn new() -> Line {
-        Line {
-            bytes: [0; FRAMING_LINE_BYTES_MAX],
-            len: 0,
-        }
+        Line { bytes: [0; FRAMING_LINE_BYTES_MAX], len: 0 }
     }
 
     /// Moves bytes from `input` up to and with the next LF; `None` when there is none yet, `Err`
@@ -39,11 +36,7 @@ impl Line {
         self.len += taken;
         input.advance(taken);
         if end.is_none() {
-            return if self.len == FRAMING_LINE_BYTES_MAX {
-                Err(TooLong)
-            } else {
-                Ok(None)
-            };
+            return if self.len == FRAMING_LINE_BYTES_MAX { Err(TooLong) } else { Ok(None) };
         }
         let text = &self.bytes[..self.len - 1];
         self.len = 0;
@@ -68,20 +61,8 @@ mod tests {
         assert_eq!(line.gather(&mut Bytes::from_static(b"ab")), Ok(None));
         assert_eq!(line.gather(&mut Bytes::from_static(b"c\r")), Ok(None));
         let mut input = Bytes::from_static(b"\nrest\n");
-        assert_eq!(
-            line.gather(&mut input),
-            Ok(Some(Ended {
-                text: b"abc",
-                crlf: true
-            }))
-        );
-        assert_eq!(
-            line.gather(&mut input),
-            Ok(Some(Ended {
-                text: b"rest",
-                crlf: false
-            }))
-        );
+        assert_eq!(line.gather(&mut input), Ok(Some(Ended { text: b"abc", crlf: true })));
+        assert_eq!(line.gather(&mut input), Ok(Some(Ended { text: b"rest", crlf: false })));
         assert_eq!(line.gather(&mut input), Ok(None));
     }
 
@@ -89,12 +70,7 @@ mod tests {
     fn the_longest_line_fits_and_a_longer_one_does_not() {
         let mut text = vec![b'a'; FRAMING_LINE_BYTES_MAX - 2];
         text.extend_from_slice(b"\r\n");
-        assert!(
-            Line::new()
-                .gather(&mut Bytes::from(text.clone()))
-                .expect("fits")
-                .is_some()
-        );
+        assert!(Line::new().gather(&mut Bytes::from(text.clone())).expect("fits").is_some());
         text.insert(0, b'a');
         assert_eq!(Line::new().gather(&mut Bytes::from(text)), Err(TooLong));
     }

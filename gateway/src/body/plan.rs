@@ -55,7 +55,7 @@ impl BodyPlan {
     }
 }
 
-/// Plans the body of a verified request. Call before [`strip`](super::strip).
+/// Plans the body of a verified request. Call before [`strip`](super::strip()).
 ///
 /// # Errors
 /// `InvalidRequest`, `InvalidDigest`, `NotImplemented` for headers that are malformed or contradict
@@ -89,15 +89,7 @@ pub fn plan(parts: &Parts, verified: &Verified) -> Result<BodyPlan, BodyError> {
                 ));
             }
             let length = decoded_length.ok_or(BodyError::MissingContentLength)?;
-            (
-                Framing::Chunked(ChunkedPlan {
-                    chain,
-                    trailer,
-                    announced,
-                    length,
-                }),
-                Some(length),
-            )
+            (Framing::Chunked(ChunkedPlan { chain, trailer, announced, length }), Some(length))
         }
         None => {
             if announced.is_some() {
@@ -138,18 +130,12 @@ fn carries_body(parts: &Parts, content_length: Option<u64>) -> bool {
 
 /// A header that holds a number of bytes; repeated, it must say the same each time.
 fn length_header(parts: &Parts, name: &'static str) -> Result<Option<u64>, BodyError> {
-    let mut values = parts
-        .headers
-        .get_all(name)
-        .iter()
-        .map(|value| value.as_bytes());
+    let mut values = parts.headers.get_all(name).iter().map(|value| value.as_bytes());
     let Some(first) = values.next() else {
         return Ok(None);
     };
     let digits = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
-    let length = digits
-        .then(|| std::str::from_utf8(first).ok()?.parse().ok())
-        .flatten();
+    let length = digits.then(|| std::str::from_utf8(first).ok()?.parse().ok()).flatten();
     if length.is_none() || values.any(|value| value != first) {
         return Err(BodyError::InvalidRequest(
             format!("Value for {name} header is invalid.").into(),
@@ -160,10 +146,7 @@ fn length_header(parts: &Parts, name: &'static str) -> Result<Option<u64>, BodyE
 
 fn declares_aws_chunked(parts: &Parts) -> bool {
     parts.headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|&byte| byte == b',')
-            .any(|token| is_aws_chunked(token.trim_ascii()))
+        value.as_bytes().split(|&byte| byte == b',').any(|token| is_aws_chunked(token.trim_ascii()))
     })
 }
 

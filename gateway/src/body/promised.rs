@@ -62,11 +62,8 @@ impl TrailerSlot {
 }
 
 /// Headers under `x-amz-checksum-` that carry no value of a checksum.
-const NOT_VALUES: [&str; 3] = [
-    "x-amz-checksum-algorithm",
-    "x-amz-checksum-mode",
-    "x-amz-checksum-type",
-];
+const NOT_VALUES: [&str; 3] =
+    ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"];
 
 impl Promised {
     /// Reads the promises of a request; `carries_body` says whether a body is to come.
@@ -91,19 +88,12 @@ impl Promised {
         };
         // CompleteMultipartUpload's checksum is the object's, not that of the list it sends.
         if parts.method == Method::POST && query::has(parts, "uploadId") {
-            return Ok(Promised {
-                content_md5,
-                checksum: None,
-                algorithm: None,
-                kind,
-            });
+            return Ok(Promised { content_md5, checksum: None, algorithm: None, kind });
         }
         let algorithm = match fields.one("x-amz-sdk-checksum-algorithm")? {
             None => None,
             Some(name) => {
-                let known = std::str::from_utf8(name)
-                    .ok()
-                    .and_then(Algorithm::from_name);
+                let known = std::str::from_utf8(name).ok().and_then(Algorithm::from_name);
                 Some(known.ok_or_else(|| invalid_value("x-amz-sdk-checksum-algorithm"))?)
             }
         };
@@ -121,26 +111,15 @@ impl Promised {
             }
             _ => {}
         }
-        Ok(Promised {
-            content_md5,
-            checksum,
-            algorithm,
-            kind,
-        })
+        Ok(Promised { content_md5, checksum, algorithm, kind })
     }
 
     /// The digests that are needed to check the promises, and that the client wants.
     pub fn selection(&self) -> Selection {
         let promised = self.checksum.map(|(algorithm, _)| algorithm);
-        let selection = promised
-            .into_iter()
-            .chain(self.algorithm)
-            .fold(Selection::none(), Selection::with);
-        if self.content_md5.is_some() {
-            selection.with_md5()
-        } else {
-            selection
-        }
+        let selection =
+            promised.into_iter().chain(self.algorithm).fold(Selection::none(), Selection::with);
+        if self.content_md5.is_some() { selection.with_md5() } else { selection }
     }
 
     /// Whether the content's digests are as promised; if so, the checksum to store: the promised
@@ -167,9 +146,7 @@ impl Promised {
             PromisedValue::Trailer => match trailer.value() {
                 Some((_, value)) => value,
                 None => {
-                    return Err(BodyError::MalformedTrailer(
-                        "the announced checksum did not come",
-                    ));
+                    return Err(BodyError::MalformedTrailer("the announced checksum did not come"));
                 }
             },
         };
@@ -193,35 +170,20 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn read(parts: &Parts, mechanism: Mechanism) -> Result<Fields<'_>, BodyError> {
-        let hoisted = if mechanism == Mechanism::Query {
-            query::hoisted(parts)?
-        } else {
-            Vec::new()
-        };
+        let hoisted =
+            if mechanism == Mechanism::Query { query::hoisted(parts)? } else { Vec::new() };
         Ok(Fields { parts, hoisted })
     }
 
     fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let headers = self
-            .parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()));
-        headers.chain(
-            self.hoisted
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_slice())),
-        )
+        let headers =
+            self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        headers.chain(self.hoisted.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
     }
 
     /// The value of the field `name`, which may be given once.
     fn one(&self, name: &str) -> Result<Option<&[u8]>, BodyError> {
-        let headers = self
-            .parts
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.as_bytes());
+        let headers = self.parts.headers.get_all(name).iter().map(|value| value.as_bytes());
         let hoisted = self
             .hoisted
             .iter()
@@ -260,12 +222,11 @@ impl Fields<'_> {
             take((algorithm, PromisedValue::Header(value)))?;
         }
         if let Some(name) = self.one("x-amz-trailer")? {
-            let algorithm = std::str::from_utf8(name)
-                .ok()
-                .and_then(Algorithm::from_header)
-                .ok_or(BodyError::InvalidRequest(
+            let algorithm = std::str::from_utf8(name).ok().and_then(Algorithm::from_header).ok_or(
+                BodyError::InvalidRequest(
                     "The value specified in the x-amz-trailer header is not supported".into(),
-                ))?;
+                ),
+            )?;
             take((algorithm, PromisedValue::Trailer))?;
         }
         Ok(found)

@@ -11,13 +11,10 @@ use crate::auth::decode_percent;
 
 /// The parameters of the query as they stand in the URI, undecoded: the whole pair, its name, its value.
 pub(super) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str, &str)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (pair, name, value)
-        })
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (pair, name, value)
+    })
 }
 
 /// Whether the query has the parameter `name`.
@@ -42,9 +39,7 @@ pub(super) fn is_signature(name: &str) -> bool {
 
 /// The name in lower case if the parameter stands for an `x-amz-*` header or signs the request.
 pub(super) fn amz_name(name: &str) -> Option<String> {
-    let name = String::from_utf8(decode_percent(name.as_bytes()))
-        .ok()?
-        .to_ascii_lowercase();
+    let name = String::from_utf8(decode_percent(name.as_bytes())).ok()?.to_ascii_lowercase();
     name.starts_with("x-amz-").then_some(name)
 }
 

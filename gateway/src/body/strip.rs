@@ -20,19 +20,13 @@ use crate::auth::{Mechanism, decode_percent};
 /// become headers, unless there is such a header.
 pub fn strip(parts: &mut Parts, plan: &BodyPlan) {
     strip_query(parts, plan.mechanism);
-    for name in [
-        "x-amz-content-sha256",
-        "x-amz-decoded-content-length",
-        "x-amz-trailer",
-    ] {
+    for name in ["x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-trailer"] {
         parts.headers.remove(name);
     }
     parts.headers.remove(AUTHORIZATION);
     strip_content_encoding(parts);
     if let Some(length) = plan.length {
-        parts
-            .headers
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         parts.headers.remove(TRANSFER_ENCODING);
     }
 }
@@ -69,11 +63,7 @@ fn strip_query(parts: &mut Parts, mechanism: Mechanism) {
 /// the old URI, whose signature was checked, stays.
 fn replace_query(uri: &mut Uri, query: &str) {
     let path = uri.path();
-    let text = if query.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{query}")
-    };
+    let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     let mut pieces = uri.clone().into_parts();
     if let Ok(path_and_query) = PathAndQuery::try_from(text) {
         pieces.path_and_query = Some(path_and_query);
@@ -94,13 +84,11 @@ fn strip_content_encoding(parts: &mut Parts) {
     if !tokens().any(is_aws_chunked) {
         return;
     }
-    let kept: Vec<&[u8]> = tokens()
-        .filter(|token| !token.is_empty() && !is_aws_chunked(token))
-        .collect();
+    let kept: Vec<&[u8]> =
+        tokens().filter(|token| !token.is_empty() && !is_aws_chunked(token)).collect();
     // The tokens come out of header values, so they make one again.
-    let kept = HeaderValue::from_bytes(&kept.join(&b", "[..]))
-        .ok()
-        .filter(|value| !value.is_empty());
+    let kept =
+        HeaderValue::from_bytes(&kept.join(&b", "[..])).ok().filter(|value| !value.is_empty());
     parts.headers.remove(CONTENT_ENCODING);
     if let Some(kept) = kept {
         parts.headers.insert(CONTENT_ENCODING, kept);

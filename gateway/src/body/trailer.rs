@@ -47,13 +47,8 @@ impl Trailer {
     ) -> Result<bool, BodyError> {
         if std::mem::take(&mut self.half_ended) {
             return match line {
-                Ended {
-                    text: [],
-                    crlf: true,
-                } => Ok(false),
-                _ => Err(BodyError::MalformedTrailer(
-                    "a line does not end with CR LF",
-                )),
+                Ended { text: [], crlf: true } => Ok(false),
+                _ => Err(BodyError::MalformedTrailer("a line does not end with CR LF")),
             };
         }
         if line.text.is_empty() {
@@ -86,16 +81,12 @@ impl Trailer {
         chain: Option<&mut ChunkChain>,
     ) -> Result<(), BodyError> {
         if self.signature_seen {
-            return Err(BodyError::MalformedTrailer(
-                "a line after the trailer's signature",
-            ));
+            return Err(BodyError::MalformedTrailer("a line after the trailer's signature"));
         }
         if name.eq_ignore_ascii_case("x-amz-trailer-signature") {
             let chain = chain.filter(|_| self.signed);
             let Some(chain) = chain else {
-                return Err(BodyError::MalformedTrailer(
-                    "a signature that was not announced",
-                ));
+                return Err(BodyError::MalformedTrailer("a signature that was not announced"));
             };
             let signature =
                 super::chunked::parse_signature(value).ok_or(BodyError::ChunkSignature)?;
@@ -107,13 +98,10 @@ impl Trailer {
                 Err(BodyError::ChunkSignature)
             };
         }
-        let Some(algorithm) = self
-            .announced
-            .filter(|announced| announced.header().eq_ignore_ascii_case(name))
+        let Some(algorithm) =
+            self.announced.filter(|announced| announced.header().eq_ignore_ascii_case(name))
         else {
-            return Err(BodyError::MalformedTrailer(
-                "a line that x-amz-trailer did not announce",
-            ));
+            return Err(BodyError::MalformedTrailer("a line that x-amz-trailer did not announce"));
         };
         self.hash.update(algorithm.header());
         self.hash.update(b":");
@@ -121,11 +109,7 @@ impl Trailer {
         self.hash.update(b"\n");
         let decoded = Value::from_base64(algorithm, value).ok_or_else(|| {
             BodyError::InvalidRequest(
-                format!(
-                    "Value for {} trailing header is invalid.",
-                    algorithm.header()
-                )
-                .into(),
+                format!("Value for {} trailing header is invalid.", algorithm.header()).into(),
             )
         })?;
         match self.value.replace(decoded) {
@@ -136,14 +120,10 @@ impl Trailer {
 
     fn end(&self) -> Result<(), BodyError> {
         if self.announced.is_some() && self.value.is_none() {
-            return Err(BodyError::MalformedTrailer(
-                "the announced checksum did not come",
-            ));
+            return Err(BodyError::MalformedTrailer("the announced checksum did not come"));
         }
         if self.signed && !self.signature_seen {
-            return Err(BodyError::MalformedTrailer(
-                "the trailer's signature did not come",
-            ));
+            return Err(BodyError::MalformedTrailer("the trailer's signature did not come"));
         }
         Ok(())
     }

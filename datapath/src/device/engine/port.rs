@@ -1,0 +1,204 @@
+//! *Owns:* one lane's access to one device: the bound of what is in flight, the counters, and what
+//! an operation holds while the device works on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::super::error::Operation;
+use super::super::open::DeviceKind;
+use super::super::set::Device;
+use super::EngineKind;
+use crate::arena::Frame;
+use crate::limits;
+
+/// A device as one lane has it.
+#[derive(Debug)]
+pub(super) struct Port {
+    device: Arc<Device>,
+    /// Places in the queue; given in order of arrival.
+    places: Semaphore,
+    counters: Counters,
+}
+
+/// Written by the lane and by completions, which may come from another thread; never contended.
+#[derive(Debug, Default)]
+struct Counters {
+    reads: AtomicU64,
+    read_bytes: AtomicU64,
+    read_errors: AtomicU64,
+    writes: AtomicU64,
+    write_bytes: AtomicU64,
+    write_errors: AtomicU64,
+    waits: AtomicU64,
+}
+
+/// Figures of one lane at one device since the lane began, by value. An operation whose future was
+/// dropped counts in operations and bytes, not in errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Reads given to the device.
+    pub reads: u64,
+    /// Bytes that the device read.
+    pub read_bytes: u64,
+    /// Reads that failed or were refused.
+    pub read_errors: u64,
+    /// Writes given to the device.
+    pub writes: u64,
+    /// Bytes that the device wrote.
+    pub write_bytes: u64,
+    /// Writes that failed or were refused.
+    pub write_errors: u64,
+    /// Operations that had to wait for a place in the queue.
+    pub waits: u64,
+    /// Operations in flight now.
+    pub in_flight: u64,
+}
+
+impl Port {
+    pub(super) fn new(device: &Arc<Device>, engine: EngineKind) -> Arc<Port> {
+        assert_eq!(
+            engine == EngineKind::Crash,
+            device.kind() == DeviceKind::Crash,
+            "simulated devices have their own engine"
+        );
+        Arc::new(Port {
+            device: Arc::clone(device),
+            places: Semaphore::new(limits::DEVICE_QUEUE_DEPTH),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Whether a transfer is whole blocks, inside the data area, and fits its frame.
+    pub(super) fn admits(&self, offset: u64, length: usize, capacity: usize) -> bool {
+        let area = self.device.data_area();
+        let end = offset.checked_add(length as u64);
+        offset.is_multiple_of(limits::DEVICE_BLOCK_BYTES as u64)
+            && length.is_multiple_of(limits::DEVICE_BLOCK_BYTES)
+            && length > 0
+            && length <= capacity
+            && area.start <= offset
+            && end.is_some_and(|end| end <= area.end)
+    }
+
+    /// Takes a place in the queue, behind those who wait already.
+    pub(super) async fn enter(port: &Arc<Port>) -> Slot {
+        let permit = match port.places.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => {
+                port.counters.waits.fetch_add(1, Ordering::Relaxed);
+                port.places.acquire().await.expect("never closed")
+            }
+        };
+        permit.forget();
+        Slot { port: Arc::clone(port) }
+    }
+
+    pub(super) async fn quiesce(&self) {
+        let all = limits::DEVICE_QUEUE_DEPTH as u32;
+        drop(self.places.acquire_many(all).await.expect("never closed"));
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        limits::DEVICE_QUEUE_DEPTH - self.places.available_permits()
+    }
+
+    pub(super) fn began(&self, operation: Operation) {
+        let counter = match operation {
+            Operation::Read => &self.counters.reads,
+            Operation::Write | Operation::Flush => &self.counters.writes,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self, operation: Operation) {
+        let counter = match operation {
+            Operation::Read => &self.counters.read_errors,
+            Operation::Write | Operation::Flush => &self.counters.write_errors,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stats(&self) -> EngineStats {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { reads, read_bytes, read_errors, .. } = &self.counters;
+        let Counters { writes, write_bytes, write_errors, waits, .. } = &self.counters;
+        EngineStats {
+            reads: value(reads),
+            read_bytes: value(read_bytes),
+            read_errors: value(read_errors),
+            writes: value(writes),
+            write_bytes: value(write_bytes),
+            write_errors: value(write_errors),
+            waits: value(waits),
+            in_flight: self.in_flight() as u64,
+        }
+    }
+}
+
+/// A place in a device's queue, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    port: Arc<Port>,
+}
+
+impl Slot {
+    pub(super) fn port(&self) -> &Port {
+        &self.port
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.port.places.add_permits(1);
+    }
+}
+
+/// What an operation holds while the device works on it: the memory, the caller's guard, the place
+/// in the queue, and by that the open device. Nobody else has any of them.
+#[derive(Debug)]
+pub(super) struct Flight<G> {
+    frame: Frame,
+    guard: G,
+    slot: Slot,
+}
+
+// Nothing in it is pinned: it is moved about while its frame stays where it is.
+impl<G> Unpin for Flight<G> {}
+
+impl<G> Flight<G> {
+    pub(super) fn new(frame: Frame, guard: G, slot: Slot) -> Flight<G> {
+        Flight { frame, guard, slot }
+    }
+
+    pub(super) fn device(&self) -> &Arc<Device> {
+        &self.slot.port.device
+    }
+
+    pub(super) fn frame(&mut self) -> &mut Frame {
+        &mut self.frame
+    }
+
+    /// For the one that sees the completion, before anybody else learns of it: counts, and marks
+    /// the device as written to, also after a failed write, which may have written a part.
+    pub(super) fn landed(&self, operation: Operation, result: Result<usize, i32>) {
+        let counters = &self.slot.port.counters;
+        let bytes = result.unwrap_or(0) as u64;
+        match operation {
+            Operation::Read => counters.read_bytes.fetch_add(bytes, Ordering::Relaxed),
+            Operation::Write | Operation::Flush => {
+                self.device().flush.write_completed();
+                counters.write_bytes.fetch_add(bytes, Ordering::Relaxed)
+            }
+        };
+    }
+
+    /// Over: the place is free, the rest goes back to the caller.
+    pub(super) fn end(self, operation: Operation, failed: bool) -> (Frame, G) {
+        if failed {
+            self.slot.port.refused(operation);
+        }
+        (self.frame, self.guard)
+    }
+}

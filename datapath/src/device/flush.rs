@@ -1,0 +1,124 @@
+//! *Owns:* making a device's completed writes durable, and knowing when there is nothing to do.
+//!
+//! Every completed write raises a count before its completion is reported. A flush notes the count,
+//! flushes, and remembers the count as durable. A write whose completion was seen before the flush
+//! was asked for is in the count noted; so when the count is the remembered one, every such write
+//! is durable and the flush is left out.
+//!
+//! A flush that failed is never tried again: the kernel may have dropped what it could not write,
+//! and the next fdatasync would report success without it. The device stays at fault until the
+//! store is opened anew, and what was not acknowledged is gone.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::{DeviceFault, Operation};
+use super::set::{Backing, Device};
+
+/// Flush state of one device.
+#[derive(Debug, Default)]
+pub(super) struct FlushState {
+    completed_writes: AtomicU64,
+    book: Mutex<FlushBook>,
+}
+
+#[derive(Debug, Default)]
+struct FlushBook {
+    durable_writes: u64,
+    failed: Option<i32>,
+    stats: FlushStats,
+}
+
+/// Figures of one device's flushes, by value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlushStats {
+    /// Flushes done.
+    pub done: u64,
+    /// Flushes left out, since no write had completed since the last.
+    pub skipped: u64,
+    /// Flushes that failed, those refused after a failure included.
+    pub failed: u64,
+}
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Made writes durable.
+    Done,
+    /// Found none that were not.
+    NothingToDo,
+}
+
+impl FlushState {
+    /// A write has reached the device, or part of it. To be called before anybody is told.
+    pub(super) fn write_completed(&self) {
+        self.completed_writes.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Flushes one device, from any thread. Cheap to clone.
+#[derive(Clone)]
+pub struct FlushHandle {
+    device: Arc<Device>,
+}
+
+impl FlushHandle {
+    pub(super) fn new(device: Arc<Device>) -> FlushHandle {
+        FlushHandle { device }
+    }
+
+    /// Blocks until every write that had completed before the call is durable: fdatasync(2).
+    ///
+    /// # Errors
+    /// The fault of this or of an earlier flush; see the head of this file for why that stays.
+    pub fn flush(&self) -> Result<Flushed, DeviceFault> {
+        let state = &self.device.flush;
+        let mut book = state.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault =
+            |errno| DeviceFault { device: self.device.id(), operation: Operation::Flush, errno };
+        if let Some(errno) = book.failed {
+            book.stats.failed += 1;
+            return Err(fault(errno));
+        }
+        let completed = state.completed_writes.load(Ordering::SeqCst);
+        if completed == book.durable_writes {
+            book.stats.skipped += 1;
+            return Ok(Flushed::NothingToDo);
+        }
+        let result = match &self.device.backing {
+            Backing::File(file) => {
+                file.sync_data().map_err(|error| super::engine::errno_of(&error))
+            }
+            Backing::Crash(disk) => disk.flush(),
+        };
+        match result {
+            Ok(()) => {
+                book.durable_writes = completed;
+                book.stats.done += 1;
+                Ok(Flushed::Done)
+            }
+            Err(errno) => {
+                book.failed = Some(errno);
+                book.stats.failed += 1;
+                Err(fault(errno))
+            }
+        }
+    }
+
+    /// The device it flushes.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Figures for the exporter.
+    pub fn stats(&self) -> FlushStats {
+        self.device.flush.book.lock().unwrap_or_else(PoisonError::into_inner).stats
+    }
+}
+
+impl fmt::Debug for FlushHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlushHandle").field("device", &self.device.id()).finish_non_exhaustive()
+    }
+}

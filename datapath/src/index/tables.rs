@@ -1,0 +1,259 @@
+//! The tables of the index, and reading one row of each.
+//!
+//! Owns: [`Tables`] (the LMDB databases), typed point reads that borrow from the map, and
+//! [`IndexError`], what reading and writing them can fail with.
+//! Not here: questions that callers ask (`lookup`, `list`), changes (`apply`).
+
+use std::ops::Bound;
+
+use heed::types::Bytes;
+use heed::{Database, Env, RoTxn, RwTxn, WithoutTls};
+
+use super::codec::DecodeError;
+use super::keys;
+use super::record::{
+    Bucket, ExtentRecord, ManifestRecord, ObjectView, PartRecord, PartView, Upload,
+};
+use crate::error::StoreError;
+use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, UploadId};
+use crate::limits::{BUCKET_NAME_BYTES_MAX, OBJECT_KEY_BYTES_MAX};
+
+/// One LMDB database of raw bytes.
+pub(crate) type Table = Database<Bytes, Bytes>;
+
+/// Why the index could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// LMDB or the file system under it.
+    #[error("{0}")]
+    Lmdb(#[from] heed::Error),
+    /// A row is not what this program writes.
+    #[error("table {table}: {error}; run the store's check")]
+    Decode {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        error: DecodeError,
+    },
+    /// Two rows contradict each other.
+    #[error("{0}; run the store's check")]
+    Inconsistent(&'static str),
+}
+
+impl IndexError {
+    /// Whether the index had no room: LMDB's map, its bound on pages in one transaction, or the
+    /// file system. Nothing was changed then: pages of an abandoned transaction are not linked.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            IndexError::Lmdb(heed::Error::Mdb(error)) => {
+                matches!(error, heed::MdbError::MapFull | heed::MdbError::TxnFull)
+            }
+            IndexError::Lmdb(heed::Error::Io(error)) => matches!(
+                error.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            IndexError::Lmdb(_) | IndexError::Decode { .. } | IndexError::Inconsistent(_) => false,
+        }
+    }
+
+    /// Whether LMDB or the system failed, rather than one row being wrong.
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(self, IndexError::Lmdb(_)) && !self.is_full()
+    }
+}
+
+impl From<IndexError> for StoreError {
+    fn from(error: IndexError) -> StoreError {
+        match error {
+            error if error.is_full() => StoreError::IndexFull,
+            IndexError::Lmdb(heed::Error::Mdb(heed::MdbError::ReadersFull)) => {
+                StoreError::Overload("index reader slots")
+            }
+            error => StoreError::Index(error.to_string().into()),
+        }
+    }
+}
+
+/// Names a table in a decoding error.
+pub(crate) fn in_table(table: &'static str) -> impl Fn(DecodeError) -> IndexError {
+    move |error| IndexError::Decode { table, error }
+}
+
+/// Keys from `first` to `last`, both included.
+pub(crate) fn between<'k>(first: &'k [u8], last: &'k [u8]) -> (Bound<&'k [u8]>, Bound<&'k [u8]>) {
+    (Bound::Included(first), Bound::Included(last))
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        /// The databases. Copying is cheap; all belong to one environment.
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct Tables {
+            $($(#[$doc])* pub(crate) $name: Table,)*
+        }
+
+        /// How many databases the environment must allow.
+        pub(crate) const TABLES: u32 = [$(stringify!($name)),*].len() as u32;
+
+        impl Tables {
+            /// Opens every table; none when one is absent.
+            pub(crate) fn open(
+                env: &Env<WithoutTls>,
+                txn: &RoTxn<'_>,
+            ) -> heed::Result<Option<Tables>> {
+                $(let Some($name) = env.open_database(txn, Some(stringify!($name)))? else {
+                    return Ok(None);
+                };)*
+                Ok(Some(Tables { $($name),* }))
+            }
+
+            /// Creates every table.
+            pub(crate) fn create(
+                env: &Env<WithoutTls>,
+                txn: &mut RwTxn<'_>,
+            ) -> heed::Result<Tables> {
+                Ok(Tables { $($name: env.create_database(txn, Some(stringify!($name)))?),* })
+            }
+
+            /// Pages in use over all tables, changes of the transaction included.
+            pub(crate) fn pages(&self, txn: &RoTxn<'_>) -> heed::Result<u64> {
+                let mut pages = 0;
+                for table in [$(&self.$name),*] {
+                    let stat = table.stat(txn)?;
+                    pages += stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
+                }
+                Ok(pages as u64)
+            }
+        }
+    };
+}
+
+tables! {
+    /// Name → number: format version, store id, identifier mark.
+    settings;
+    /// Bucket name → bucket.
+    buckets;
+    /// Bucket id → name, so that a write can tell that its bucket is still there.
+    bucket_names;
+    /// Bucket ‖ key → the live object.
+    current;
+    /// Reserved for versioning; empty.
+    versions;
+    /// Bucket ‖ grouped key ‖ upload id → nothing: the order in which uploads are listed.
+    uploads;
+    /// Upload id → upload.
+    upload_rows;
+    /// Upload or manifest ‖ part number → part.
+    parts;
+    /// Manifest ‖ row → directory of its parts.
+    part_offsets;
+    /// Manifest id → reference count, part count, size.
+    manifests;
+    /// Extent id → location, length, reference count, few checksums.
+    extents;
+    /// Extent ‖ group → many checksums.
+    block_checksums;
+    /// Kind ‖ id → cursor: what waits to be freed in bounded steps.
+    reclaim;
+}
+
+impl Tables {
+    pub(crate) fn bucket(&self, txn: &RoTxn<'_>, name: &str) -> Result<Option<Bucket>, IndexError> {
+        // LMDB refuses empty keys, and longer names are never created.
+        if name.is_empty() || name.len() > BUCKET_NAME_BYTES_MAX {
+            return Ok(None);
+        }
+        let name = name.as_bytes();
+        let bytes = self.buckets.get(txn, name)?;
+        bytes.map(|bytes| Bucket::decode(name, bytes)).transpose().map_err(in_table("buckets"))
+    }
+
+    pub(crate) fn bucket_exists(
+        &self,
+        txn: &RoTxn<'_>,
+        bucket: BucketId,
+    ) -> Result<bool, IndexError> {
+        Ok(self.bucket_names.get(txn, &keys::number(bucket.0))?.is_some())
+    }
+
+    pub(crate) fn object<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        bucket: BucketId,
+        key: &[u8],
+    ) -> Result<Option<ObjectView<'t>>, IndexError> {
+        if key.len() > OBJECT_KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = self.current.get(txn, &keys::object(bucket, key))?;
+        bytes.map(ObjectView::decode).transpose().map_err(in_table("current"))
+    }
+
+    pub(crate) fn extent(
+        &self,
+        txn: &RoTxn<'_>,
+        extent: ExtentId,
+    ) -> Result<Option<ExtentRecord>, IndexError> {
+        let bytes = self.extents.get(txn, &keys::number(extent.0))?;
+        bytes.map(ExtentRecord::decode).transpose().map_err(in_table("extents"))
+    }
+
+    pub(crate) fn manifest(
+        &self,
+        txn: &RoTxn<'_>,
+        manifest: ManifestId,
+    ) -> Result<Option<ManifestRecord>, IndexError> {
+        let bytes = self.manifests.get(txn, &keys::number(manifest.0))?;
+        bytes.map(ManifestRecord::decode).transpose().map_err(in_table("manifests"))
+    }
+
+    pub(crate) fn upload(
+        &self,
+        txn: &RoTxn<'_>,
+        upload: UploadId,
+    ) -> Result<Option<Upload>, IndexError> {
+        let bytes = self.upload_rows.get(txn, &keys::number(upload.0))?;
+        bytes
+            .map(|bytes| Upload::decode(upload, bytes))
+            .transpose()
+            .map_err(in_table("upload_rows"))
+    }
+
+    pub(crate) fn part<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        manifest: ManifestId,
+        number: PartNumber,
+    ) -> Result<Option<PartView<'t>>, IndexError> {
+        let bytes = self.parts.get(txn, &keys::part(manifest, number))?;
+        bytes.map(PartView::decode).transpose().map_err(in_table("parts"))
+    }
+
+    pub(crate) fn put_extent(
+        &self,
+        txn: &mut RwTxn<'_>,
+        extent: ExtentId,
+        record: &ExtentRecord,
+    ) -> Result<(), IndexError> {
+        Ok(self.extents.put(txn, &keys::number(extent.0), &record.encode())?)
+    }
+
+    pub(crate) fn put_manifest(
+        &self,
+        txn: &mut RwTxn<'_>,
+        manifest: ManifestId,
+        record: &ManifestRecord,
+    ) -> Result<(), IndexError> {
+        Ok(self.manifests.put(txn, &keys::number(manifest.0), &record.encode())?)
+    }
+
+    pub(crate) fn put_part(
+        &self,
+        txn: &mut RwTxn<'_>,
+        manifest: ManifestId,
+        number: PartNumber,
+        record: &PartRecord,
+    ) -> Result<(), IndexError> {
+        Ok(self.parts.put(txn, &keys::part(manifest, number), &record.encode())?)
+    }
+}

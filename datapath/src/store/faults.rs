@@ -1,0 +1,166 @@
+//! Tests: what a store does when devices fail, stall or lose power.
+
+use std::time::Duration;
+
+use super::content::Content;
+use super::testing::{Simulated, bucket, content, get, put, read};
+use crate::{
+    device::{Injection, Operation},
+    error::StoreError,
+    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES},
+};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_failed_flush_ends_writing_and_not_reading() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let first = content(1, MIB);
+        put(&lane, "first", &first).await.unwrap();
+        simulated.disks[0].inject(Injection::FlushError(libc::EIO));
+        let error = put(&lane, "second", &content(2, MIB)).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Device(fault) if fault.operation == Operation::Flush),
+            "{error}"
+        );
+        let error = put(&lane, "third", b"inline").await.unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
+        assert_eq!(get(&lane, "first").await.unwrap(), Some(first));
+        assert_eq!(get(&lane, "second").await.unwrap(), None);
+        assert!(simulated.store.handle().stats().read_only);
+    });
+}
+
+#[test]
+fn a_failed_read_fails_its_request_alone() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let bytes = content(1, MIB);
+        put(&lane, "key", &bytes).await.unwrap();
+        simulated.disks[0].inject(Injection::ReadError(libc::EIO));
+        let error = get(&lane, "key").await.unwrap_err();
+        assert!(matches!(error, StoreError::Device(fault) if fault.errno == libc::EIO), "{error}");
+        assert_eq!(get(&lane, "key").await.unwrap(), Some(bytes));
+    });
+}
+
+#[test]
+fn a_failed_write_stores_nothing_and_keeps_no_space() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        bucket(&lane).await;
+        let free = simulated.store.handle().stats().space.bytes_free;
+        simulated.disks[0].inject(Injection::WriteError(libc::EIO));
+        assert!(put(&lane, "key", &content(1, 2 * MIB)).await.is_err());
+        assert_eq!(get(&lane, "key").await.unwrap(), None);
+        lane.quiesce().await;
+        assert_eq!(simulated.store.handle().stats().space.bytes_free, free);
+    });
+}
+
+#[test]
+fn changed_bytes_are_never_served() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        put(&lane, "key", &content(1, MIB)).await.unwrap();
+        put(&lane, "other", &content(2, MIB)).await.unwrap();
+        let object = lane.open(bucket(&lane).await, b"key").unwrap().unwrap();
+        let Content::Extents(runs) = object.content() else {
+            panic!("a MiB is not inline");
+        };
+        let start = runs[0].extent.location.offset_blocks * DEVICE_BLOCK_BYTES as u64;
+        simulated.disks[0].rot(start + 5 * CHECKSUM_BLOCK_BYTES + 7);
+        let error = read(&object).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { block: 5, .. }), "{error}");
+        assert_eq!(get(&lane, "other").await.unwrap(), Some(content(2, MIB)));
+    });
+}
+
+#[test]
+fn space_is_not_reused_while_an_abandoned_write_is_in_flight() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let handle = simulated.store.handle();
+        let free = handle.stats().space.bytes_free;
+        simulated.disks[0].hold(true);
+        let mut writer = lane.writer(MIB as u64).await.unwrap();
+        writer.write(&content(1, MIB / 2)).await.unwrap();
+        drop(writer);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(handle.stats().space.bytes_free, free - MIB as u64);
+        }
+        simulated.disks[0].hold(false);
+        lane.quiesce().await;
+        tokio::task::yield_now().await;
+        assert_eq!(handle.stats().space.bytes_free, free);
+    });
+}
+
+#[test]
+fn many_readers_of_a_cold_object_read_the_device_once() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let bytes = content(1, 4 * MIB);
+        put(&lane, "key", &bytes).await.unwrap();
+        simulated.disks[0].set_delay(Duration::from_millis(2));
+        let readers: Vec<_> = (0..16)
+            .map(|_| {
+                let lane = lane.clone();
+                tokio::task::spawn_local(async move { get(&lane, "key").await.unwrap().unwrap() })
+            })
+            .collect();
+        for reader in readers {
+            assert!(reader.await.unwrap() == bytes);
+        }
+        let device = simulated.store.handle().stats().devices[0].engine;
+        assert_eq!(device.read_bytes, bytes.len() as u64);
+    });
+}
+
+#[test]
+fn a_reader_that_stops_does_not_stop_others_of_the_same_object() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let bytes = content(1, 4 * MIB);
+        put(&lane, "key", &bytes).await.unwrap();
+        simulated.disks[0].set_delay(Duration::from_millis(1));
+        let object = lane.open(bucket(&lane).await, b"key").unwrap().unwrap();
+        let mut stopped = Vec::new();
+        for _ in 0..4 {
+            let mut stream = object.read(0..object.object().size).await.unwrap();
+            // Each has begun blocks ahead, and is never asked again.
+            stopped.push((stream.next().await.unwrap().unwrap(), stream));
+        }
+        let read = tokio::time::timeout(Duration::from_secs(10), get(&lane, "key")).await;
+        assert!(read.expect("nobody waits for a stopped reader").unwrap().unwrap() == bytes);
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_on_several_devices() {
+    for seed in 0..20 {
+        let simulated = Simulated::new(&[32 << 20, 32 << 20]);
+        let sizes = [700, 5_000, 70_000, 9 * MIB + 3, 17 * MIB];
+        simulated.run(|lane| async move {
+            for (number, size) in sizes.into_iter().enumerate() {
+                put(&lane, &format!("key-{number}"), &content(seed, size)).await.unwrap();
+            }
+        });
+        let simulated = simulated.after_power_cut(seed);
+        simulated.run(|lane| async move {
+            for (number, size) in sizes.into_iter().enumerate() {
+                let got = get(&lane, &format!("key-{number}")).await.unwrap();
+                assert!(got == Some(content(seed, size)), "seed {seed}, {size} bytes");
+            }
+        });
+    }
+}

@@ -1,0 +1,442 @@
+//! The store as one lane sees it: lookups at once, reads and writes on the lane's own engine,
+//! changes by way of the commit thread.
+//!
+//! *Not here*: what a change does and when it is refused ([`crate::index`]), the streams
+//! ([`super::read`], [`super::write`]).
+
+use std::{ops::Range, rc::Rc, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    OpenObject, Shared, Staged, Writer,
+    content::{Content, Segment},
+    write::StagedContent,
+};
+use crate::{
+    arena::Arena,
+    cache::FrameCache,
+    device::Engine,
+    error::StoreError,
+    extent::{alloc::Allocator, checksum},
+    id::{BucketId, ExtentId, PartId, PartNumber, UploadId},
+    index::{
+        self, Body, Bucket, Condition, Index, ListObjects, ListPage, ListUploads, Mutation,
+        NewExtent, NewObject, Object, Outcome, Part, Slice, Upload, UploadPage,
+    },
+    limits::INLINE_BYTES_MAX,
+    pin::PinTable,
+};
+
+/// One lane's access to the store. Belongs to the thread that made it; cloning is cheap.
+#[derive(Clone)]
+pub struct LaneStore(Rc<Lane>);
+
+struct Lane {
+    shared: Arc<Shared>,
+    engine: Engine,
+    number: usize,
+}
+
+impl LaneStore {
+    pub(super) fn new(shared: Arc<Shared>, engine: Engine, number: usize) -> Self {
+        Self(Rc::new(Lane { shared, engine, number }))
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.0.shared.index
+    }
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.0.shared.arena
+    }
+
+    pub(super) fn cache(&self) -> &FrameCache {
+        &self.0.shared.cache
+    }
+
+    pub(super) fn allocator(&self) -> &Arc<Allocator> {
+        &self.0.shared.allocator
+    }
+
+    pub(super) fn pins(&self) -> &Arc<PinTable> {
+        &self.0.shared.pins
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Waits until no device operation of this lane is in flight; the lane may end then.
+    pub async fn quiesce(&self) {
+        self.0.engine.quiesce().await;
+    }
+
+    // === Buckets ===
+
+    /// The bucket of this name.
+    ///
+    /// # Errors
+    /// Here and in every other lookup: [`StoreError::Index`].
+    pub fn bucket(&self, name: &str) -> Result<Option<Bucket>, StoreError> {
+        Ok(self.index().read()?.bucket(name)?)
+    }
+
+    /// All buckets by name, at most [`crate::limits::BUCKETS_MAX`].
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn buckets(&self) -> Result<Vec<Bucket>, StoreError> {
+        Ok(self.index().read()?.buckets()?)
+    }
+
+    /// Makes a bucket. Like every change, it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::BucketExists`], [`StoreError::TooManyBuckets`]. Here and in every other change:
+    /// [`StoreError::IndexFull`], [`StoreError::ReadOnly`], [`StoreError::Closing`], and
+    /// [`StoreError::Device`] or [`StoreError::Index`] for the fault that makes the store read-only.
+    pub async fn create_bucket(&self, name: &str, attributes: Bytes) -> Result<(), StoreError> {
+        self.commit(Mutation::CreateBucket { name: name.into(), attributes }).await.map(drop)
+    }
+
+    /// Removes an empty bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::BucketNotEmpty`].
+    pub async fn delete_bucket(&self, name: &str) -> Result<(), StoreError> {
+        self.commit(Mutation::DeleteBucket { name: name.into() }).await.map(drop)
+    }
+
+    /// Lets everybody read a bucket's objects, or no longer.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn set_public_read(&self, name: &str, on: bool) -> Result<(), StoreError> {
+        self.commit(Mutation::SetPublicRead { name: name.into(), on }).await.map(drop)
+    }
+
+    // === Objects ===
+
+    /// An object's record.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn lookup(&self, bucket: BucketId, key: &[u8]) -> Result<Option<Object>, StoreError> {
+        let snapshot = self.index().read()?;
+        Ok(snapshot.object(bucket, key)?.map(|view| view.to_object()))
+    }
+
+    /// An object whose content stays where it is while it is read.
+    ///
+    /// # Errors
+    /// [`StoreError::Overload`] when too many objects are open; [`StoreError::Corrupt`] for content
+    /// that stands in the record and does not match its checksum.
+    pub fn open(&self, bucket: BucketId, key: &[u8]) -> Result<Option<OpenObject>, StoreError> {
+        let Some(found) =
+            index::open_pinned(self.index(), self.pins(), self.0.number, bucket, key)?
+        else {
+            return Ok(None);
+        };
+        let content = Content::of(&found)?;
+        let object = found.record.to_object();
+        Ok(Some(OpenObject::new(self.clone(), object, content, found.pin)))
+    }
+
+    /// Takes the space and the memory to write `size` bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`]; [`StoreError::Overload`] when no memory could be had in
+    /// [`crate::limits::RESERVE_WAIT`].
+    pub async fn writer(&self, size: u64) -> Result<Writer, StoreError> {
+        Writer::new(self, size).await
+    }
+
+    /// Records what was written as an object, replacing what has the key.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::ConditionFailed`], [`StoreError::NoSuchKey`].
+    pub async fn put(&self, object: NewObject, staged: Staged) -> Result<Object, StoreError> {
+        let content = self.content_of(staged);
+        self.commit_object(Mutation::Put { object, content }).await
+    }
+
+    /// Deletes an object; gives what was there. Deleting an absent one is no error.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn delete(
+        &self,
+        bucket: BucketId,
+        key: Bytes,
+        condition: Condition,
+    ) -> Result<Option<Object>, StoreError> {
+        match self.commit(Mutation::Delete { bucket, key, condition }).await? {
+            Outcome::Deleted(record) => Ok(record.map(|record| record.to_object())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes objects, each by itself; an outcome for each, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn delete_many(
+        &self,
+        bucket: BucketId,
+        keys: Vec<(Bytes, Condition)>,
+    ) -> Result<Vec<Result<Option<Object>, StoreError>>, StoreError> {
+        match self.commit(Mutation::DeleteMany { bucket, keys }).await? {
+            Outcome::DeletedMany(outcomes) => Ok(outcomes
+                .into_iter()
+                .map(|outcome| outcome.map(|record| record.map(|record| record.to_object())))
+                .collect()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes an object of another's content without moving it. An object may be copied onto itself.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; [`StoreError::SourceChanged`] when the source was replaced or deleted
+    /// since it was opened.
+    pub async fn copy(&self, source: &OpenObject, object: NewObject) -> Result<Object, StoreError> {
+        let Object { size, crc64, part_count: parts, .. } = *source.object();
+        let content = match source.content() {
+            Content::Manifest(id) => {
+                let body = Body::Manifest { id: *id, parts };
+                index::Content { size, crc64, body, extents: Vec::new() }
+            }
+            _ => self.referring_content(source, 0..size).await?,
+        };
+        self.commit_object(Mutation::Put { object, content }).await
+    }
+
+    /// Objects in the order of their keys' bytes. Runs on a helper thread, since it may wait for
+    /// the disk.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub async fn list(&self, list: ListObjects) -> Result<ListPage, StoreError> {
+        self.on_helper(move |index| index.read()?.list_objects(&list)).await
+    }
+
+    // === Multipart uploads ===
+
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::TooManyUploads`].
+    pub async fn create_upload(
+        &self,
+        bucket: BucketId,
+        key: Bytes,
+        attributes: Bytes,
+    ) -> Result<UploadId, StoreError> {
+        match self.commit(Mutation::CreateUpload { bucket, key, attributes }).await? {
+            Outcome::Upload(id) => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The upload, if it is one of this bucket and key.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn upload(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        id: UploadId,
+    ) -> Result<Option<Upload>, StoreError> {
+        let upload = self.index().read()?.upload(id)?;
+        Ok(upload.filter(|upload| upload.bucket == bucket && upload.key == key))
+    }
+
+    /// Records what was written as a part, replacing an earlier one of the same number.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUpload`].
+    pub async fn put_part(
+        &self,
+        upload: UploadId,
+        number: PartNumber,
+        entity_tag: Box<str>,
+        attributes: Bytes,
+        staged: Staged,
+    ) -> Result<Part, StoreError> {
+        let content = self.content_of(staged);
+        let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
+        self.commit_part(part).await
+    }
+
+    /// Makes a part of a range of an object's content without moving it.
+    ///
+    /// # Errors
+    /// As [`Self::put_part`]; [`StoreError::SourceChanged`] as in [`Self::copy`].
+    pub async fn copy_part(
+        &self,
+        upload: UploadId,
+        number: PartNumber,
+        source: &OpenObject,
+        range: Range<u64>,
+        entity_tag: Box<str>,
+        attributes: Bytes,
+    ) -> Result<Part, StoreError> {
+        let content = self.referring_content(source, range).await?;
+        let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
+        self.commit_part(part).await
+    }
+
+    /// Parts by number, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn parts(
+        &self,
+        upload: UploadId,
+        after: PartNumber,
+        limit: usize,
+    ) -> Result<Vec<Part>, StoreError> {
+        Ok(self.index().read()?.parts(upload, after, limit)?)
+    }
+
+    /// Makes an object of the listed parts, which are not touched; others are freed. `crc64` is that
+    /// of the whole content, where the caller knows it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUpload`]; [`StoreError::PartChanged`] when a part is not as listed; as
+    /// [`Self::put`].
+    pub async fn complete(
+        &self,
+        upload: UploadId,
+        parts: Vec<(PartNumber, PartId)>,
+        object: NewObject,
+        crc64: Option<u64>,
+    ) -> Result<Object, StoreError> {
+        self.commit_object(Mutation::Complete { upload, parts, object, crc64 }).await
+    }
+
+    /// Ends an upload and frees its parts.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUpload`].
+    pub async fn abort(&self, upload: UploadId) -> Result<(), StoreError> {
+        self.commit(Mutation::Abort { upload }).await.map(drop)
+    }
+
+    /// Uploads by key, then by upload. Runs on a helper thread.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub async fn list_uploads(&self, list: ListUploads) -> Result<UploadPage, StoreError> {
+        self.on_helper(move |index| index.read()?.list_uploads(&list)).await
+    }
+
+    // === How ===
+
+    /// Hands a change to the commit thread and waits for its answer.
+    async fn commit(&self, mutation: Mutation) -> Result<Outcome, StoreError> {
+        self.0.shared.commit.submit(mutation).await
+    }
+
+    /// Waits until the space of everything deleted before is free, but for what readers hold.
+    pub(super) async fn settle(&self) -> Result<(), StoreError> {
+        self.0.shared.commit.settle().await
+    }
+
+    async fn commit_object(&self, mutation: Mutation) -> Result<Object, StoreError> {
+        match self.commit(mutation).await? {
+            Outcome::Object(record) => Ok(record.to_object()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn commit_part(&self, mutation: Mutation) -> Result<Part, StoreError> {
+        match self.commit(mutation).await? {
+            Outcome::Part(part) => Ok(part),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was written, as a record has it. From here on the blocks are the commit thread's.
+    fn content_of(&self, staged: Staged) -> index::Content {
+        let Staged { size, crc64, content } = staged;
+        let (body, extents) = match content {
+            StagedContent::Inline(data) => {
+                (Body::Inline { data: Bytes::from(data), crc64 }, Vec::new())
+            }
+            StagedContent::Extents(staged) => {
+                let ids = self.index().ids();
+                let extents: Vec<NewExtent> = staged
+                    .into_iter()
+                    .map(|extent| NewExtent {
+                        id: ExtentId(ids.draw()),
+                        location: extent.lease.hand_over(),
+                        data_length: extent.lease.data_bytes(),
+                        crcs: extent.crcs,
+                    })
+                    .collect();
+                let slice =
+                    |new: &NewExtent| Slice { extent: new.id, offset: 0, length: new.data_length };
+                (Body::Slices(extents.iter().map(slice).collect()), extents)
+            }
+        };
+        index::Content { size, crc64: Some(crc64), body, extents }
+    }
+
+    /// Content that refers to a range of another object's. Data that stands in the source's records
+    /// is small; it is copied into the new record, or into an extent when it must stand between
+    /// slices.
+    async fn referring_content(
+        &self,
+        source: &OpenObject,
+        range: Range<u64>,
+    ) -> Result<index::Content, StoreError> {
+        let size = range.end - range.start;
+        let whole = size == source.object().size;
+        let crc64 = source.object().crc64.filter(|_| whole);
+        let segments = source.content().resolve(self.index(), range)?;
+        if size <= INLINE_BYTES_MAX
+            && segments.iter().all(|part| matches!(part, Segment::Inline(_)))
+        {
+            let mut data = BytesMut::with_capacity(size as usize);
+            for segment in segments {
+                if let Segment::Inline(piece) = segment {
+                    data.extend_from_slice(&piece);
+                }
+            }
+            let body = Body::Inline { crc64: checksum::crc64(&data), data: data.freeze() };
+            return Ok(index::Content { size, crc64, body, extents: Vec::new() });
+        }
+        let mut slices = Vec::with_capacity(segments.len());
+        let mut extents = Vec::new();
+        for segment in segments {
+            match segment {
+                Segment::Extent(run) => slices.push(run.slice),
+                Segment::Inline(piece) => {
+                    let mut writer = Writer::in_extents(self, piece.len() as u64).await?;
+                    writer.write(&piece).await?;
+                    let written = self.content_of(writer.finish().await?);
+                    slices.extend_from_slice(written.body.slices());
+                    extents.extend(written.extents);
+                }
+            }
+        }
+        Ok(index::Content { size, crc64, body: Body::Slices(slices), extents })
+    }
+
+    async fn on_helper<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Index) -> Result<T, index::IndexError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let index = self.index().clone();
+        let result = tokio::task::spawn_blocking(move || read(&index)).await;
+        Ok(result.map_err(|_| StoreError::Closing)??)
+    }
+}
+
+/// An answer that does not belong to its question: a defect of the index.
+fn unexpected(outcome: &Outcome) -> StoreError {
+    StoreError::Index(format!("answered {outcome:?}").into())
+}

@@ -1,0 +1,57 @@
+//! The store: one handle for the process, one [`LaneStore`] for each lane.
+//!
+//! *Owns* the assembly of arena, devices, index, cache and commit thread, and the streams that move
+//! content through them. *Not here*: any of those parts.
+
+mod check;
+mod content;
+mod fill;
+mod lane;
+mod open;
+mod options;
+mod read;
+mod stats;
+mod write;
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod reuse;
+#[cfg(test)]
+mod testing;
+
+use std::{fs::File, sync::Arc};
+
+use crate::{
+    arena::Arena,
+    cache::FrameCache,
+    commit::CommitHandle,
+    device::{BlockingPool, DeviceSet},
+    extent::alloc::Allocator,
+    index::Index,
+    pin::PinTable,
+};
+
+pub use check::{CheckProgress, CheckReport};
+pub use lane::LaneStore;
+pub use open::{OpenError, Store, StoreHandle};
+pub use options::{DEFAULT_EXTENT_FILE_BYTES, StoreOptions, StorePlan};
+pub use read::{OpenObject, PartSpan, ReadStream};
+pub use stats::{DeviceStats, StoreStats};
+pub use write::{Staged, Writer};
+
+/// What all lanes share.
+struct Shared {
+    index: Index,
+    pins: Arc<PinTable>,
+    arena: Arena,
+    cache: Arc<FrameCache>,
+    devices: DeviceSet,
+    allocator: Arc<Allocator>,
+    commit: CommitHandle,
+    blocking: Arc<BlockingPool>,
+    meters: stats::Meters,
+    plan: StorePlan,
+    /// Held for the life of the process: a second one on the same store would overwrite extents.
+    _lock: File,
+}

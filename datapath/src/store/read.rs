@@ -1,0 +1,305 @@
+//! Reading: a pinned object, and the stream of verified bytes of one range of it.
+//!
+//! A stream looks each block up in the cache; a miss starts a fill as a task of the lane, so that
+//! the fill goes on, and the others who wait for the same block get it, also when this stream's
+//! client has stopped reading. After the first miss the stream fills ahead of its client: two
+//! blocks at first, one more for each that the client took, up to [`READ_WINDOW_BLOCKS`], as far as
+//! memory allows. A client that pauses for [`SLOW_READER`] falls back to one block.
+//!
+//! *Not here*: why a stream always gets its next block ([`crate::arena`]), which bytes lie where
+//! ([`super::content`]).
+
+use std::{collections::VecDeque, ops::Range, rc::Rc, time::Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{
+    LaneStore,
+    content::{Content, Run, Segment, Segments},
+    fill::fill_block,
+};
+use crate::{
+    arena::{Charge, Reservation, Share, SharedFrame},
+    cache::BlockKey,
+    error::StoreError,
+    extent::plan::{BlockSpan, first_span},
+    id::PartNumber,
+    index::Object,
+    limits::{CHECKSUM_BLOCK_BYTES, READ_WINDOW_BLOCKS, RESERVE_WAIT, SLOW_READER},
+    pin::Pin,
+};
+
+/// Where one part lies in its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSpan {
+    /// Its number.
+    pub number: PartNumber,
+    /// First byte within the object.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The caller's, opaque.
+    pub attributes: Bytes,
+}
+
+/// An object whose data stays in place while this, or a stream of it, exists: deleting or replacing
+/// it in the index does not touch the blocks.
+pub struct OpenObject {
+    lane: LaneStore,
+    object: Object,
+    content: Content,
+    /// None for content that stands in the record itself.
+    pin: Option<Rc<Pin>>,
+}
+
+impl OpenObject {
+    pub(super) fn new(lane: LaneStore, object: Object, content: Content, pin: Option<Pin>) -> Self {
+        Self { lane, object, content, pin: pin.map(Rc::new) }
+    }
+
+    /// Its record.
+    #[must_use]
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// Where part `number` lies, if there is such a part. An object written in one piece is its own
+    /// part 1.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn part(&self, number: PartNumber) -> Result<Option<PartSpan>, StoreError> {
+        let Content::Manifest(manifest) = self.content else {
+            let whole = PartSpan {
+                number,
+                offset: 0,
+                size: self.object.size,
+                attributes: self.object.attributes.clone(),
+            };
+            return Ok((number == PartNumber(1)).then_some(whole));
+        };
+        let snapshot = self.lane.index().read()?;
+        let Some(entry) = snapshot.part_entry(manifest, number)? else {
+            return Ok(None);
+        };
+        let part = snapshot.part(manifest, number)?;
+        Ok(part.map(|part| PartSpan {
+            number,
+            offset: entry.start,
+            size: entry.end - entry.start,
+            attributes: Bytes::copy_from_slice(part.attributes),
+        }))
+    }
+
+    /// Starts to read `range` of the content; returns when the first bytes are there, so that a
+    /// fault of the first block is known before any answer is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Overload`] when no memory could be reserved in [`RESERVE_WAIT`]; device and
+    /// index faults.
+    ///
+    /// # Panics
+    /// When `range` is not within the content: the caller has resolved it against [`Object::size`].
+    pub async fn read(&self, range: Range<u64>) -> Result<ReadStream, StoreError> {
+        assert!(
+            range.start <= range.end && range.end <= self.object.size,
+            "{range:?} of {}",
+            self.object.size
+        );
+        let mut stream = ReadStream {
+            lane: self.lane.clone(),
+            pin: self.pin.clone(),
+            remaining: range.end - range.start,
+            segments: self.content.segments(range),
+            pending: VecDeque::new(),
+            primed: None,
+            reservation: None,
+            read_ahead: false,
+            blocks_taken: 0,
+            asked_at: Instant::now(),
+        };
+        if let Content::Inline(_) = self.content {
+            return Ok(stream);
+        }
+        if stream.remaining > 0 {
+            let reserved = self
+                .lane
+                .arena()
+                .reserve_within(Share::Reads, CHECKSUM_BLOCK_BYTES, RESERVE_WAIT)
+                .await;
+            stream.reservation = Some(reserved.map_err(|_| StoreError::Overload("read memory"))?);
+            stream.primed = stream.next_unprimed().await.transpose()?;
+        }
+        Ok(stream)
+    }
+}
+
+/// The verified bytes of a range, in order.
+pub struct ReadStream {
+    lane: LaneStore,
+    /// Keeps the blocks; none for content that stands in the record itself.
+    pin: Option<Rc<Pin>>,
+    /// Bytes that [`Self::next`] has yet to give.
+    remaining: u64,
+    segments: Segments,
+    /// Blocks that were begun, in order.
+    pending: VecDeque<Pending>,
+    /// The first bytes, read before the stream was handed out.
+    primed: Option<Bytes>,
+    /// None for content that stands in the record itself.
+    reservation: Option<Reservation>,
+    /// Whether a block was missing from the cache.
+    read_ahead: bool,
+    /// Blocks that the client took since it last paused.
+    blocks_taken: usize,
+    /// When the client last asked for bytes.
+    asked_at: Instant,
+}
+
+enum Pending {
+    Ready(Bytes),
+    Filling { task: JoinHandle<Result<SharedFrame, StoreError>>, within: Range<usize> },
+}
+
+impl ReadStream {
+    /// Bytes that are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// The next bytes; None after the last. After an error the stream must be dropped.
+    ///
+    /// Safe to drop at any time: a fill that was begun ends by itself.
+    pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        self.note_pace();
+        let result = match self.primed.take() {
+            Some(bytes) => Some(Ok(bytes)),
+            None => self.next_unprimed().await,
+        };
+        if let Some(Ok(bytes)) = &result {
+            self.remaining -= bytes.len() as u64;
+        }
+        result
+    }
+
+    async fn next_unprimed(&mut self) -> Option<Result<Bytes, StoreError>> {
+        loop {
+            if let Err(error) = self.begin_blocks() {
+                return Some(Err(error));
+            }
+            let Some(front) = self.pending.front_mut() else {
+                if self.segments.is_finished() {
+                    return None;
+                }
+                // Only this stream's own frames are in the way: its client must take them first.
+                // The charge is given back at once, for the block that is begun next.
+                let reservation = self.reservation.as_mut()?;
+                if reservation.charge_when_free(CHECKSUM_BLOCK_BYTES as usize).await.is_err() {
+                    return Some(Err(StoreError::Overload("read memory")));
+                }
+                continue;
+            };
+            if let Pending::Filling { task, within } = front {
+                // Awaited in place: when this future is dropped here, the next call finds the same
+                // task again.
+                let bytes = match task.await {
+                    Ok(Ok(frame)) => frame.slice(within.clone()),
+                    Ok(Err(error)) => return Some(Err(error)),
+                    Err(_) => return Some(Err(StoreError::Closing)),
+                };
+                self.pending.pop_front();
+                return Some(Ok(bytes));
+            }
+            match self.pending.pop_front() {
+                Some(Pending::Ready(bytes)) => return Some(Ok(bytes)),
+                _ => unreachable!("the front was looked at above"),
+            }
+        }
+    }
+
+    /// Begins as many blocks as the window and the credits allow.
+    fn begin_blocks(&mut self) -> Result<(), StoreError> {
+        loop {
+            if self.pending.len() >= self.window() {
+                return Ok(());
+            }
+            let Some(segment) = self.segments.current(self.lane.index())? else {
+                return Ok(());
+            };
+            match segment {
+                Segment::Inline(bytes) => {
+                    self.pending.push_back(Pending::Ready(bytes.clone()));
+                    self.segments.advance(bytes.len() as u64);
+                }
+                Segment::Extent(run) => {
+                    let Some(charge) = self.charge() else {
+                        return Ok(());
+                    };
+                    let range = run.slice.offset..run.slice.offset + run.slice.length;
+                    let span = first_span(&range);
+                    self.segments.advance(span.within.len() as u64);
+                    self.begin_block(run, span, charge);
+                }
+            }
+        }
+    }
+
+    fn begin_block(&mut self, run: Run, span: BlockSpan, charge: Charge) {
+        let key = BlockKey { extent: run.slice.extent, block: span.block };
+        let charge = match self.lane.cache().lookup(key, charge) {
+            Ok(frame) => {
+                self.pending.push_back(Pending::Ready(frame.slice(span.within)));
+                return;
+            }
+            Err(charge) => charge,
+        };
+        self.read_ahead = true;
+        let lane = self.lane.clone();
+        let pin = self.pin.clone();
+        let task = tokio::task::spawn_local(async move {
+            let _pin = pin; // the blocks must stay this extent's for as long as they are being read
+            fill_block(&lane, key, &run.extent, charge).await
+        });
+        self.pending.push_back(Pending::Filling { task, within: span.within });
+    }
+
+    /// Blocks that may be begun and not yet given.
+    fn window(&self) -> usize {
+        if self.read_ahead { (2 + self.blocks_taken).min(READ_WINDOW_BLOCKS) } else { 1 }
+    }
+
+    /// The right to one more frame: of what is reserved, or of what others leave.
+    fn charge(&mut self) -> Option<Charge> {
+        const FRAME_BYTES: usize = CHECKSUM_BLOCK_BYTES as usize;
+        let window_bytes = (2 + self.blocks_taken).min(READ_WINDOW_BLOCKS) * FRAME_BYTES;
+        let reservation = self.reservation.as_mut()?;
+        reservation.charge(FRAME_BYTES).or_else(|| {
+            let may_grow = reservation.bytes() < window_bytes as u64;
+            (may_grow && reservation.try_grow(CHECKSUM_BLOCK_BYTES))
+                .then(|| reservation.charge(FRAME_BYTES))
+                .flatten()
+        })
+    }
+
+    /// Lets go of what a client that has paused does not use.
+    fn note_pace(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.asked_at) > SLOW_READER {
+            self.blocks_taken = 0;
+            if let Some(reservation) = &mut self.reservation {
+                reservation.shrink_to(CHECKSUM_BLOCK_BYTES);
+            }
+        } else {
+            self.blocks_taken += 1;
+        }
+        self.asked_at = now;
+    }
+}
+
+const _: () = assert!(READ_WINDOW_BLOCKS as u64 * CHECKSUM_BLOCK_BYTES <= 1 << 20);

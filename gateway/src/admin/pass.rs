@@ -1,0 +1,102 @@
+//! How the command line finds and convinces the running server.
+//!
+//! Owns: `admin.json` in the data directory, mode 0600, there while the server runs: where it is
+//! administered, and a token made anew at each start. Who can read the directory may order; who
+//! merely reaches the port may not.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What an order has to show. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// 256 random bits.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn generate() -> Result<Token, getrandom::Error> {
+        let mut random = [0u8; 32];
+        getrandom::fill(&mut random)?;
+        Ok(Token(hex_simd::encode_to_string(random, hex_simd::AsciiCase::Lower).into()))
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn header(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+/// Where the running server is, and what it wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// The administration address.
+    pub address: SocketAddr,
+    /// The token.
+    pub token: Token,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    address: SocketAddr,
+    token: String,
+}
+
+impl Pass {
+    fn path(data: &Path) -> PathBuf {
+        data.join("admin.json")
+    }
+
+    /// Leaves the pass in the data directory; it is taken away when the guard is dropped.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn leave(&self, data: &Path) -> io::Result<Left> {
+        let path = Pass::path(data);
+        let beside = data.join("admin.json.new");
+        let document = Document { address: self.address, token: self.token.0.to_string() };
+        let text = serde_json::to_string(&document)?;
+        let _ = fs::remove_file(&beside);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&beside, &path)?;
+        Ok(Left { path })
+    }
+
+    /// Reads the pass of the server that runs on that directory.
+    ///
+    /// # Errors
+    /// Not found when no server runs there.
+    pub fn find(data: &Path) -> io::Result<Pass> {
+        let text = fs::read_to_string(Pass::path(data))?;
+        let document: Document = serde_json::from_str(&text)?;
+        Ok(Pass { address: document.address, token: Token(document.token.into()) })
+    }
+}
+
+/// A pass that lies in the data directory.
+#[derive(Debug)]
+pub struct Left {
+    path: PathBuf,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // After a crash it stays; the next server replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,190 @@
+//! The commands that need the store: `serve`, `format`, `check`.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datapath::arena::{Locking, PageKind};
+use datapath::{CheckProgress, CheckReport, Store, StoreOptions, StorePlan};
+
+use super::Gateway;
+use super::figures::StoreFigures;
+use crate::admin::control::End;
+use crate::cli::{self, StoreCommands};
+use crate::config::amount::print_bytes;
+use crate::config::{Machine, Plan, Preference};
+use crate::credentials::KeyRing;
+use crate::s3::S3Settings;
+use crate::serve::{self, Behind};
+
+/// The commands over the real store.
+#[derive(Debug, Clone, Copy)]
+pub struct Commands;
+
+impl StoreCommands for Commands {
+    fn serve(&self, plan: &Plan, machine: &Machine) -> u8 {
+        let outcome = serve::run(plan, machine.cores, |plan, _, keys| open(plan, keys));
+        match outcome {
+            Ok(End::Drained) => cli::SUCCESS,
+            Ok(end @ (End::LaneFailed(_) | End::Impatient)) => {
+                cli::fail(&end.to_string(), cli::FAILURE)
+            }
+            Err(problem) => cli::fail(&problem, cli::FAILURE),
+        }
+    }
+
+    fn format(&self, plan: &Plan, force: bool) -> u8 {
+        match Store::format(&options(plan), force) {
+            Ok(report) => {
+                let mut text = format!("made store {}\n", report.store);
+                for device in &report.devices {
+                    let (path, size) = (device.path.display(), print_bytes(device.bytes));
+                    text += &format!("  {path}: {size}, held {}\n", device.replaced);
+                }
+                cli::show(&text);
+                cli::SUCCESS
+            }
+            Err(error) => cli::fail(&error.to_string(), cli::FAILURE),
+        }
+    }
+
+    fn check(&self, plan: &Plan) -> u8 {
+        let mut shown = ProgressLine::new();
+        let outcome = Store::check(&options(plan), &mut |progress| shown.at(progress));
+        shown.end();
+        match outcome {
+            Ok(report) => {
+                cli::show(&describe(&report));
+                if report.finding_count == 0 { cli::SUCCESS } else { cli::FAILURE }
+            }
+            Err(error) => cli::fail(&format!("the check could not run: {error}"), cli::MISUSE),
+        }
+    }
+}
+
+fn options(plan: &Plan) -> StoreOptions {
+    StoreOptions {
+        data_dir: plan.data.clone(),
+        devices: plan.devices.clone(),
+        extent_file_bytes: plan.extent_file_bytes,
+        index_map_bytes: plan.index_map_bytes,
+        memory_bytes: plan.memory_bytes,
+        lanes: plan.lanes,
+        connections_max: plan.limits.connections,
+        create: true,
+        huge_pages: plan.huge_pages != Preference::Off,
+        lock_memory: plan.lock_memory != Preference::Off,
+    }
+}
+
+fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
+    let store = Store::open(&options(plan)).map_err(|error| error.to_string())?;
+    insist(plan, store.plan())?;
+    let introduction = store.plan().to_string();
+    let handle = store.handle();
+    let watched = Arc::new(StoreFigures::new(handle.clone()));
+    let gateway = Gateway {
+        store: handle,
+        keys,
+        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains)),
+    };
+    Ok(Behind {
+        application: Arc::new(gateway),
+        introduction,
+        figures: watched.clone(),
+        health: watched,
+        close: Box::new(move || store.close()),
+    })
+}
+
+/// What the configuration insists on is there.
+fn insist(plan: &Plan, got: &StorePlan) -> Result<(), String> {
+    if plan.huge_pages == Preference::On && got.mapping.pages != PageKind::Huge {
+        return Err(format!("huge_pages = on, but the arena has {}", got.mapping));
+    }
+    if plan.lock_memory == Preference::On && got.mapping.locking != Locking::Locked {
+        return Err(format!("lock_memory = on, but the arena has {}", got.mapping));
+    }
+    Ok(())
+}
+
+fn describe(report: &CheckReport) -> String {
+    let mut text = format!(
+        "{} buckets, {} objects of {}, {} uploads, {} extents of {}; {} verified\n",
+        report.buckets,
+        report.objects,
+        print_bytes(report.object_bytes),
+        report.uploads,
+        report.extents,
+        print_bytes(report.extent_bytes),
+        print_bytes(report.verified_bytes),
+    );
+    for finding in &report.findings {
+        text += &format!("finding: {finding}\n");
+    }
+    let more = report.finding_count.saturating_sub(report.findings.len() as u64);
+    if more > 0 {
+        text += &format!("and {more} more\n");
+    }
+    text += &match report.finding_count {
+        0 => "consistent\n".to_owned(),
+        count => format!("{count} finding(s)\n"),
+    };
+    text
+}
+
+/// Progress on standard error: one line rewritten on a terminal, a line now and then elsewhere.
+struct ProgressLine {
+    terminal: bool,
+    last: Instant,
+    written: bool,
+}
+
+impl ProgressLine {
+    fn new() -> ProgressLine {
+        let terminal = std::io::stderr().is_terminal();
+        ProgressLine { terminal, last: Instant::now(), written: false }
+    }
+
+    fn at(&mut self, progress: CheckProgress) {
+        let pause = match self.terminal {
+            true => Duration::from_millis(200),
+            false => Duration::from_secs(5),
+        };
+        if self.last.elapsed() < pause {
+            return;
+        }
+        self.last = Instant::now();
+        let CheckProgress { what, done, total, verified_bytes } = progress;
+        let verified = print_bytes(verified_bytes >> 20 << 20);
+        let line = format!("checking {what}: {done} of {total}, {verified} of data verified");
+        // Progress that cannot be shown is no reason to stop.
+        let _ = match self.terminal {
+            true => write!(std::io::stderr(), "\r\x1b[K{line}"),
+            false => writeln!(std::io::stderr(), "{line}"),
+        };
+        self.written = true;
+    }
+
+    fn end(&self) {
+        if self.terminal && self.written {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_everything_and_its_verdict() {
+        let mut report = CheckReport { objects: 3, object_bytes: 1 << 20, ..Default::default() };
+        let text = describe(&report);
+        assert!(text.contains("3 objects of 1MiB") && text.ends_with("consistent\n"), "{text}");
+        report.findings = vec!["extent 7 overlaps".into()];
+        report.finding_count = 3;
+        let text = describe(&report);
+        assert!(text.contains("finding: extent 7 overlaps\nand 2 more\n3 finding(s)\n"), "{text}");
+    }
+}

@@ -1,0 +1,219 @@
+//! Commands and flags.
+//!
+//! Owns: which command takes which keys, and the help texts. A key's flag, help and default come
+//! from the table of keys.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::config::Given;
+use crate::config::keys::{
+    self, CONFIG_FILE_VARIABLE, Default as Standard, KEYS, Key, Places, Shape,
+};
+
+const ABOUT: &str = "S3 object storage from NVMe: one process, one command.";
+
+const ROOT_EXAMPLES: &str = "\
+Examples:
+  penstock serve --data ./data
+      Serves S3 on 127.0.0.1:9000. The first start makes the store and an access key.
+  penstock serve --data /srv/penstock --listen 0.0.0.0:9000 --memory 16GiB
+      Serves the network.
+  penstock config print
+      Shows every setting, its value and where it comes from.
+
+Settings come from flags, then PENSTOCK_ variables, then the file of --config, then defaults.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  penstock serve --data ./data
+  penstock serve --data ./data --memory 512M --listen 0.0.0.0:9000 --listen [::]:9000
+  penstock serve --config /etc/penstock.toml
+  PENSTOCK_ACCESS_KEY=me PENSTOCK_SECRET_KEY=at-least-eight penstock serve --data ./data
+
+A configuration file in TOML has the same names:
+  data = \"/srv/penstock\"
+  devices = [\"/dev/nvme0n1\", \"/dev/nvme1n1\"]
+  listen = [\"0.0.0.0:9000\"]
+  [limits]
+  idle_time = \"5m\"
+
+Signals: SIGTERM or SIGINT drains and stops (a second one stops at once), SIGHUP reads the
+credentials again.";
+
+const FORMAT_EXAMPLES: &str = "\
+Examples:
+  penstock format --data /srv/penstock --devices /dev/nvme0n1 --devices /dev/nvme1n1
+  penstock format --data ./data --extent-file 64GiB
+
+A device that holds anything, or a store that is there already, is refused without --force.
+Without --devices `serve` does this by itself at the first start.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  penstock check --data ./data
+
+Reads the whole store while no server runs on it and changes nothing.
+Exit code: 0 when all is consistent, 1 when there are findings, 2 when it could not run.";
+
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  penstock keys add --data ./data
+  printf %s \"$SECRET\" | penstock keys add --data ./data --id trainer --secret-stdin
+  penstock keys list --data ./data
+  penstock keys remove AKIA... --data ./data
+
+The running server takes up changes within two seconds.";
+
+const BUCKET_EXAMPLES: &str = "\
+Examples:
+  penstock bucket public-read models on --data ./data
+  penstock bucket public-read models off --data ./data
+
+Asks the server that runs on the data directory. The setting belongs to the bucket and goes with
+it. Buckets can also be listed as public_read in the configuration.";
+
+/// The command tree.
+pub(super) fn command() -> Command {
+    let all: Vec<&Key> = KEYS.iter().copied().filter(|key| key.places == Places::All).collect();
+    let store = [&keys::DATA, &keys::DEVICES, &keys::EXTENT_FILE, &keys::INDEX_MAP, &keys::MEMORY];
+    let file = [&keys::DATA, &keys::CREDENTIALS];
+    Command::new("penstock")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(ROOT_EXAMPLES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(taking(
+            Command::new("serve").about("Serves S3").after_help(SERVE_EXAMPLES),
+            &all,
+        ))
+        .subcommand(
+            taking(
+                Command::new("format").about("Makes a store").after_help(FORMAT_EXAMPLES),
+                &store,
+            )
+            .arg(switch("force", "Overwrites what is on the devices")),
+        )
+        .subcommand(taking(
+            Command::new("check").about("Checks a store offline").after_help(CHECK_EXAMPLES),
+            &store,
+        ))
+        .subcommand(
+            Command::new("keys")
+                .about("Adds, lists and removes access keys")
+                .after_help(KEYS_EXAMPLES)
+                .subcommand_required(true)
+                .subcommand(
+                    taking(Command::new("add").about("Adds an access key"), &file)
+                        .arg(
+                            Arg::new("id")
+                                .long("id")
+                                .value_name("ID")
+                                .help("Its id [default: a new one]"),
+                        )
+                        .arg(
+                            switch(
+                                "secret-stdin",
+                                "Reads its secret from standard input [default: a new one]",
+                            )
+                            .requires("id"),
+                        ),
+                )
+                .subcommand(taking(Command::new("list").about("Lists all, without secrets"), &file))
+                .subcommand(
+                    taking(Command::new("remove").about("Removes an access key"), &file)
+                        .arg(Arg::new("id").required(true).value_name("ID").help("Its id")),
+                ),
+        )
+        .subcommand(config_command(&all))
+        .subcommand(bucket_command())
+}
+
+fn config_command(all: &[&'static Key]) -> Command {
+    Command::new("config").about("Shows the configuration").subcommand_required(true).subcommand(
+        taking(
+            Command::new("print").about("Prints every key with its value, default and source"),
+            all,
+        )
+        .arg(switch("json", "Prints JSON")),
+    )
+}
+
+fn bucket_command() -> Command {
+    let name = Arg::new("bucket").required(true).value_name("BUCKET").help("The bucket");
+    let state = Arg::new("state")
+        .required(true)
+        .value_name("on|off")
+        .value_parser(PossibleValuesParser::new(["on", "off"]))
+        .help("Whether anybody may read its objects");
+    Command::new("bucket")
+        .about("Changes a bucket's settings")
+        .after_help(BUCKET_EXAMPLES)
+        .subcommand_required(true)
+        .subcommand(taking(
+            Command::new("public-read")
+                .about("Lets anybody read a bucket's objects, or not")
+                .arg(name)
+                .arg(state),
+            &[&keys::DATA],
+        ))
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// The command with `--config` and the flags of those keys.
+fn taking(command: Command, keys: &[&'static Key]) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help(format!("Reads settings from this TOML file [env: {CONFIG_FILE_VARIABLE}]"));
+    keys.iter().fold(command.arg(config), |command, key| command.arg(flag(key)))
+}
+
+/// clap wants names that live as long as the process; the tree is built once in it.
+fn kept(name: String) -> &'static str {
+    name.leak()
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let action = if key.several { ArgAction::Append } else { ArgAction::Set };
+    let default = match key.default {
+        Standard::Is(text) | Standard::WorkedOut(text) | Standard::Nothing(text) => text,
+    };
+    let repeated = if key.several { " May be repeated." } else { "" };
+    let choices = match key.shape {
+        Shape::Choice(words) => format!(" One of {}.", words.join(", ")),
+        _ => String::new(),
+    };
+    let help = format!(
+        "{}{choices}{repeated} [env: {}] [default: {default}]",
+        key.help,
+        key.environment()
+    );
+    Arg::new(key.name)
+        .long(kept(key.flag()))
+        .value_name(key.shape.placeholder())
+        .action(action)
+        // Values are checked with those of the other sources, all at once.
+        .allow_hyphen_values(true)
+        .help(help)
+}
+
+/// What the arguments and the environment come to.
+pub(super) fn given(matches: &ArgMatches, environment: Vec<(OsString, OsString)>) -> Given {
+    let written = |key: &'static Key| -> Option<(&'static Key, Vec<String>)> {
+        let values = matches.try_get_many::<String>(key.name).ok()??;
+        Some((key, values.cloned().collect()))
+    };
+    let file = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    let flags = KEYS.iter().copied().filter_map(written).collect();
+    Given { file, flags, environment }
+}

@@ -1,0 +1,35 @@
+//! The log: on standard error, in the form and at the level that the configuration says.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Plan;
+use crate::config::plan::LogFormat;
+
+/// Starts logging for the whole process. A second call is without effect.
+///
+/// s3s is silent: it logs every error response at its highest level, the request's body included.
+/// What deserves a line there has one in `rescue`.
+pub(super) fn start(plan: &Plan) {
+    let filter = format!("{},s3s=off", plan.log_level);
+    // The level has been checked with the configuration.
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info,s3s=off"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match plan.log_format {
+        LogFormat::Text => builder.with_ansi(is_terminal()).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(report_panic));
+    }
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// A panic is one line in the log; who catches it says what it ended.
+fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    tracing::error!(place, message, "panic: a defect, please report it");
+}

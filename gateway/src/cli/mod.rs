@@ -1,0 +1,145 @@
+//! The command line of `penstock`.
+//!
+//! Owns: commands and flags, made from the table of keys, and the exit codes: 0 for success, 1 for
+//! a failure, 2 for a command or configuration that is wrong (`check`: 1 for findings, 2 when it
+//! could not run).
+//! Not here: what commands do with the store; that comes in as [`StoreCommands`].
+
+pub mod bucket;
+mod flags;
+pub mod keys;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use crate::config::{self, Given, Machine, Plan, Raw, print};
+
+/// Success.
+pub const SUCCESS: u8 = 0;
+/// It was tried and failed.
+pub const FAILURE: u8 = 1;
+/// It could not be tried.
+pub const MISUSE: u8 = 2;
+
+/// The commands that need the store.
+pub trait StoreCommands {
+    /// Serves until stopped; the answer is the exit code.
+    fn serve(&self, plan: &Plan, machine: &Machine) -> u8;
+    /// Makes the store, or with `force` makes it anew.
+    fn format(&self, plan: &Plan, force: bool) -> u8;
+    /// Checks the store while no server runs on it.
+    fn check(&self, plan: &Plan) -> u8;
+}
+
+/// Runs the command that the arguments name.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    store: &dyn StoreCommands,
+) -> ExitCode {
+    let matches = match flags::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version come as errors too, with code 0. Nothing is left to do when
+            // standard output is closed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(MISUSE));
+        }
+    };
+    ExitCode::from(dispatch(&matches, environment.into_iter().collect(), store))
+}
+
+fn dispatch(
+    matches: &ArgMatches,
+    environment: Vec<(OsString, OsString)>,
+    store: &dyn StoreCommands,
+) -> u8 {
+    let machine = Machine::observe();
+    let (name, inner) = innermost(matches);
+    let given = flags::given(inner, environment);
+    if name == "config print" {
+        return print_config(given, &machine, inner.get_flag("json"));
+    }
+    let plan = match config::load(given, &machine) {
+        Ok((_, plan)) => plan,
+        Err(findings) => {
+            print_findings(&findings);
+            return MISUSE;
+        }
+    };
+    log::start(&plan);
+    match name.as_str() {
+        "serve" => store.serve(&plan, &machine),
+        "format" => store.format(&plan, inner.get_flag("force")),
+        "check" => store.check(&plan),
+        "keys add" => keys::add(&plan, inner),
+        "keys list" => keys::list(&plan),
+        "keys remove" => keys::remove(&plan, inner),
+        "bucket public-read" => bucket::public_read(&plan, inner),
+        // clap asks for a command that is in the table.
+        other => fail(&format!("no command {other:?}"), MISUSE),
+    }
+}
+
+/// The command's full name and its own matches.
+fn innermost(matches: &ArgMatches) -> (String, &ArgMatches) {
+    let (mut name, mut matches) = (String::new(), matches);
+    while let Some((next, inner)) = matches.subcommand() {
+        if !name.is_empty() {
+            name.push(' ');
+        }
+        name.push_str(next);
+        matches = inner;
+    }
+    (name, matches)
+}
+
+/// Prints what is written, right or wrong; the findings follow on standard error.
+fn print_config(given: Given, machine: &Machine, as_json: bool) -> u8 {
+    let (raw, mut findings) = Raw::gather(given);
+    if let Err(more) = Plan::resolve(&raw, machine) {
+        // A listing of what would hold is wanted before there is a data directory.
+        let unset = |finding: &config::Finding| {
+            finding.key == config::keys::DATA.name && raw.written(&config::keys::DATA).is_none()
+        };
+        findings.extend(more.into_iter().filter(|finding| !unset(finding)));
+    }
+    let text = match as_json {
+        true => format!("{:#}\n", print::as_json(&raw, machine)),
+        false => print::as_text(&raw, machine),
+    };
+    show(&text);
+    print_findings(&findings);
+    if findings.is_empty() { SUCCESS } else { MISUSE }
+}
+
+fn print_findings(findings: &[config::Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    eprintln!("penstock: the configuration has {} error(s):", findings.len());
+    for finding in findings {
+        eprintln!("  {finding}");
+    }
+}
+
+/// Prints to standard output; a closed one (`| head`) is no error.
+pub fn show(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+}
+
+/// Prints one line to standard error and passes the exit code on.
+pub fn fail(problem: &str, code: u8) -> u8 {
+    eprintln!("penstock: {problem}");
+    code
+}
+
+/// The whole command tree, for documentation and completion.
+pub fn command() -> Command {
+    flags::command()
+}

@@ -1,0 +1,446 @@
+//! The one table of configuration keys.
+//!
+//! Owns: each key's name, shape, default and documentation. The TOML name, the environment
+//! variable and the flag all derive from the name, so the three cannot drift apart:
+//! `limits.header_time` is `--limits-header-time` and `PENSTOCK_LIMITS_HEADER_TIME`.
+//! Not here: how values are gathered (`raw.rs`) and what they resolve to (`plan.rs`).
+
+/// What a key's values look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A path, absolute or relative to the working directory.
+    Path,
+    /// A number of bytes: `512M`, `64GiB`, `4096`.
+    Bytes,
+    /// A whole number.
+    Count,
+    /// A length of time: `30s`, `500ms`, `2m`, `1h`.
+    Time,
+    /// `ADDRESS:PORT`.
+    Address,
+    /// Free text.
+    Text,
+    /// `on` or `off`.
+    Switch,
+    /// One of the listed words.
+    Choice(&'static [&'static str]),
+}
+
+impl Shape {
+    /// The word that stands for the value in `--help`.
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Shape::Path => "PATH",
+            Shape::Bytes => "BYTES",
+            Shape::Count => "N",
+            Shape::Time => "TIME",
+            Shape::Address => "ADDR:PORT",
+            Shape::Text => "TEXT",
+            Shape::Switch => "on|off",
+            Shape::Choice(_) => "WORD",
+        }
+    }
+}
+
+/// What holds when nobody has written a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// This text, read as if somebody had written it.
+    Is(&'static str),
+    /// Worked out from the machine; the text says how.
+    WorkedOut(&'static str),
+    /// Nothing; the text says what that means.
+    Nothing(&'static str),
+}
+
+/// Where a key may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Places {
+    /// File, environment and flag.
+    All,
+    /// The environment alone: secrets do not belong on a command line, which every user of the
+    /// machine can read, nor in a configuration file, which is copied around.
+    Environment,
+}
+
+/// One configuration key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The name in the TOML file. A dot is a table.
+    pub name: &'static str,
+    /// What its values look like.
+    pub shape: Shape,
+    /// Whether it takes several values: an array in TOML, a comma-separated list in the
+    /// environment, the flag repeated.
+    pub several: bool,
+    /// What holds when nothing is written.
+    pub default: Default,
+    /// Where it may be written.
+    pub places: Places,
+    /// Whether its value is never shown.
+    pub secret: bool,
+    /// One to three sentences for `--help` and the documentation.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The environment variable: `PENSTOCK_` and the name in capitals, dots as underscores.
+    pub fn environment(&self) -> String {
+        format!("PENSTOCK_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: the name with dots and underscores as dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    const fn new(name: &'static str, shape: Shape, default: Default, help: &'static str) -> Key {
+        Key { name, shape, several: false, default, places: Places::All, secret: false, help }
+    }
+
+    const fn several(mut self) -> Key {
+        self.several = true;
+        self
+    }
+
+    const fn environment_only(mut self) -> Key {
+        self.places = Places::Environment;
+        self
+    }
+
+    const fn secret(mut self) -> Key {
+        self.secret = true;
+        self
+    }
+}
+
+/// Where the store lives.
+pub const DATA: Key = Key::new(
+    "data",
+    Shape::Path,
+    Default::Nothing("has to be given"),
+    "Directory of the store: index, credentials and, unless devices are listed, the extent file. \
+     Created at the first start.",
+);
+
+/// Raw devices or files.
+pub const DEVICES: Key = Key::new(
+    "devices",
+    Shape::Path,
+    Default::Nothing("the extent file in the data directory"),
+    "Block devices or files that hold the extents, in place of the extent file in the data \
+     directory. Run `penstock format` on them first.",
+)
+.several();
+
+/// Size of the embedded extent file.
+pub const EXTENT_FILE: Key = Key::new(
+    "extent_file",
+    Shape::Bytes,
+    Default::Nothing("the present size; for a new store the size stated at start"),
+    "Size of the extent file in the data directory. It is really allocated. A size above the \
+     present one grows the file; it never shrinks.",
+);
+
+/// LMDB's map.
+pub const INDEX_MAP: Key = Key::new(
+    "index_map",
+    Shape::Bytes,
+    Default::Is("256GiB"),
+    "Address space for the index, and so its largest size on disk. Costs no memory and no disk \
+     until it is used; lower it where address space is limited (ulimit -v).",
+);
+
+/// The memory budget.
+pub const MEMORY: Key = Key::new(
+    "memory",
+    Shape::Bytes,
+    Default::WorkedOut("the smaller of 8GiB and a quarter of the memory of machine or container"),
+    "Memory that the whole server may take. The start message shows how it is divided.",
+);
+
+/// Lanes.
+pub const LANES: Key = Key::new(
+    "lanes",
+    Shape::Count,
+    Default::WorkedOut("the cores that affinity and container allow"),
+    "Threads that serve requests, each with its own sockets and its own io_uring.",
+);
+
+/// Whether lanes are bound to cores.
+pub const PIN_LANES: Key = Key::new(
+    "pin_lanes",
+    Shape::Choice(&["auto", "on", "off"]),
+    Default::Is("auto"),
+    "Binds each lane to one core. `auto` binds them unless the container has a quota of fewer \
+     cores than it may run on, where neighbours would choose the same ones.",
+);
+
+/// S3 addresses.
+pub const LISTEN: Key = Key::new(
+    "listen",
+    Shape::Address,
+    Default::Is("127.0.0.1:9000"),
+    "Addresses that S3 is served on. HTTP/1.1 and HTTP/2 with prior knowledge.",
+)
+.several();
+
+/// Administration address.
+pub const ADMIN_LISTEN: Key = Key::new(
+    "admin_listen",
+    Shape::Address,
+    Default::Is("127.0.0.1:9001"),
+    "Address of /metrics, /healthz and /readyz. They are open to whoever reaches the address.",
+);
+
+/// Virtual-host domains.
+pub const DOMAINS: Key = Key::new(
+    "domains",
+    Shape::Text,
+    Default::Nothing("buckets are addressed in the path alone"),
+    "Domains under which buckets are host names: with `s3.example.com`, \
+     http://photos.s3.example.com/cat.jpg is the key cat.jpg in the bucket photos.",
+)
+.several();
+
+/// Region.
+pub const REGION: Key = Key::new(
+    "region",
+    Shape::Text,
+    Default::Is("us-east-1"),
+    "Region that GetBucketLocation reports. Requests may be signed for any region.",
+);
+
+/// Publicly readable buckets.
+pub const PUBLIC_READ: Key = Key::new(
+    "public_read",
+    Shape::Text,
+    Default::Nothing("no bucket beyond those set by `penstock bucket public-read`"),
+    "Buckets whose objects anybody may read without a signature (GET and HEAD of objects, no \
+     listing). In addition to those set by `penstock bucket public-read`.",
+)
+.several();
+
+/// IO engine.
+pub const IO_ENGINE: Key = Key::new(
+    "io_engine",
+    Shape::Choice(&["auto", "io_uring", "blocking"]),
+    Default::Is("auto"),
+    "How devices are read and written. `auto` takes io_uring where the system allows it and says \
+     why where it does not; `io_uring` refuses to start without it.",
+);
+
+/// Huge pages.
+pub const HUGE_PAGES: Key = Key::new(
+    "huge_pages",
+    Shape::Choice(&["auto", "on", "off"]),
+    Default::Is("auto"),
+    "Whether buffers live in huge pages. `auto` takes them where there are enough, `on` refuses \
+     to start without them.",
+);
+
+/// Memory locking.
+pub const LOCK_MEMORY: Key = Key::new(
+    "lock_memory",
+    Shape::Choice(&["auto", "on", "off"]),
+    Default::Is("auto"),
+    "Whether buffers are locked into memory. `auto` locks them where the limit (ulimit -l) allows \
+     it, `on` refuses to start where it does not.",
+);
+
+/// Credentials file.
+pub const CREDENTIALS: Key = Key::new(
+    "credentials",
+    Shape::Path,
+    Default::WorkedOut("`credentials` in the data directory"),
+    "File of access keys, mode 0600. Written at the first start, edited by `penstock keys`; the \
+     running server takes up changes within two seconds.",
+);
+
+/// Access key from outside.
+pub const ACCESS_KEY: Key = Key::new(
+    "access_key",
+    Shape::Text,
+    Default::Nothing("the keys of the credentials file"),
+    "An access key in addition to those of the credentials file; none is generated then. Needs \
+     PENSTOCK_SECRET_KEY beside it.",
+)
+.environment_only();
+
+/// Its secret.
+pub const SECRET_KEY: Key = Key::new(
+    "secret_key",
+    Shape::Text,
+    Default::Nothing("the keys of the credentials file"),
+    "The secret of PENSTOCK_ACCESS_KEY.",
+)
+.environment_only()
+.secret();
+
+/// Drain deadline.
+pub const DRAIN_DEADLINE: Key = Key::new(
+    "drain_deadline",
+    Shape::Time,
+    Default::Is("30s"),
+    "After SIGTERM, how long running requests may take to finish before they are cut off.",
+);
+
+/// Log level.
+pub const LOG_LEVEL: Key = Key::new(
+    "log_level",
+    Shape::Text,
+    Default::Is("info"),
+    "What is logged: error, warn, info, debug, trace, or a filter such as \
+     `info,gateway::door=debug` (debug shows each request).",
+);
+
+/// Log format.
+pub const LOG_FORMAT: Key = Key::new(
+    "log_format",
+    Shape::Choice(&["text", "json"]),
+    Default::Is("text"),
+    "Form of the log on standard error.",
+);
+
+/// Connections.
+pub const LIMIT_CONNECTIONS: Key = Key::new(
+    "limits.connections",
+    Shape::Count,
+    Default::WorkedOut("a quarter of the memory budget, 80 KiB each, from 64 to 16384"),
+    "Connections at a time; one over it is closed at once. An HTTP/2 connection counts for ten.",
+);
+
+/// Header time.
+pub const LIMIT_HEADER_TIME: Key = Key::new(
+    "limits.header_time",
+    Shape::Time,
+    Default::Is("20s"),
+    "Time for the head of a request to arrive.",
+);
+
+/// Idle time.
+pub const LIMIT_IDLE_TIME: Key = Key::new(
+    "limits.idle_time",
+    Shape::Time,
+    Default::Is("120s"),
+    "How long a connection without a request is kept.",
+);
+
+/// Body window.
+pub const LIMIT_BODY_WINDOW: Key = Key::new(
+    "limits.body_window",
+    Shape::Time,
+    Default::Is("30s"),
+    "A request body is refused when less than limits.body_bytes arrive in this much waiting.",
+);
+
+/// Body bytes.
+pub const LIMIT_BODY_BYTES: Key = Key::new(
+    "limits.body_bytes",
+    Shape::Bytes,
+    Default::Is("30KiB"),
+    "Bytes of a request body that have to arrive per limits.body_window.",
+);
+
+/// Send stall.
+pub const LIMIT_SEND_STALL: Key = Key::new(
+    "limits.send_stall",
+    Shape::Time,
+    Default::Is("180s"),
+    "A client that takes nothing of a response for this long is closed. A client that reads \
+     1 KiB/s is served.",
+);
+
+/// All keys, in the order of the documentation.
+pub const KEYS: &[&Key] = &[
+    &DATA,
+    &DEVICES,
+    &EXTENT_FILE,
+    &INDEX_MAP,
+    &MEMORY,
+    &LANES,
+    &PIN_LANES,
+    &LISTEN,
+    &ADMIN_LISTEN,
+    &DOMAINS,
+    &REGION,
+    &PUBLIC_READ,
+    &IO_ENGINE,
+    &HUGE_PAGES,
+    &LOCK_MEMORY,
+    &CREDENTIALS,
+    &ACCESS_KEY,
+    &SECRET_KEY,
+    &DRAIN_DEADLINE,
+    &LOG_LEVEL,
+    &LOG_FORMAT,
+    &LIMIT_CONNECTIONS,
+    &LIMIT_HEADER_TIME,
+    &LIMIT_IDLE_TIME,
+    &LIMIT_BODY_WINDOW,
+    &LIMIT_BODY_BYTES,
+    &LIMIT_SEND_STALL,
+];
+
+/// The environment variable that names the configuration file, as `--config` does.
+pub const CONFIG_FILE_VARIABLE: &str = "PENSTOCK_CONFIG";
+
+/// The key of that TOML name.
+pub fn named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().copied().find(|key| key.name == name)
+}
+
+/// The known name closest to a mistyped one, when it is close enough to be meant.
+pub fn nearest<'a>(mistyped: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (edit_distance(mistyped, name), name))
+        .filter(|(distance, name)| *distance * 3 <= name.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance over bytes; names are short ASCII words.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_flags_and_variables_are_distinct() {
+        let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+        let flags: BTreeSet<_> = KEYS.iter().map(|key| key.flag()).collect();
+        let variables: BTreeSet<_> = KEYS.iter().map(|key| key.environment()).collect();
+        assert_eq!([names.len(), flags.len(), variables.len()], [KEYS.len(); 3]);
+        assert!(!variables.contains(CONFIG_FILE_VARIABLE));
+    }
+
+    #[test]
+    fn the_three_spellings_of_a_key() {
+        assert_eq!(LIMIT_HEADER_TIME.flag(), "limits-header-time");
+        assert_eq!(LIMIT_HEADER_TIME.environment(), "PENSTOCK_LIMITS_HEADER_TIME");
+        assert_eq!(named("limits.header_time"), Some(&LIMIT_HEADER_TIME));
+    }
+
+    #[test]
+    fn a_near_miss_is_suggested_and_a_far_one_is_not() {
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("memmory", names()), Some("memory"));
+        assert_eq!(nearest("lsiten", names()), Some("listen"));
+        assert_eq!(nearest("colour", names()), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Precedence, unknown names and the rule that all errors come at once.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::keys::{self, Key};
+use super::*;
+
+const MACHINE: Machine = Machine { memory_bytes: 16 << 30, cores: 4 };
+
+struct Setup {
+    given: Given,
+    _file: Option<tempfile::NamedTempFile>,
+}
+
+impl Setup {
+    fn new() -> Setup {
+        Setup { given: Given::default(), _file: None }.flag(&keys::DATA, "/srv/data")
+    }
+
+    fn flag(mut self, key: &'static Key, value: &str) -> Setup {
+        match self.given.flags.iter_mut().find(|(present, _)| *present == key) {
+            Some((_, values)) => values.push(value.into()),
+            None => self.given.flags.push((key, vec![value.into()])),
+        }
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.given.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn file(mut self, text: &str) -> Setup {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.given.file = Some(file.path().to_owned());
+        self._file = Some(file);
+        self
+    }
+
+    fn load(self) -> Result<(Raw, Plan), Vec<Finding>> {
+        load(self.given, &MACHINE)
+    }
+
+    fn plan(self) -> Plan {
+        self.load().unwrap().1
+    }
+
+    fn findings(self) -> Vec<String> {
+        self.load().unwrap_err().iter().map(Finding::to_string).collect()
+    }
+}
+
+#[test]
+fn a_data_directory_is_all_it_needs() {
+    let plan = Setup::new().plan();
+    assert_eq!(plan.listen, ["127.0.0.1:9000".parse().unwrap()]);
+    assert_eq!(plan.admin_listen, "127.0.0.1:9001".parse().unwrap());
+    assert_eq!(plan.memory_bytes, 4 << 30);
+    assert_eq!(plan.lanes, 4);
+    assert_eq!(plan.credentials, PathBuf::from("/srv/data/credentials"));
+    assert_eq!(plan.limits.connections, 13_107);
+    assert_eq!(plan.limits.header_time, crate::limits::HEADER_TIME_DEFAULT);
+    assert_eq!(plan.limits.idle_time, crate::limits::IDLE_TIME_DEFAULT);
+    assert_eq!(plan.limits.body_window, crate::limits::BODY_WINDOW_DEFAULT);
+    assert_eq!(plan.limits.body_bytes, crate::limits::BODY_BYTES_DEFAULT);
+    assert_eq!(plan.limits.send_stall, crate::limits::SEND_STALL_DEFAULT);
+    assert_eq!(plan.drain_deadline, crate::limits::DRAIN_DEADLINE_DEFAULT);
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file = "memory = \"1GiB\"\nlanes = 3\nregion = \"from-file\"";
+    let plan = Setup::new()
+        .file(file)
+        .variable("PENSTOCK_MEMORY", "2GiB")
+        .variable("PENSTOCK_LANES", "2")
+        .flag(&keys::MEMORY, "3GiB")
+        .plan();
+    assert_eq!((plan.memory_bytes, plan.lanes), (3 << 30, 2));
+    assert_eq!(plan.region, "from-file");
+    assert_eq!(plan.drain_deadline, Duration::from_secs(30));
+}
+
+#[test]
+fn the_file_may_be_named_by_the_environment() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "lanes = 7").unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    assert_eq!(Setup::new().variable("PENSTOCK_CONFIG", &path).plan().lanes, 7);
+}
+
+#[test]
+fn lists_in_every_source() {
+    let expected: Vec<_> =
+        ["0.0.0.0:1", "[::]:2"].iter().map(|text| text.parse().unwrap()).collect();
+    let flags = Setup::new().flag(&keys::LISTEN, "0.0.0.0:1").flag(&keys::LISTEN, "[::]:2");
+    assert_eq!(flags.plan().listen, expected);
+    let variable = Setup::new().variable("PENSTOCK_LISTEN", "0.0.0.0:1, [::]:2");
+    assert_eq!(variable.plan().listen, expected);
+    let file = Setup::new().file("listen = [\"0.0.0.0:1\", \"[::]:2\"]");
+    assert_eq!(file.plan().listen, expected);
+    let single = Setup::new().file("listen = \"0.0.0.0:1\"");
+    assert_eq!(single.plan().listen, expected[..1]);
+}
+
+#[test]
+fn tables_hold_dotted_keys() {
+    let plan = Setup::new().file("[limits]\nheader_time = \"3s\"\nbody_bytes = 5000").plan();
+    assert_eq!(plan.limits.header_time, Duration::from_secs(3));
+    assert_eq!(plan.limits.body_bytes, 5000);
+}
+
+#[test]
+fn all_errors_come_at_once_each_with_key_value_source_and_remedy() {
+    let findings = Setup::new()
+        .file("memory = \"12 parsecs\"\n\n[limits]\nheader_tmie = \"3s\"\nidle_time = 5")
+        .variable("PENSTOCK_LANES", "many")
+        .variable("PENSTOCK_LISTN", "0.0.0.0:1")
+        .flag(&keys::ADMIN_LISTEN, "localhost")
+        .findings();
+    let expect = |parts: &[&str]| {
+        let found = findings.iter().filter(|line| parts.iter().all(|part| line.contains(part)));
+        assert_eq!(found.count(), 1, "{parts:?} in {findings:#?}");
+    };
+    expect(&["memory = \"12 parsecs\"", ":1)", "unit", "512M"]);
+    expect(&["limits.header_tmie", ":4)", "no such key", "limits.header_time"]);
+    expect(&["limits.idle_time = \"5\"", ":5)", "unit is missing", "30s"]);
+    expect(&["lanes = \"many\"", "(PENSTOCK_LANES)", "whole number", "1 to 512"]);
+    expect(&["PENSTOCK_LISTN", "(environment)", "no such setting", "PENSTOCK_LISTEN"]);
+    expect(&["admin_listen = \"localhost\"", "(--admin-listen)", "127.0.0.1:9000"]);
+    assert_eq!(findings.len(), 6, "{findings:#?}");
+}
+
+#[test]
+fn no_data_directory_is_said_with_both_ways_to_give_it() {
+    let findings = Setup { given: Given::default(), _file: None }.findings();
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].contains("--data") && findings[0].contains("PENSTOCK_DATA"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_or_not_there() {
+    assert!(Setup::new().file("lanes = = 3").findings()[0].contains(":1)"));
+    let mut setup = Setup::new();
+    setup.given.file = Some("/nonexistent/penstock.toml".into());
+    assert!(setup.findings()[0].contains("/nonexistent/penstock.toml"));
+}
+
+#[test]
+fn values_of_the_wrong_kind_in_a_file() {
+    let findings = Setup::new().file("lanes = [1, 2]\nmemory = { a = 1 }\nlimits = 3").findings();
+    assert_eq!(findings.len(), 3, "{findings:#?}");
+}
+
+#[test]
+fn the_environment_key_needs_both_halves_and_is_never_shown() {
+    let half = Setup::new().variable("PENSTOCK_ACCESS_KEY", "AKIAEXAMPLE").findings();
+    assert!(half[0].contains("PENSTOCK_SECRET_KEY"), "{half:?}");
+    let other = Setup::new().variable("PENSTOCK_SECRET_KEY", "hush-hush-hush").findings();
+    assert!(other[0].contains("PENSTOCK_ACCESS_KEY") && !other[0].contains("hush"));
+    let bad = Setup::new()
+        .variable("PENSTOCK_ACCESS_KEY", "AKIAEXAMPLE")
+        .variable("PENSTOCK_SECRET_KEY", "hush")
+        .findings();
+    assert!(bad[0].contains("secret_key") && !bad[0].contains("hush"), "{bad:?}");
+    let (raw, plan) = Setup::new()
+        .variable("PENSTOCK_ACCESS_KEY", "AKIAEXAMPLE")
+        .variable("PENSTOCK_SECRET_KEY", "hush-hush-hush")
+        .load()
+        .unwrap();
+    for shown in [
+        format!("{raw:?} {plan:?}"),
+        print::as_text(&raw, &MACHINE),
+        print::as_json(&raw, &MACHINE).to_string(),
+    ] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn secrets_do_not_belong_in_a_file() {
+    let findings = Setup::new().file("access_key = \"AKIAEXAMPLE\"").findings();
+    assert!(findings[0].contains("PENSTOCK_ACCESS_KEY"), "{findings:?}");
+}
+
+#[test]
+fn keys_that_contradict_each_other() {
+    let same = Setup::new()
+        .flag(&keys::LISTEN, "127.0.0.1:9001")
+        .flag(&keys::LISTEN, "127.0.0.1:9001")
+        .flag(&keys::DEVICES, "/dev/a")
+        .flag(&keys::DEVICES, "/dev/a")
+        .flag(&keys::EXTENT_FILE, "1GiB")
+        .findings();
+    assert_eq!(same.len(), 4, "{same:#?}");
+}
+
+#[test]
+fn domains_and_buckets_are_names() {
+    let plan = Setup::new().flag(&keys::DOMAINS, "S3.Example.COM.").plan();
+    assert_eq!(plan.domains, ["s3.example.com"]);
+    for bad in ["s3.example.com:9000", "10.0.0.1", "-x.com", "a..b", ""] {
+        assert!(Setup::new().flag(&keys::DOMAINS, bad).load().is_err(), "{bad}");
+    }
+    assert!(Setup::new().flag(&keys::PUBLIC_READ, "Not_A_Bucket").load().is_err());
+}
+
+#[test]
+fn print_shows_every_key_with_value_default_and_source() {
+    let (raw, _) = Setup::new().variable("PENSTOCK_MEMORY", "2GiB").load().unwrap();
+    let text = print::as_text(&raw, &MACHINE);
+    assert_eq!(text.lines().count(), keys::KEYS.len());
+    let memory = text.lines().find(|line| line.starts_with("memory ")).unwrap();
+    assert!(memory.contains("2GiB") && memory.contains("from PENSTOCK_MEMORY"), "{memory}");
+    assert!(memory.contains("quarter"), "{memory}");
+    let json = print::as_json(&raw, &MACHINE);
+    assert_eq!(json.as_array().unwrap().len(), keys::KEYS.len());
+    assert_eq!(json[4]["value"], "2GiB");
+    assert_eq!(json[4]["source"], "PENSTOCK_MEMORY");
+}

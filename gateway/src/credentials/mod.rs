@@ -1,0 +1,127 @@
+//! Access keys: who may sign requests.
+//!
+//! Owns: the form of an access key, its generation, and the ring of keys that verification asks.
+//! Not here: the file (`file.rs`), and how a signature is checked (`auth`).
+
+pub mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::limits;
+
+/// The secret half of an access key. Shown to nobody: `Debug` hides it and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes over a secret from outside.
+    ///
+    /// # Errors
+    /// What is wrong with it: shorter than 8 or longer than 128 characters, or not printable ASCII.
+    pub fn from_text(text: &str) -> Result<Secret, &'static str> {
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+        match text.len() {
+            length if length < limits::SECRET_CHARS_MIN => Err("shorter than 8 characters"),
+            length if length > limits::SECRET_CHARS_MAX => Err("longer than 128 characters"),
+            _ if !printable => Err("not printable ASCII without spaces"),
+            _ => Ok(Secret(text.into())),
+        }
+    }
+
+    /// The secret itself: for signing, for the file, and for its one showing at generation.
+    pub fn reveal(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// An access key id with its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The id, which is public: `AKIA` and 16 more characters when generated here.
+    pub id: Arc<str>,
+    /// The secret: 40 characters when generated here.
+    pub secret: Secret,
+}
+
+/// RFC 4648 base 32, as AWS uses for ids: no digits that look like letters.
+const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// 64 characters, none of which needs escaping in shells, URLs or configuration files.
+const SECRET_ALPHABET: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+impl AccessKey {
+    /// Makes a key from the system's random numbers: 80 random bits of id, 240 of secret.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give, which only a broken sandbox causes.
+    pub fn generate() -> Result<AccessKey, getrandom::Error> {
+        let mut random = [0u8; 56];
+        getrandom::fill(&mut random)?;
+        let (id, secret) = random.split_at(16);
+        // Both alphabets divide 256, so the remainder is as even as the byte.
+        let letter = |alphabet: &[u8], byte: &u8| alphabet[*byte as usize % alphabet.len()] as char;
+        let tail: String = id.iter().map(|byte| letter(ID_ALPHABET, byte)).collect();
+        let secret: String = secret.iter().map(|byte| letter(SECRET_ALPHABET, byte)).collect();
+        Ok(AccessKey { id: format!("AKIA{tail}").into(), secret: Secret(secret.into()) })
+    }
+
+    /// Checks an id from outside. `/` and `,` separate the parts of a signature's credential, so
+    /// only letters, digits, `_`, `-` and `.` are taken.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_id(id: &str) -> Result<(), &'static str> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        match id.len() {
+            length if length < limits::ACCESS_KEY_CHARS_MIN => Err("shorter than 3 characters"),
+            length if length > limits::ACCESS_KEY_CHARS_MAX => Err("longer than 128 characters"),
+            _ if !id.bytes().all(plain) => {
+                Err("has characters besides letters, digits, _, - and .")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The keys that are valid now. Shared by all lanes and replaced as a whole when the file changes.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    secrets: RwLock<BTreeMap<Arc<str>, Secret>>,
+}
+
+impl KeyRing {
+    /// A ring of those keys. Of two with the same id the later one holds.
+    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> KeyRing {
+        let ring = KeyRing::default();
+        ring.replace(keys);
+        ring
+    }
+
+    /// Exchanges all keys at once: a request sees the old ring or the new one.
+    pub fn replace(&self, keys: impl IntoIterator<Item = AccessKey>) {
+        let fresh = keys.into_iter().map(|key| (key.id, key.secret)).collect();
+        // Nothing panics while the lock is held, so a poisoned lock has whole contents.
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// The secret of that id, when it is a valid key. One uncontended read lock, about 20 ns.
+    pub fn secret(&self, id: &str) -> Option<Secret> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The ids of all valid keys, sorted.
+    pub fn ids(&self) -> Vec<Arc<str>> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}

@@ -1,0 +1,315 @@
+//! The door: everything about a request that is decided before it is an S3 operation, and the
+//! finish of every response.
+//!
+//! In the order of a request: its identifier, the checks that need no store, verification and the
+//! plan of its body (behind [`Backend`]), the operation, the headers of the response.
+//! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
+
+pub mod host;
+pub mod operation;
+pub mod outgoing;
+pub mod paced;
+pub mod refused;
+pub mod request_id;
+pub mod unwind;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{CONNECTION, EXPECT, HeaderName, SERVER};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+
+pub use outgoing::Outgoing;
+pub use paced::{BodyFault, PacedBody};
+pub use refused::Refused;
+pub use request_id::RequestId;
+
+use crate::lane::pulse::Pulse;
+use crate::lane::{LaneContext, OrderError};
+use crate::limits;
+use crate::metrics::Refusal;
+use outgoing::{Content, Exchange};
+use paced::LeftoverSlot;
+use request_id::RequestIds;
+
+/// The body of a request as it comes from the socket.
+pub type RequestBody = PacedBody<Incoming>;
+
+/// What is behind the door on one lane: verification, the body's decoding, the operations.
+pub trait Backend: 'static {
+    /// What verification found out, carried to [`Backend::frame`].
+    type Admission;
+
+    /// Verifies who sent the request and plans its body. The request is as it was sent.
+    ///
+    /// # Errors
+    /// The refusal; nothing of the body has been read.
+    fn admit(&self, parts: &Parts, now: SystemTime) -> Result<Self::Admission, Refused>;
+
+    /// Removes what verification has used up (signature, framing), puts what operations need into
+    /// the extensions and decodes the body. The request has exactly one `Host` header, but HTTP/1.0
+    /// may have none.
+    ///
+    /// # Errors
+    /// The refusal; nothing of the body has been read.
+    fn frame(
+        &self,
+        parts: &mut Parts,
+        admission: Self::Admission,
+        body: RequestBody,
+    ) -> Result<s3s::Body, Refused>;
+
+    /// Carries the operation out. Its failures are responses.
+    ///
+    /// # Errors
+    /// When no response could be made at all.
+    fn call(
+        &self,
+        request: Request<s3s::Body>,
+    ) -> impl Future<Output = Result<Response<s3s::Body>, Refused>>;
+
+    /// Lets anybody read the objects of a bucket, or not.
+    fn set_public_read(
+        &self,
+        bucket: &str,
+        on: bool,
+    ) -> impl Future<Output = Result<(), OrderError>>;
+
+    /// Ready when this lane has no operation in flight in the kernel and will start none. Called
+    /// once, after the last request has ended or was cut off.
+    fn quiesce(&self) -> impl Future<Output = ()>;
+}
+
+/// What the doors of all lanes have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorSettings {
+    /// Virtual-host domains, lower case.
+    pub domains: Vec<String>,
+    /// `x-amz-id-2`.
+    pub host_id: HeaderValue,
+}
+
+/// The door of one lane.
+#[derive(Debug)]
+pub struct Door<B> {
+    context: Rc<LaneContext>,
+    settings: Arc<DoorSettings>,
+    ids: RequestIds,
+    backend: B,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+const PRODUCT: HeaderValue = HeaderValue::from_static("Penstock");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+impl<B: Backend> Door<B> {
+    /// A door before that backend.
+    ///
+    /// # Errors
+    /// When the system has no random numbers to give.
+    pub fn new(
+        context: Rc<LaneContext>,
+        settings: Arc<DoorSettings>,
+        backend: B,
+    ) -> Result<Door<B>, String> {
+        let ids = RequestIds::new().map_err(|error| format!("no random numbers: {error}"))?;
+        Ok(Door { context, settings, ids, backend })
+    }
+
+    /// The lane's state.
+    pub fn context(&self) -> &Rc<LaneContext> {
+        &self.context
+    }
+
+    /// What is behind.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Answers one request, always.
+    pub async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        pulse: Rc<Pulse>,
+    ) -> Response<Outgoing> {
+        let id = self.ids.next();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(id);
+        let seen = Seen::of(&parts, &self.settings.domains);
+        let in_host = matches!(&seen.bucket_in_host, Ok(true));
+        let exchange = Exchange::begin(
+            self.context.clone(),
+            pulse.clone(),
+            operation::name(&parts, in_host),
+            id,
+            (&seen.method, &seen.uri),
+        );
+        let (body, leftover) = PacedBody::new(body, self.context.clone());
+        let outcome = unwind::caught(self.answer(parts, body, &seen)).await;
+        let head_only = seen.method == Method::HEAD;
+        let refuse = |refused: &Refused| {
+            refused.response(seen.uri.path(), &id, &self.settings.host_id, head_only)
+        };
+        let mut response = match outcome {
+            Ok(Ok(response)) => response.map(Content::Streamed),
+            Ok(Err(refused)) => refuse(&refused),
+            Err(panic) => {
+                self.context.cells.refused(Refusal::Panic);
+                tracing::error!(id = id.as_str(), panic, "a request's handler panicked");
+                refuse(&Refused::internal())
+            }
+        };
+        if !self.settle(&leftover, &seen, &pulse).await {
+            pulse.leaves_unread();
+            response.headers_mut().insert(CONNECTION, CLOSE);
+        }
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id.header());
+        headers.insert(HOST_ID, self.settings.host_id.clone());
+        headers.insert(SERVER, PRODUCT);
+        let status = response.status();
+        response.map(|content| Outgoing::new(content, exchange, status, head_only))
+    }
+
+    async fn answer(
+        &self,
+        mut parts: Parts,
+        body: RequestBody,
+        seen: &Seen,
+    ) -> Result<Response<s3s::Body>, Refused> {
+        let counted = |reason| move |refused| self.counted(reason, refused);
+        check(&parts).map_err(counted(Refusal::Request))?;
+        if let Err(refused) = &seen.bucket_in_host {
+            return Err(self.counted(Refusal::Request, refused.clone()));
+        }
+        let admission = self
+            .backend
+            .admit(&parts, SystemTime::now())
+            .map_err(counted(Refusal::Verification))?;
+        host::normalise(&mut parts);
+        let body = self
+            .backend
+            .frame(&mut parts, admission, body)
+            .map_err(counted(Refusal::Verification))?;
+        self.backend.call(Request::from_parts(parts, body)).await
+    }
+
+    fn counted(&self, reason: Refusal, refused: Refused) -> Refused {
+        self.context.cells.refused(reason);
+        refused
+    }
+
+    /// Reads the small rest of a body that its operation did not want, so that the connection can
+    /// be used again. Says whether it can.
+    async fn settle(&self, leftover: &LeftoverSlot<Incoming>, seen: &Seen, pulse: &Pulse) -> bool {
+        let (rest, asked) = {
+            let mut leftover = leftover.borrow_mut();
+            (leftover.body.take(), leftover.asked)
+        };
+        let Some(mut rest) = rest.filter(|rest| !rest.is_end_stream()) else {
+            return true;
+        };
+        if pulse.is_http2() {
+            // The stream alone is reset.
+            return true;
+        }
+        // Asking for a body that waits for `100 Continue` would invite it.
+        let invited = asked || !seen.expects;
+        let small =
+            rest.size_hint().upper().is_some_and(|most| most <= limits::REFUSED_BODY_DRAIN_BYTES);
+        if !invited || !small {
+            return false;
+        }
+        let drained = poll_fn(|cx| {
+            loop {
+                match std::task::ready!(Pin::new(&mut rest).poll_frame(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return std::task::Poll::Ready(false),
+                    None => return std::task::Poll::Ready(true),
+                }
+            }
+        });
+        tokio::time::timeout(limits::REFUSED_BODY_DRAIN_TIME, drained).await.unwrap_or(false)
+    }
+}
+
+/// What is needed of a request after it has been given away. Clones count references.
+struct Seen {
+    method: Method,
+    uri: http::Uri,
+    /// Whether the host names a bucket.
+    bucket_in_host: Result<bool, Refused>,
+    /// Whether the client waits for `100 Continue`.
+    expects: bool,
+}
+
+impl Seen {
+    fn of(parts: &Parts, domains: &[String]) -> Seen {
+        let host = host::host(parts);
+        let named = |host: Option<&str>| host.is_some_and(|it| host::bucket(it, domains).is_some());
+        Seen {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            bucket_in_host: host.map(named),
+            expects: parts.headers.contains_key(EXPECT),
+        }
+    }
+}
+
+/// The checks that need nothing but the request.
+fn check(parts: &Parts) -> Result<(), Refused> {
+    const METHODS: [Method; 5] =
+        [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE];
+    if parts.method == Method::OPTIONS {
+        return Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            "AccessForbidden",
+            "CORSResponse: CORS is not enabled for this bucket.",
+        ));
+    }
+    if !METHODS.contains(&parts.method) {
+        return Err(Refused::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+        ));
+    }
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > limits::TARGET_BYTES_MAX {
+        return Err(Refused::new(
+            StatusCode::URI_TOO_LONG,
+            "URITooLong",
+            "The request's target is longer than this server reads.",
+        ));
+    }
+    if !target.starts_with('/') {
+        return Err(Refused::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidURI",
+            "Couldn't parse the specified URI.",
+        ));
+    }
+    let expect = parts.headers.get(EXPECT);
+    if expect.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refused::new(
+            StatusCode::EXPECTATION_FAILED,
+            "InvalidArgument",
+            "The only expectation that is met is 100-continue.",
+        ));
+    }
+    if parts.version == Version::HTTP_09 {
+        return Err(Refused::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "InvalidRequest",
+            "HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Which operation a request looks like, for metrics.
+//!
+//! Not here: routing. What is done with a request is decided behind the door; this only names it,
+//! also when it is refused before anything decides.
+
+use http::Method;
+use http::request::Parts;
+
+use crate::metrics::Operation;
+
+/// Names the request. `bucket_in_host` tells that the path holds the key alone.
+pub fn name(parts: &Parts, bucket_in_host: bool) -> Operation {
+    let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+    let (bucket, key) = match (bucket_in_host, path.split_once('/')) {
+        (true, _) => (true, !path.is_empty()),
+        (false, Some((bucket, key))) => (!bucket.is_empty(), !key.is_empty()),
+        (false, None) => (!path.is_empty(), false),
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    match (bucket, key) {
+        (true, true) => object(parts, query),
+        (true, false) => of_bucket(&parts.method, query),
+        _ if parts.method == Method::GET => Operation::ListBuckets,
+        _ => Operation::Other,
+    }
+}
+
+fn object(parts: &Parts, query: &str) -> Operation {
+    let copies = parts.headers.contains_key("x-amz-copy-source");
+    let upload = has(query, "uploadId");
+    if has_subresource(query) {
+        return Operation::Other;
+    }
+    match parts.method {
+        Method::GET if upload => Operation::ListParts,
+        Method::GET => Operation::GetObject,
+        Method::HEAD => Operation::HeadObject,
+        Method::PUT if upload && copies => Operation::UploadPartCopy,
+        Method::PUT if upload => Operation::UploadPart,
+        Method::PUT if copies => Operation::CopyObject,
+        Method::PUT => Operation::PutObject,
+        Method::DELETE if upload => Operation::AbortMultipartUpload,
+        Method::DELETE => Operation::DeleteObject,
+        Method::POST if has(query, "uploads") => Operation::CreateMultipartUpload,
+        Method::POST if upload => Operation::CompleteMultipartUpload,
+        _ => Operation::Other,
+    }
+}
+
+fn of_bucket(method: &Method, query: &str) -> Operation {
+    if has_subresource(query) {
+        return Operation::Other;
+    }
+    match *method {
+        Method::GET if has(query, "location") => Operation::GetBucketLocation,
+        Method::GET if has(query, "uploads") => Operation::ListMultipartUploads,
+        Method::GET if has(query, "list-type") => Operation::ListObjectsV2,
+        Method::GET => Operation::ListObjects,
+        Method::HEAD => Operation::HeadBucket,
+        Method::PUT => Operation::CreateBucket,
+        Method::DELETE => Operation::DeleteBucket,
+        Method::POST if has(query, "delete") => Operation::DeleteObjects,
+        _ => Operation::Other,
+    }
+}
+
+/// Subresources whose operations are not told apart.
+fn has_subresource(query: &str) -> bool {
+    const NAMES: [&str; 21] = [
+        "accelerate",
+        "acl",
+        "analytics",
+        "attributes",
+        "cors",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "logging",
+        "metrics",
+        "notification",
+        "object-lock",
+        "policy",
+        "replication",
+        "requestPayment",
+        "retention",
+        "tagging",
+        "versioning",
+        "website",
+    ];
+    !query.is_empty() && NAMES.iter().any(|name| has(query, name))
+}
+
+fn has(query: &str, name: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn named(method: &str, target: &str, copies: bool, in_host: bool) -> Operation {
+        let mut build = Request::builder().method(method).uri(target);
+        if copies {
+            build = build.header("x-amz-copy-source", "/a/b");
+        }
+        name(&build.body(()).unwrap().into_parts().0, in_host)
+    }
+
+    #[test]
+    fn requests_in_path_form() {
+        use Operation::*;
+        for (method, target, copies, expected) in [
+            ("GET", "/", false, ListBuckets),
+            ("POST", "/", false, Other),
+            ("PUT", "/b", false, CreateBucket),
+            ("HEAD", "/b/", false, HeadBucket),
+            ("DELETE", "/b", false, DeleteBucket),
+            ("GET", "/b?location", false, GetBucketLocation),
+            ("GET", "/b", false, ListObjects),
+            ("GET", "/b/?prefix=uploads", false, ListObjects),
+            ("GET", "/b?list-type=2&prefix=x", false, ListObjectsV2),
+            ("GET", "/b?uploads=", false, ListMultipartUploads),
+            ("POST", "/b?delete", false, DeleteObjects),
+            ("GET", "/b?acl", false, Other),
+            ("GET", "/b/k", false, GetObject),
+            ("GET", "/b/k/l/?x-id=GetObject", false, GetObject),
+            ("GET", "/b/k?tagging", false, Other),
+            ("GET", "/b/k?uploadId=1", false, ListParts),
+            ("HEAD", "/b/k", false, HeadObject),
+            ("PUT", "/b/k", false, PutObject),
+            ("PUT", "/b/k", true, CopyObject),
+            ("PUT", "/b/k?partNumber=1&uploadId=1", false, UploadPart),
+            ("PUT", "/b/k?partNumber=1&uploadId=1", true, UploadPartCopy),
+            ("DELETE", "/b/k", false, DeleteObject),
+            ("DELETE", "/b/k?uploadId=1", false, AbortMultipartUpload),
+            ("POST", "/b/k?uploads", false, CreateMultipartUpload),
+            ("POST", "/b/k?uploadId=1", false, CompleteMultipartUpload),
+            ("POST", "/b/k", false, Other),
+        ] {
+            assert_eq!(named(method, target, copies, false), expected, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn requests_with_the_bucket_in_the_host() {
+        assert_eq!(named("GET", "/", false, true), Operation::ListObjects);
+        assert_eq!(named("GET", "/k", false, true), Operation::GetObject);
+        assert_eq!(named("PUT", "/a/b", false, true), Operation::PutObject);
+    }
+}

@@ -1,0 +1,237 @@
+//! A response on its way out, and the account of its request.
+//!
+//! Owns: the response's body as hyper takes it, and the exchange: what is counted when it ends, in
+//! whatever way it ends.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+
+use super::request_id::RequestId;
+use crate::lane::LaneContext;
+use crate::lane::pulse::{Pulse, Sending};
+use crate::limits;
+use crate::metrics::{Operation, StatusClass};
+
+/// What a response consists of.
+#[derive(Debug, Default)]
+pub enum Content {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Bytes that are all there.
+    Whole(Option<Bytes>),
+    /// An operation's body.
+    Streamed(s3s::Body),
+}
+
+impl Content {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, s3s::StdError>>> {
+        match self {
+            Content::Empty => Poll::Ready(None),
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|it| Ok(Frame::data(it)))),
+            Content::Streamed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Content::Empty => true,
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64))
+            }
+            Content::Streamed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// One request from its head to the end of its response. Counts itself when dropped.
+#[derive(Debug)]
+pub struct Exchange {
+    context: Rc<LaneContext>,
+    pulse: Rc<Pulse>,
+    operation: Operation,
+    began: Instant,
+    status: Option<StatusCode>,
+    sent: u64,
+    broken_off: bool,
+    log: Option<Box<(RequestId, Method, Uri)>>,
+}
+
+impl Exchange {
+    /// A request's head is complete.
+    pub fn begin(
+        context: Rc<LaneContext>,
+        pulse: Rc<Pulse>,
+        operation: Operation,
+        id: RequestId,
+        request: (&Method, &Uri),
+    ) -> Exchange {
+        pulse.request_started(context.clock.now());
+        context.cells.request_started();
+        let log = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| Box::new((id, request.0.clone(), request.1.clone())));
+        let (began, status) = (Instant::now(), None);
+        Exchange { context, pulse, operation, began, status, sent: 0, broken_off: false, log }
+    }
+
+    /// The lane's state.
+    pub fn context(&self) -> &Rc<LaneContext> {
+        &self.context
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        // Without a status the client went before there was one; 4xx is the nearest class.
+        let class = self.status.map_or(StatusClass::ClientError, StatusClass::of);
+        let cells = &self.context.cells;
+        cells.request_ended(self.operation, class, took);
+        if self.broken_off || self.status.is_none() {
+            cells.aborted.add(1);
+        }
+        self.pulse.request_ended(self.context.clock.now());
+        if let Some((id, method, uri)) = self.log.as_deref() {
+            tracing::debug!(
+                id = id.as_str(),
+                %method,
+                // The query may carry a signature, which is a credential for its lifetime.
+                path = uri.path(),
+                operation = self.operation.label(),
+                status = self.status.map_or(0, |status| status.as_u16()),
+                sent = self.sent,
+                microseconds = took.as_micros() as u64,
+                broken_off = self.broken_off,
+                "request"
+            );
+        }
+    }
+}
+
+/// A response's body.
+#[derive(Debug)]
+pub struct Outgoing {
+    content: Content,
+    exchange: Exchange,
+    head_only: bool,
+    expected: Option<u64>,
+    ended: bool,
+    /// On HTTP/2: the state of progress, and what is left of a frame that was too large.
+    stream: Option<(Rc<Sending>, Bytes)>,
+}
+
+impl Outgoing {
+    /// The body of a response with that status.
+    pub fn new(
+        content: Content,
+        mut exchange: Exchange,
+        status: StatusCode,
+        head_only: bool,
+    ) -> Outgoing {
+        exchange.status = Some(status);
+        let stream = exchange
+            .pulse
+            .is_http2()
+            .then(|| (exchange.pulse.sends(exchange.context.clock.now()), Bytes::new()));
+        let expected = content.size_hint().exact();
+        Outgoing { content, exchange, head_only, expected, ended: false, stream }
+    }
+
+    /// Hands a frame out in pieces that HTTP/2's flow control can show the progress of.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some((_, rest)) = &mut self.stream else {
+            return frame;
+        };
+        match frame.into_data() {
+            Ok(mut data) if data.len() > limits::HTTP2_PIECE_BYTES => {
+                *rest = data.split_off(limits::HTTP2_PIECE_BYTES);
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
+        }
+    }
+
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, s3s::StdError>>> {
+        if let Some((_, rest)) = &mut self.stream
+            && !rest.is_empty()
+        {
+            let frame = Frame::data(std::mem::take(rest));
+            return Poll::Ready(Some(Ok(self.piece(frame))));
+        }
+        let outcome = ready!(self.content.poll(cx));
+        Poll::Ready(outcome.map(|frame| frame.map(|frame| self.piece(frame))))
+    }
+
+    fn has_rest(&self) -> bool {
+        self.stream.as_ref().is_some_and(|(_, rest)| !rest.is_empty())
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = s3s::StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let outcome = this.poll_piece(cx);
+        if let Some((sending, _)) = &this.stream {
+            sending.asked(this.exchange.context.clock.now(), outcome.is_pending());
+        }
+        match &outcome {
+            Poll::Ready(Some(Ok(frame))) => {
+                let count = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.exchange.sent += count;
+                this.exchange.context.cells.sent.add(count);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let id = this.exchange.log.as_deref().map_or("", |log| log.0.as_str());
+                tracing::warn!(id, %error, "a response's body broke off");
+            }
+            Poll::Ready(None) => this.ended = true,
+            Poll::Pending => {}
+        }
+        outcome
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.has_rest() && self.content.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.stream, self.content.size_hint().exact()) {
+            (Some((_, rest)), Some(more)) => SizeHint::with_exact(more + rest.len() as u64),
+            _ => self.content.size_hint(),
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let whole = self.ended
+            || self.head_only
+            || self.expected == Some(self.exchange.sent)
+            || (self.expected.is_none() && self.is_end_stream());
+        self.exchange.broken_off = !whole;
+    }
+}

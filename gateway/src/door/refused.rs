@@ -1,0 +1,143 @@
+//! A request that is answered before it becomes an S3 operation.
+//!
+//! Owns: S3's error document.
+//! Not here: which failure of the store is which code (`rescue`).
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::outgoing::Content;
+use super::request_id::RequestId;
+
+/// What a refused client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// S3's error code.
+    pub code: Cow<'static, str>,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// One or two sentences for people.
+    pub message: Cow<'static, str>,
+    /// Further elements of the document, such as `StringToSign`; names are XML names.
+    pub further: Vec<(Cow<'static, str>, String)>,
+}
+
+impl Refused {
+    /// A refusal without further elements.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Refused {
+        Refused { code: code.into(), status, message: message.into(), further: Vec::new() }
+    }
+
+    /// A defect of ours.
+    pub fn internal() -> Refused {
+        Refused::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "We encountered an internal error. Please try again.",
+        )
+    }
+
+    /// The response. `resource` is the path as the client sent it. A response to HEAD has the
+    /// status alone.
+    pub(super) fn response(
+        &self,
+        resource: &str,
+        id: &RequestId,
+        host_id: &HeaderValue,
+        head_only: bool,
+    ) -> Response<Content> {
+        let content = match head_only {
+            true => Content::Empty,
+            false => Content::Whole(Some(self.document(resource, id, host_id))),
+        };
+        let mut response = Response::new(content);
+        *response.status_mut() = self.status;
+        let xml = HeaderValue::from_static("application/xml");
+        response.headers_mut().insert(header::CONTENT_TYPE, xml);
+        response
+    }
+
+    fn document(&self, resource: &str, id: &RequestId, host_id: &HeaderValue) -> Bytes {
+        let mut xml = String::with_capacity(512);
+        xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+        element(&mut xml, "Code", &self.code);
+        element(&mut xml, "Message", &self.message);
+        for (name, value) in &self.further {
+            element(&mut xml, name, value);
+        }
+        element(&mut xml, "Resource", resource);
+        element(&mut xml, "RequestId", id.as_str());
+        element(&mut xml, "HostId", host_id.to_str().unwrap_or_default());
+        xml.push_str("</Error>");
+        Bytes::from(xml)
+    }
+}
+
+fn element(xml: &mut String, name: &str, value: &str) {
+    // Writing to a String cannot fail.
+    let _ = write!(xml, "<{name}>");
+    for character in value.chars() {
+        match character {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            '\'' => xml.push_str("&apos;"),
+            '\r' => xml.push_str("&#13;"),
+            // XML 1.0, 2.2: these have no form at all, escaped or not.
+            '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => {
+                xml.push('\u{FFFD}');
+            }
+            other => xml.push(other),
+        }
+    }
+    let _ = write!(xml, "</{name}>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::request_id::RequestIds;
+
+    fn text(refused: &Refused, resource: &str) -> String {
+        let id = RequestIds::new().unwrap().next();
+        let host_id = HeaderValue::from_static("host/id+=");
+        let bytes = refused.document(resource, &id, &host_id);
+        String::from_utf8(bytes.to_vec()).unwrap().replace(id.as_str(), "ID")
+    }
+
+    #[test]
+    fn the_document_is_s3s() {
+        let mut refused = Refused::new(StatusCode::FORBIDDEN, "AccessDenied", "No.");
+        refused.further.push(("Detail".into(), "more".into()));
+        assert_eq!(
+            text(&refused, "/bucket/key"),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
+             <Message>No.</Message><Detail>more</Detail><Resource>/bucket/key</Resource>\
+             <RequestId>ID</RequestId><HostId>host/id+=</HostId></Error>"
+        );
+    }
+
+    #[test]
+    fn what_a_client_sends_cannot_become_markup() {
+        let refused = Refused::internal();
+        let shown = text(&refused, "/<a href=\"x\">&'\u{1}\r\u{FFFF}é");
+        assert!(shown.contains("/&lt;a href=&quot;x&quot;&gt;&amp;&apos;\u{FFFD}&#13;\u{FFFD}é<"));
+    }
+
+    #[test]
+    fn a_head_request_gets_the_status_alone() {
+        let id = RequestIds::new().unwrap().next();
+        let host_id = HeaderValue::from_static("h");
+        let response = Refused::internal().response("/", &id, &host_id, true);
+        assert_eq!(response.status(), 500);
+        assert!(matches!(response.body(), Content::Empty));
+    }
+}

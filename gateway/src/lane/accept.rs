@@ -1,0 +1,75 @@
+//! Taking connections from a listener.
+//!
+//! Owns: the limit on connections, the pause when the process is out of descriptors or memory, and
+//! emptying the kernel's queue before a listener is closed, since closing resets what is in it.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::connection::{self, Protocols};
+use super::{Phase, context::LaneContext};
+use crate::door::{Backend, Door};
+use crate::limits;
+use crate::metrics::Refusal;
+
+/// Accepts until the drain begins.
+pub async fn run<B: Backend>(
+    listener: TcpListener,
+    protocols: Rc<Protocols>,
+    door: Rc<Door<B>>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let context = door.context().clone();
+    let mut in_turn = 0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+        };
+        match accepted {
+            Ok((socket, _)) => admit(socket, &protocols, &door),
+            Err(error) => pause_after(&error, &context).await,
+        }
+        in_turn += 1;
+        if in_turn >= limits::ACCEPTS_PER_TURN {
+            in_turn = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    for _ in 0..limits::BACKLOG {
+        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+            Poll::Ready(Ok((socket, _))) => admit(socket, &protocols, &door),
+            Poll::Ready(Err(_)) | Poll::Pending => break,
+        }
+    }
+}
+
+fn admit<B: Backend>(socket: TcpStream, protocols: &Rc<Protocols>, door: &Rc<Door<B>>) {
+    match door.context().connections.take(1) {
+        Some(share) => {
+            let serving = connection::serve(socket, share, protocols.clone(), door.clone());
+            tokio::task::spawn_local(serving);
+        }
+        // Dropped, and so closed: an answer would need the memory that is being protected.
+        None => door.context().cells.refused(Refusal::Connections),
+    }
+}
+
+/// Errors of the connection that was about to be accepted concern nobody else (accept(2) lists
+/// them); those of the process would come again at once.
+async fn pause_after(error: &io::Error, context: &LaneContext) {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    if Errno::from_io_error(error).is_some_and(|errno| ours.contains(&errno)) {
+        context.cells.refused(Refusal::Accept);
+        tracing::warn!(lane = context.index, %error, "cannot accept; raise ulimit -n");
+        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+    } else {
+        tracing::debug!(lane = context.index, %error, "accept");
+    }
+}

@@ -1,0 +1,294 @@
+//! One connection from accept to close.
+//!
+//! Owns: telling HTTP/1.1 from HTTP/2 by its first bytes, hyper's settings for both, and obeying
+//! the lane's commands.
+//! Not here: requests (`door`), times (`pulse.rs`, `sweep.rs`).
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::context::{LaneContext, Share};
+use super::pulse::{Command, Pulse};
+use super::stream::{HTTP2_PREFACE, Opening, Stream};
+use crate::door::{Backend, Door};
+use crate::limits;
+use crate::metrics::{Protocol, Refusal};
+
+/// Spawns HTTP/2's streams on the lane's own thread.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneExecutor;
+
+impl<F> Executor<F> for LaneExecutor
+where
+    F: Future + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// hyper's settings, made once per lane.
+#[derive(Debug, Clone)]
+pub struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<LaneExecutor>,
+}
+
+impl Protocols {
+    /// The settings, from `limits.rs`.
+    pub fn new() -> Protocols {
+        let mut http1 = http1::Builder::new();
+        // `max_headers` stays at hyper's own 100, `limits::HEADERS_MAX`: naming it, even with the
+        // same number, moves the parsed headers from the stack to the heap.
+        http1.max_header_size(limits::HEAD_BYTES_MAX).max_buf_size(limits::HTTP1_BUFFER_BYTES_MAX);
+        let mut http2 = http2::Builder::new(LaneExecutor);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
+            .max_header_list_size(limits::HEAD_BYTES_MAX as u32)
+            .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(limits::HTTP2_SEND_BUFFER_BYTES)
+            .max_pending_accept_reset_streams(limits::HTTP2_PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(limits::HTTP2_ERROR_RESETS_MAX);
+        Protocols { http1, http2 }
+    }
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Protocols::new()
+    }
+}
+
+/// A connection's entry in the lane's registry and counts, undone when dropped.
+struct Entry {
+    context: Rc<LaneContext>,
+    pulse: Rc<Pulse>,
+    number: u64,
+    _share: Share,
+}
+
+impl Entry {
+    fn new(context: Rc<LaneContext>, share: Share) -> Entry {
+        let pulse = Rc::new(Pulse::new(context.clock.now()));
+        let number = context.registry.enter(pulse.clone());
+        context.cells.connection_opened();
+        Entry { context, pulse, number, _share: share }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.context.registry.leave(self.number);
+        self.context.cells.connection_closed();
+    }
+}
+
+/// Serves a connection until it ends or is told to.
+pub async fn serve<B: Backend>(
+    socket: TcpStream,
+    share: Share,
+    protocols: Rc<Protocols>,
+    door: Rc<Door<B>>,
+) {
+    let context = door.context().clone();
+    if let Err(error) = configure(&socket, &context) {
+        // The client has gone already; the next read says so.
+        tracing::debug!(%error, "socket options");
+    }
+    let entry = Entry::new(context, share);
+    let mut work = pin!(converse(socket, &entry, &protocols, &door));
+    poll_fn(|cx| {
+        entry.pulse.wake(cx.waker());
+        match entry.pulse.command() {
+            Command::Close => Poll::Ready(()),
+            Command::Serve | Command::Finish => work.as_mut().poll(cx),
+        }
+    })
+    .await;
+}
+
+/// `TCP_NODELAY`: a response is written in as few pieces as there are, and the last must not wait
+/// for the acknowledgement of the one before (40 ms with delayed acknowledgements).
+/// `TCP_USER_TIMEOUT`: the kernel ends a connection whose peer acknowledges nothing, or keeps its
+/// window at zero, for that long. It sees the peer's window, which no one above the socket buffer
+/// can: there, a slow reader and a dead one look the same for minutes.
+fn configure(socket: &TcpStream, context: &LaneContext) -> Result<(), rustix::io::Errno> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    let stall = u32::try_from(context.limits.send_stall.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(socket, stall)
+}
+
+async fn converse<B: Backend>(
+    mut socket: TcpStream,
+    entry: &Entry,
+    protocols: &Protocols,
+    door: &Rc<Door<B>>,
+) {
+    let Ok(Some((protocol, opening))) = recognise(&mut socket, &entry.pulse).await else {
+        return;
+    };
+    let (context, pulse) = (&entry.context, &entry.pulse);
+    context.cells.connection_spoke(protocol);
+    let weight = limits::HTTP2_CONNECTION_WEIGHT - 1;
+    let outcome = match protocol {
+        Protocol::Http1 => {
+            let stream = Stream::new(socket, opening, pulse.clone(), context.clone());
+            serve_http1(stream, pulse, protocols, door).await
+        }
+        Protocol::Http2 => {
+            let Some(_further) = context.connections.take(weight) else {
+                context.cells.refused(Refusal::Connections);
+                return;
+            };
+            pulse.speaks_http2(context.clock.now());
+            let stream = Stream::new(socket, opening, pulse.clone(), context.clone());
+            serve_http2(stream, pulse, protocols, door).await
+        }
+    };
+    if let Err(error) = outcome {
+        note_error(&error, context);
+    }
+}
+
+fn note_error(error: &hyper::Error, context: &LaneContext) {
+    if is_send_stall(error) {
+        context.cells.refused(Refusal::SendStall);
+    } else if error.is_parse() || error.is_parse_too_large() {
+        context.cells.refused(Refusal::Protocol);
+    }
+    tracing::debug!(%error, "connection ended");
+}
+
+/// `TCP_USER_TIMEOUT` shows as `ETIMEDOUT` on the next write.
+fn is_send_stall(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return cause.kind() == io::ErrorKind::TimedOut;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+async fn serve_http1<B: Backend>(
+    stream: Stream,
+    pulse: &Rc<Pulse>,
+    protocols: &Protocols,
+    door: &Rc<Door<B>>,
+) -> hyper::Result<()> {
+    let service = service_fn(|request| {
+        let handled = door.clone().handle(request, pulse.clone());
+        async { Ok::<_, Infallible>(handled.await) }
+    });
+    let mut connection = pin!(protocols.http1.serve_connection(stream, service));
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && pulse.command() != Command::Serve {
+            connection.as_mut().graceful_shutdown();
+            told = true;
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn serve_http2<B: Backend>(
+    stream: Stream,
+    pulse: &Rc<Pulse>,
+    protocols: &Protocols,
+    door: &Rc<Door<B>>,
+) -> hyper::Result<()> {
+    let (door, held) = (door.clone(), pulse.clone());
+    let service = service_fn(move |request| {
+        let handled = door.clone().handle(request, held.clone());
+        async { Ok::<_, Infallible>(handled.await) }
+    });
+    let mut connection = pin!(protocols.http2.serve_connection(stream, service));
+    let mut told = false;
+    poll_fn(|cx| {
+        if !told && pulse.command() != Command::Serve {
+            connection.as_mut().graceful_shutdown();
+            told = true;
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Reads until the first bytes are HTTP/2's preface or cannot become it: usually one byte, since
+/// no method but PUT, POST, PATCH and PROPFIND begins with P. `None` when the client went, or the
+/// lane stops, before that.
+async fn recognise(
+    socket: &mut TcpStream,
+    pulse: &Pulse,
+) -> io::Result<Option<(Protocol, Opening)>> {
+    let mut opening = Opening::default();
+    poll_fn(|cx| {
+        loop {
+            if pulse.command() != Command::Serve {
+                return Poll::Ready(Ok(None));
+            }
+            if ready!(poll_opening(socket, &mut opening, cx))? == 0 {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(protocol) = protocol_of(opening.bytes()) {
+                return Poll::Ready(Ok(Some((protocol, std::mem::take(&mut opening)))));
+            }
+        }
+    })
+    .await
+}
+
+fn poll_opening(
+    socket: &mut TcpStream,
+    opening: &mut Opening,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(opening.room());
+    ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
+    let count = buffer.filled().len();
+    opening.grew(count);
+    Poll::Ready(Ok(count))
+}
+
+fn protocol_of(bytes: &[u8]) -> Option<Protocol> {
+    if bytes == HTTP2_PREFACE {
+        Some(Protocol::Http2)
+    } else if HTTP2_PREFACE.starts_with(bytes) {
+        None
+    } else {
+        Some(Protocol::Http1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_is_known_at_the_first_byte_that_differs() {
+        assert_eq!(protocol_of(b"G"), Some(Protocol::Http1));
+        assert_eq!(protocol_of(b"P"), None);
+        assert_eq!(protocol_of(b"PU"), Some(Protocol::Http1));
+        assert_eq!(protocol_of(b"PRI * HTTP/2.0\r\n\r\nS"), None);
+        assert_eq!(protocol_of(b"PRI * HTTP/1.1\r\n"), Some(Protocol::Http1));
+        assert_eq!(protocol_of(HTTP2_PREFACE), Some(Protocol::Http2));
+    }
+}

@@ -1,0 +1,114 @@
+//! Which engine the lanes run on.
+//!
+//! Owns: the probe for io_uring, which decides once for all lanes before they start, and the making
+//! of a lane's runtime. `tokio_uring::start` panics where io_uring is refused (container runtimes'
+//! default system-call filters answer EPERM or ENOSYS), so the ring is asked for first.
+
+use std::future::Future;
+use std::io;
+
+use tokio::task::LocalSet;
+
+use crate::config::plan::EngineChoice;
+
+/// What lanes run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// tokio-uring: devices are read and written through each lane's ring.
+    IoUring,
+    /// A plain tokio runtime: devices are read and written on a pool of threads.
+    Blocking,
+}
+
+impl Engine {
+    /// The name in messages and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Engine::IoUring => "io_uring",
+            Engine::Blocking => "blocking",
+        }
+    }
+}
+
+/// The engine that was settled on, and why when it is not io_uring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The engine.
+    pub engine: Engine,
+    /// Why it is not io_uring.
+    pub reason: Option<String>,
+}
+
+/// Settles the engine by the configuration and by what the system allows.
+///
+/// # Errors
+/// Why io_uring is refused, when the configuration insists on it.
+pub fn settle(choice: EngineChoice) -> Result<Settled, String> {
+    let blocking = |reason| Settled { engine: Engine::Blocking, reason: Some(reason) };
+    match choice {
+        EngineChoice::Blocking => Ok(blocking("io_engine = blocking".to_owned())),
+        EngineChoice::Auto => Ok(match probe() {
+            Ok(()) => Settled { engine: Engine::IoUring, reason: None },
+            Err(reason) => blocking(reason),
+        }),
+        EngineChoice::IoUring => match probe() {
+            Ok(()) => Ok(Settled { engine: Engine::IoUring, reason: None }),
+            Err(reason) => Err(format!("io_engine = io_uring, but {reason}")),
+        },
+    }
+}
+
+/// Whether a ring can be made that knows what lanes need.
+///
+/// # Errors
+/// Why not, with the remedy.
+pub fn probe() -> Result<(), String> {
+    datapath::device::probe_io_uring().map(drop).map_err(|refused| refused.to_string())
+}
+
+/// Runs a future to its end on a lane's runtime, with tasks that stay on this thread.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub fn run<F: Future>(engine: Engine, future: F) -> io::Result<F::Output> {
+    match engine {
+        Engine::IoUring => {
+            let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
+            Ok(runtime.block_on(future))
+        }
+        Engine::Blocking => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let tasks = LocalSet::new();
+            Ok(tasks.block_on(&runtime, future))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocking_can_be_chosen_and_runs_local_tasks() {
+        let settled = settle(EngineChoice::Blocking).unwrap();
+        assert_eq!(settled.engine, Engine::Blocking);
+        let task = async { tokio::task::spawn_local(async { 7 }).await.unwrap() };
+        assert_eq!(run(Engine::Blocking, task).unwrap(), 7);
+    }
+
+    #[test]
+    fn auto_takes_what_the_probe_found() {
+        let settled = settle(EngineChoice::Auto).unwrap();
+        match probe() {
+            Ok(()) => {
+                assert_eq!(settled, Settled { engine: Engine::IoUring, reason: None });
+                let task = async { tokio::task::spawn_local(async { 7 }).await.unwrap() };
+                assert_eq!(run(Engine::IoUring, task).unwrap(), 7);
+            }
+            Err(reason) => {
+                assert_eq!(settled.reason, Some(reason.clone()));
+                assert!(settle(EngineChoice::IoUring).unwrap_err().contains(&reason));
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Every bound of the gateway that belongs to connections, requests, configuration and administration.
+//!
+//! Owns: the numbers, each with its reason. What an operator may change has a key in
+//! `config/keys.rs`, and the number here is its default or its range.
+//! Not here: the store's bounds (`datapath/src/limits.rs`).
+
+use std::time::Duration;
+
+// ----- memory that connections may take -------------------------------------------------------
+
+/// Bytes of one HTTP/1.1 read buffer at most, and of a response head that waits to be written.
+///
+/// hyper starts at 8 KiB and grows while reads fill the buffer, so an idle connection holds 8 KiB
+/// and only an upload reaches this. 64 KiB a read is 16 system calls a MiB, about 2 % of the cost
+/// of receiving that MiB; twice the size would halve those 2 % and double every connection's share.
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that one connection is accounted with in the memory plan: its read buffer, 8 KiB of head
+/// and queue, and 8 KiB for the task, the request's headers and the two timers.
+pub const CONNECTION_BYTES: u64 = HTTP1_BUFFER_BYTES_MAX as u64 + (16 << 10);
+
+/// How many connections of [`CONNECTION_BYTES`] one HTTP/2 connection counts for.
+pub const HTTP2_CONNECTION_WEIGHT: usize = 10;
+
+/// Bytes that a client may send on one HTTP/2 connection before they are consumed. They are held
+/// in memory until a handler takes them, so this is memory, not only flow.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+
+/// Bytes that a client may send on one HTTP/2 stream before they are consumed: two streams can
+/// fill the connection's window, one cannot starve the other.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 << 10;
+
+/// Concurrent requests on one HTTP/2 connection. Clients queue what is over it.
+pub const HTTP2_STREAMS_MAX: u32 = 32;
+
+/// Bytes of response data queued per HTTP/2 stream before the handler is asked for no more.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// The largest piece of response data handed to HTTP/2 at once. A stream's progress is seen only
+/// when it asks for the next piece; at the slowest rate that is served (1 KiB/s) a piece takes
+/// 64 s, well under [`SEND_STALL_DEFAULT`].
+pub const HTTP2_PIECE_BYTES: usize = 64 << 10;
+
+/// Streams a client may reset before the server has handed them to a handler ("rapid reset",
+/// CVE-2023-44487). hyper's own default, stated so that an update cannot change it.
+pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
+
+/// Streams that the server resets for the client's errors before it ends the connection
+/// ("MadeYouReset", CVE-2025-8671).
+pub const HTTP2_ERROR_RESETS_MAX: usize = 64;
+
+// ----- heads of requests ----------------------------------------------------------------------
+
+/// Bytes of a request's head: request line and all headers (HTTP/2: the decoded header list).
+///
+/// Amazon S3 accepts 8 KiB of headers, of which 2 KiB user metadata; a presigned request line
+/// adds up to 3 KiB of percent-encoded key and a session token of a few KiB.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Headers in one request. S3's user metadata is 2 KiB in all, which one-letter names could spread
+/// over many; SDKs send 10 to 25.
+pub const HEADERS_MAX: usize = 100;
+
+/// Bytes of the request target: a key of 1,024 bytes is 3 KiB when every byte is percent-encoded,
+/// and a presigned query with a session token is up to 8 KiB.
+pub const TARGET_BYTES_MAX: usize = 12 << 10;
+
+/// Bytes of one request identifier as shown: 16 upper-case hexadecimal digits, as S3's are.
+pub const REQUEST_ID_CHARS: usize = 16;
+
+// ----- times ----------------------------------------------------------------------------------
+
+/// From the first byte of a request's head (or from the accept) to its last.
+pub const HEADER_TIME_DEFAULT: Duration = Duration::from_secs(20);
+
+/// A connection without a request. Longer than the SDKs' pools keep theirs idle (boto3 and the Go
+/// SDK 90 s or less), so that the client closes first and never sends into a closing connection.
+pub const IDLE_TIME_DEFAULT: Duration = Duration::from_secs(120);
+
+/// Time spent waiting for the client, within which [`BODY_BYTES_DEFAULT`] must arrive.
+pub const BODY_WINDOW_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Bytes of request body per [`BODY_WINDOW_DEFAULT`]: 1 KiB/s over 30 s. Slower than any modem,
+/// and fast enough that an upload holds its buffers for a bounded time.
+pub const BODY_BYTES_DEFAULT: u64 = 30 << 10;
+
+/// A client that takes nothing of a response for so long is closed. A client that reads 1 KiB/s
+/// opens its window by one loopback segment (64 KiB) every 64 s, so it is safe by a factor of 2.8.
+pub const SEND_STALL_DEFAULT: Duration = Duration::from_secs(180);
+
+/// From the signal to stop until requests still running are cut off.
+pub const DRAIN_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// The longest time any of the configurable durations may state: a day. Beyond it a typing error
+/// is likelier than an intention.
+pub const CONFIGURED_TIME_MAX: Duration = Duration::from_secs(86_400);
+
+/// How often a lane looks at its connections' times. Every configured time is kept to this much.
+pub const SWEEP_PERIOD: Duration = Duration::from_millis(250);
+
+/// After the last response, how long the server reads what the client still sends, so that the
+/// response is not lost to a TCP reset (RFC 9112, 9.6).
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Bytes discarded while lingering. More than a socket buffer holds by default; a client that
+/// sends more has not looked at its response.
+pub const LINGER_BYTES_MAX: u64 = 4 << 20;
+
+/// An unread request body up to this size is read before the refusal is sent, so that the
+/// connection lives on: cheaper than a new connection for the small requests that are refused often.
+pub const REFUSED_BODY_DRAIN_BYTES: u64 = 64 << 10;
+
+/// How long the reading of [`REFUSED_BODY_DRAIN_BYTES`] may hold up the refusal.
+pub const REFUSED_BODY_DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// After the drain deadline has cut connections off, how long their tasks have to end.
+pub const CUT_OFF_TIME: Duration = Duration::from_secs(5);
+
+// ----- listeners ------------------------------------------------------------------------------
+
+/// Connections the kernel holds for a listener before they are accepted; the kernel lowers it to
+/// `net.core.somaxconn` (4,096 on current kernels).
+pub const BACKLOG: i32 = 4096;
+
+/// Connections taken from one listener before the lane's other tasks get their turn.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
+/// Pause after an accept failed for want of descriptors or memory. The connection stays in the
+/// kernel's queue, so an immediate retry would spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Addresses to listen on.
+pub const LISTEN_ADDRESSES_MAX: usize = 16;
+
+/// Lanes of one process; machines with more cores run several processes.
+pub const LANES_MAX: usize = 512;
+
+/// Connections of one process at most, whatever is configured: 16 times what the default asks for
+/// on a large machine.
+pub const CONNECTIONS_MAX: usize = 1 << 18;
+
+/// Connections when nothing is configured, at most.
+pub const CONNECTIONS_DEFAULT_MAX: u64 = 16_384;
+
+/// Connections when nothing is configured, at least.
+pub const CONNECTIONS_DEFAULT_MIN: u64 = 64;
+
+/// The default number of connections takes this share of the memory budget.
+pub const CONNECTIONS_MEMORY_DIVISOR: u64 = 4;
+
+/// File descriptors kept for devices, index, rings, listeners and administration when the limit on
+/// descriptors is compared with the limit on connections.
+pub const DESCRIPTORS_RESERVED: u64 = 256;
+
+// ----- configuration --------------------------------------------------------------------------
+
+/// Bytes of a configuration or credentials file.
+pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The memory budget when nothing is configured, at most.
+pub const MEMORY_DEFAULT_MAX: u64 = 8 << 30;
+
+/// The default memory budget is this share of the machine's (or control group's) memory.
+pub const MEMORY_DEFAULT_DIVISOR: u64 = 4;
+
+/// The smallest memory budget with which the store's reserves and one lane fit.
+pub const MEMORY_MIN: u64 = 64 << 20;
+
+/// The smallest extent file that is worth formatting.
+pub const EXTENT_FILE_BYTES_MIN: u64 = 64 << 20;
+
+/// The smallest address space for the index.
+pub const INDEX_MAP_BYTES_MIN: u64 = 16 << 20;
+
+/// The largest address space for the index: a quarter of what 47 bits can address.
+pub const INDEX_MAP_BYTES_MAX: u64 = 32 << 40;
+
+/// Devices in one store.
+pub const DEVICES_MAX: usize = 64;
+
+/// Domains for virtual-host addressing.
+pub const DOMAINS_MAX: usize = 16;
+
+/// Buckets listed as publicly readable in the configuration.
+pub const PUBLIC_READ_MAX: usize = 1000;
+
+// ----- credentials ----------------------------------------------------------------------------
+
+/// Access keys in one credentials file.
+pub const ACCESS_KEYS_MAX: usize = 1000;
+
+/// Characters of an access key id: AWS documents 16 to 128.
+pub const ACCESS_KEY_CHARS_MAX: usize = 128;
+
+/// Fewest characters of an access key id that is taken over from outside.
+pub const ACCESS_KEY_CHARS_MIN: usize = 3;
+
+/// Characters of a secret that is taken over from outside, at least. MinIO's and others' minimum.
+pub const SECRET_CHARS_MIN: usize = 8;
+
+/// Characters of a secret, at most.
+pub const SECRET_CHARS_MAX: usize = 128;
+
+/// How often the running server looks whether the credentials file has changed.
+pub const CREDENTIALS_POLL: Duration = Duration::from_secs(2);
+
+// ----- administration -------------------------------------------------------------------------
+
+/// Concurrent connections to the administration address. Scrapers and probes are few.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// From accept to the complete head of an administration request, and its idle time.
+pub const ADMIN_HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of buffer of an administration connection.
+pub const ADMIN_BUFFER_BYTES: usize = 16 << 10;
+
+/// Administration commands that wait for lane 0.
+pub const ADMIN_COMMANDS_MAX: usize = 16;
+
+/// How long an administration command may take, and how long the command line waits for it.
+pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of an administration response that the command line reads.
+pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
+
+const _: () = assert!(MEMORY_MIN <= MEMORY_DEFAULT_MAX);
+// An HTTP/2 connection's memory is what it is counted for: its window and the heads of its streams.
+const _: () = assert!(
+    HTTP2_CONNECTION_WINDOW_BYTES as u64 + HTTP2_STREAMS_MAX as u64 * HEAD_BYTES_MAX as u64
+        <= HTTP2_CONNECTION_WEIGHT as u64 * CONNECTION_BYTES
+);
+const _: () = assert!(HTTP2_STREAM_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
+const _: () = assert!(HEAD_BYTES_MAX <= HTTP1_BUFFER_BYTES_MAX);
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(HTTP2_PIECE_BYTES as u64 / 1024 * 2 < SEND_STALL_DEFAULT.as_secs());
+const _: () = assert!(SWEEP_PERIOD.as_millis() * 4 <= LINGER_TIME.as_millis());

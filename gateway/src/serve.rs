@@ -1,0 +1,272 @@
+//! `penstock serve`: everything is opened in order, then watched over, then closed in reverse.
+//!
+//! Owns: the order of the start (cheap checks first: addresses before a store that may take
+//! minutes), the start message, and the exit code.
+//! Not here: what is behind the door; it comes in as [`Behind`].
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::LocalSet;
+
+use crate::admin::control::{self, End, KeyWatch, Signals};
+use crate::admin::pass::{Pass, Token};
+use crate::admin::{self, Administration, Health};
+use crate::config::Plan;
+use crate::credentials::file::{self, Stamp};
+use crate::credentials::{AccessKey, KeyRing};
+use crate::door::{DoorSettings, request_id};
+use crate::lane::{Application, LanePlan, Lanes, Pinning, Settled, engine, listener};
+use crate::limits;
+use crate::metrics::export::Observed;
+use crate::metrics::{Exporter, Figures};
+
+/// Everything behind the door.
+pub struct Behind<A> {
+    /// Opens its part on each lane.
+    pub application: Arc<A>,
+    /// Its paragraph of the start message.
+    pub introduction: String,
+    /// What it reports to metrics.
+    pub figures: Arc<dyn Figures>,
+    /// What it reports to `/readyz`.
+    pub health: Arc<dyn Health>,
+    /// Closes it, after all lanes have ended.
+    pub close: Box<dyn FnOnce()>,
+}
+
+/// Serves until stopped. The answer is how it ended.
+///
+/// # Errors
+/// One line for the operator, with the remedy, when it does not come to serving.
+pub fn run<A: Application>(
+    plan: &Plan,
+    cores: usize,
+    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+) -> Result<End, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, start(plan, cores, open))
+}
+
+async fn start<A: Application>(
+    plan: &Plan,
+    cores: usize,
+    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+) -> Result<End, String> {
+    let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
+    raise_descriptor_limit(plan.limits.connections);
+    let settled = engine::settle(plan.io_engine)?;
+    let listeners = listener::bind(&plan.listen, plan.lanes).map_err(|error| error.to_string())?;
+    let addresses = listeners[0]
+        .iter()
+        .map(|one| one.local_addr().map_err(|error| error.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let admin = admin_listener(plan.admin_listen)?;
+    let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
+    make_directory(&plan.data)?;
+    let keys = Keys::open(plan)?;
+    let behind = open(plan, &settled, keys.ring.clone())?;
+    let pinning = Pinning::choose(plan.pin_lanes, plan.lanes, cores);
+    let message = StartMessage {
+        plan,
+        settled: &settled,
+        pinned: !pinning.cores.is_empty(),
+        introduction: &behind.introduction,
+        addresses: &addresses,
+        admin: admin_address,
+        keys: &keys,
+    }
+    .to_text();
+    let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
+    let door = DoorSettings { domains: plan.domains.clone(), host_id };
+    let lane_plan = LanePlan {
+        engine: settled.engine,
+        pinning,
+        limits: plan.limits.clone(),
+        door: Arc::new(door),
+        listeners,
+    };
+    let lanes = Lanes::start(lane_plan, behind.application.clone())?;
+    // The message comes when everything it says is true. A closed standard output is no reason to
+    // stop serving.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), message.as_bytes());
+    let end = watch(plan, lanes, &behind, admin, &settled, keys, &mut signals).await?;
+    if end != End::Impatient {
+        (behind.close)();
+    }
+    Ok(end)
+}
+
+async fn watch<A: Application>(
+    plan: &Plan,
+    mut lanes: Lanes,
+    behind: &Behind<A>,
+    listener: tokio::net::TcpListener,
+    settled: &Settled,
+    mut keys: Keys,
+    signals: &mut Signals,
+) -> Result<End, String> {
+    let draining = Arc::new(AtomicBool::new(false));
+    let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let pass = Pass { address, token: token.clone() };
+    let left = pass
+        .leave(&plan.data)
+        .map_err(|error| format!("cannot write into {}: {error}", plan.data.display()))?;
+    let observed = Observed {
+        lanes: lanes.cells().to_vec(),
+        engine: settled.engine.label(),
+        connections_limit: plan.limits.connections,
+        draining: draining.clone(),
+    };
+    let exporter = Exporter::new(observed, vec![behind.figures.clone()])
+        .map_err(|error| format!("metrics: {error}"))?;
+    let administration = Administration {
+        exporter,
+        health: behind.health.clone(),
+        draining: draining.clone(),
+        orders: lanes.orders.clone(),
+        token,
+    };
+    let administering = tokio::task::spawn_local(admin::serve(listener, Rc::new(administration)));
+    let deadline = plan.drain_deadline;
+    let end = control::watch(&mut lanes, signals, &mut keys.watch, &draining, deadline).await;
+    drop(left);
+    tracing::info!("{end}");
+    if end != End::Impatient {
+        lanes.join();
+    }
+    administering.abort();
+    Ok(end)
+}
+
+/// The keys at start.
+struct Keys {
+    ring: Arc<KeyRing>,
+    watch: KeyWatch,
+    generated: Option<AccessKey>,
+}
+
+impl Keys {
+    fn open(plan: &Plan) -> Result<Keys, String> {
+        // Looked at before reading: a change in between is then seen at the first look.
+        let stamp = Stamp::of(&plan.credentials);
+        let generate = plan.environment_key.is_none();
+        let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
+        let all = opened.keys.into_iter().chain(plan.environment_key.clone());
+        let ring = Arc::new(KeyRing::new(all));
+        let stamp = match &opened.generated {
+            Some(_) => Stamp::of(&plan.credentials),
+            None => stamp,
+        };
+        let watch = KeyWatch {
+            path: plan.credentials.clone(),
+            environment_key: plan.environment_key.clone(),
+            ring: ring.clone(),
+            stamp,
+        };
+        Ok(Keys { ring, watch, generated: opened.generated })
+    }
+}
+
+fn admin_listener(address: SocketAddr) -> Result<tokio::net::TcpListener, String> {
+    let listener = listener::listen(address, false)
+        .map_err(|error| listener::ListenError { address, error }.to_string())?;
+    tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())
+}
+
+fn make_directory(data: &Path) -> Result<(), String> {
+    // Objects of all users are in there: the owner's alone.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| {
+        format!(
+            "cannot make the data directory {}: {error}; choose another with --data, or have it \
+             made for this user",
+            data.display()
+        )
+    })
+}
+
+/// Raises the soft limit on descriptors to the hard one, and says when that is not enough.
+fn raise_descriptor_limit(connections: usize) {
+    let present = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: present.maximum, maximum: present.maximum };
+    if present.current != present.maximum && setrlimit(Resource::Nofile, wanted).is_err() {
+        tracing::warn!("the limit on file descriptors could not be raised");
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let needed = connections as u64 + limits::DESCRIPTORS_RESERVED;
+    if limit < needed {
+        tracing::warn!(limit, needed, "fewer file descriptors than connections; raise ulimit -n");
+    }
+}
+
+/// What is printed when everything serves.
+struct StartMessage<'a> {
+    plan: &'a Plan,
+    settled: &'a Settled,
+    pinned: bool,
+    introduction: &'a str,
+    addresses: &'a [SocketAddr],
+    admin: SocketAddr,
+    keys: &'a Keys,
+}
+
+impl StartMessage<'_> {
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let plan = self.plan;
+        writeln!(out, "Penstock {}", env!("CARGO_PKG_VERSION"))?;
+        let pinned = if self.pinned { ", each on its core" } else { "" };
+        let engine = self.settled.engine.label();
+        writeln!(out, "lanes: {} on {engine}{pinned}", plan.lanes)?;
+        if let Some(reason) = &self.settled.reason {
+            writeln!(out, "  without io_uring: {reason}")?;
+        }
+        writeln!(out, "data: {}", plan.data.display())?;
+        writeln!(out, "{}", self.introduction.trim_end())?;
+        writeln!(out, "connections: at most {}", plan.limits.connections)?;
+        for address in self.addresses {
+            writeln!(out, "S3: http://{address} (region {})", plan.region)?;
+        }
+        for domain in &plan.domains {
+            writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
+        }
+        writeln!(out, "administration: http://{} (/metrics /healthz /readyz)", self.admin)?;
+        self.write_keys(out)
+    }
+
+    fn write_keys(&self, out: &mut String) -> std::fmt::Result {
+        let path = self.plan.credentials.display();
+        if let Some(key) = &self.keys.generated {
+            writeln!(out, "access key made for this store, the secret is shown this once:")?;
+            writeln!(out, "  AWS_ACCESS_KEY_ID={}", key.id)?;
+            writeln!(out, "  AWS_SECRET_ACCESS_KEY={}", key.secret.reveal())?;
+            return writeln!(out, "  kept in {path}");
+        }
+        for id in self.keys.ring.ids() {
+            let from = match &self.plan.environment_key {
+                Some(key) if key.id == id => "PENSTOCK_ACCESS_KEY".to_owned(),
+                _ => path.to_string(),
+            };
+            writeln!(out, "access key: {id} (from {from})")?;
+        }
+        Ok(())
+    }
+}

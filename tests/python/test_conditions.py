@@ -1,0 +1,176 @@
+"""Conditional requests: reads by tag and date, writes by tag (RFC 9110 section 13, S3 pages of
+GetObject, PutObject, CompleteMultipartUpload, CopyObject)."""
+
+import concurrent.futures
+import datetime
+
+import pytest
+
+NOW = datetime.datetime.now(datetime.timezone.utc)
+PAST, FUTURE = NOW - datetime.timedelta(days=1), NOW + datetime.timedelta(days=1)
+OTHER = '"00000000000000000000000000000000"'
+
+
+@pytest.fixture
+def tag(s3, bucket):
+    """The tag of an object `k`."""
+    return s3.put_object(Bucket=bucket, Key="k", Body=b"content")["ETag"]
+
+
+def read(s3, bucket, **conditions):
+    """GetObject's outcome; HeadObject must give the same."""
+    outcomes = []
+    for operation in (s3.get_object, s3.head_object):
+        try:
+            answer = operation(Bucket=bucket, Key="k", **conditions)
+            outcomes.append(answer["ResponseMetadata"]["HTTPStatusCode"])
+        except s3.exceptions.ClientError as error:
+            outcomes.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    assert outcomes[0] == outcomes[1], outcomes
+    return outcomes[0]
+
+
+def test_if_match(s3, bucket, tag):
+    assert read(s3, bucket, IfMatch=tag) == 200
+    assert read(s3, bucket, IfMatch=tag.strip('"')) == 200
+    assert read(s3, bucket, IfMatch=OTHER) == 412
+    assert read(s3, bucket, IfMatch="*") == 200
+    assert read(s3, bucket, IfMatch=f"{OTHER}, {tag}") == 200
+
+
+def test_if_none_match(s3, bucket, tag):
+    assert read(s3, bucket, IfNoneMatch=OTHER) == 200
+    assert read(s3, bucket, IfNoneMatch=tag) == 304
+    assert read(s3, bucket, IfNoneMatch="*") == 304
+    assert read(s3, bucket, IfNoneMatch=f"{OTHER}, {tag}") == 304
+
+
+def test_dates(s3, bucket, tag):
+    assert read(s3, bucket, IfModifiedSince=PAST) == 200
+    assert read(s3, bucket, IfUnmodifiedSince=PAST) == 412
+    modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    assert read(s3, bucket, IfModifiedSince=modified) == 304
+    assert read(s3, bucket, IfUnmodifiedSince=modified) == 200
+    assert read(s3, bucket, IfUnmodifiedSince=FUTURE) == 200
+
+
+def test_tags_win_over_dates(s3, bucket, tag):
+    # "If-Match true and If-Unmodified-Since false: 200"; "If-None-Match false and
+    # If-Modified-Since true: 304" (GetObject, Additional considerations).
+    assert read(s3, bucket, IfMatch=tag, IfUnmodifiedSince=PAST) == 200
+    assert read(s3, bucket, IfNoneMatch=tag, IfModifiedSince=PAST) == 304
+
+
+def test_not_modified_carries_the_tag(s3, bucket, tag):
+    with pytest.raises(s3.exceptions.ClientError) as caught:
+        s3.get_object(Bucket=bucket, Key="k", IfNoneMatch=tag)
+    headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["etag"] == tag
+
+
+def test_conditions_with_a_range(s3, bucket, tag, refused):
+    got = s3.get_object(Bucket=bucket, Key="k", IfMatch=tag, Range="bytes=0-2")
+    assert got["Body"].read() == b"con"
+    with refused(412, "PreconditionFailed"):
+        s3.get_object(Bucket=bucket, Key="k", IfMatch=OTHER, Range="bytes=0-2")
+
+
+def test_put_only_if_absent(s3, bucket, refused):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"first", IfNoneMatch="*")
+    with refused(412, "PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"second", IfNoneMatch="*")
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"first"
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfNoneMatch="*")
+
+
+def test_put_only_if_unchanged(s3, bucket, tag, refused):
+    second = s3.put_object(Bucket=bucket, Key="k", Body=b"second", IfMatch=tag)["ETag"]
+    with refused(412, "PreconditionFailed"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfMatch=tag)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"fourth", IfMatch=second)
+    with refused(404, "NoSuchKey"):
+        s3.put_object(Bucket=bucket, Key="absent", Body=b"x", IfMatch=tag)
+
+
+def test_of_many_creators_one_wins(s3, bucket):
+    def create(number):
+        try:
+            s3.put_object(Bucket=bucket, Key="raced", Body=str(number).encode(), IfNoneMatch="*")
+            return number
+        except s3.exceptions.ClientError as error:
+            assert error.response["Error"]["Code"] in (
+                "PreconditionFailed",
+                "ConditionalRequestConflict",
+            )
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        winners = [number for number in pool.map(create, range(48)) if number is not None]
+    assert len(winners) == 1
+    assert s3.get_object(Bucket=bucket, Key="raced")["Body"].read() == str(winners[0]).encode()
+
+
+def test_a_counter_by_if_match_loses_no_step(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="counter", Body=b"0")
+
+    def step(_):
+        while True:
+            got = s3.get_object(Bucket=bucket, Key="counter")
+            value = int(got["Body"].read()) + 1
+            try:
+                s3.put_object(
+                    Bucket=bucket, Key="counter", Body=str(value).encode(), IfMatch=got["ETag"]
+                )
+                return
+            except s3.exceptions.ClientError as error:
+                assert error.response["Error"]["Code"] in (
+                    "PreconditionFailed",
+                    "ConditionalRequestConflict",
+                )
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(step, range(40)))
+    assert s3.get_object(Bucket=bucket, Key="counter")["Body"].read() == b"40"
+
+
+def test_complete_only_if_absent(s3, bucket, refused):
+    def upload(**conditions):
+        made = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
+        part = s3.upload_part(Bucket=bucket, Key="m", UploadId=made, PartNumber=1, Body=b"part")[
+            "ETag"
+        ]
+        s3.complete_multipart_upload(
+            Bucket=bucket,
+            Key="m",
+            UploadId=made,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]},
+            **conditions,
+        )
+
+    upload(IfNoneMatch="*")
+    with refused(412, "PreconditionFailed"):
+        upload(IfNoneMatch="*")
+    upload()
+
+
+def test_copy_conditions(s3, bucket, tag, refused):
+    source = {"Bucket": bucket, "Key": "k"}
+
+    def copy(**conditions):
+        return s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, **conditions)
+
+    copy(CopySourceIfMatch=tag)
+    copy(CopySourceIfNoneMatch=OTHER)
+    copy(CopySourceIfModifiedSince=PAST)
+    copy(CopySourceIfUnmodifiedSince=FUTURE)
+    with refused(412, "PreconditionFailed"):
+        copy(CopySourceIfMatch=OTHER)
+    with refused(412, "PreconditionFailed"):
+        copy(CopySourceIfNoneMatch=tag)
+    with refused(412, "PreconditionFailed"):
+        copy(CopySourceIfUnmodifiedSince=PAST)
+    modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    with refused(412, "PreconditionFailed"):
+        copy(CopySourceIfModifiedSince=modified)
+    copy(CopySourceIfMatch=tag, CopySourceIfUnmodifiedSince=PAST)

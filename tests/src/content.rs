@@ -1,0 +1,70 @@
+//! Owns: object contents made from a seed, and their digests.
+
+use sha2::{Digest, Sha256};
+
+use crate::random::Random;
+
+/// `size` bytes that no other seed gives and that do not compress.
+pub fn content(seed: u64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    Random::new(seed).fill(&mut bytes);
+    bytes
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// MD5 in lower-case hexadecimal: the entity tag of an object that came in one piece.
+pub fn md5_hex(bytes: &[u8]) -> String {
+    hex(&md5::Md5::digest(bytes))
+}
+
+/// MD5 in base64: the value of `Content-MD5`.
+pub fn md5_base64(bytes: &[u8]) -> String {
+    base64(&md5::Md5::digest(bytes))
+}
+
+/// CRC32 (ISO-HDLC) in base64, as `x-amz-checksum-crc32` carries it.
+pub fn crc32_base64(bytes: &[u8]) -> String {
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes) as u32;
+    base64(&sum.to_be_bytes())
+}
+
+/// CRC-64/NVME in base64, as `x-amz-checksum-crc64nvme` carries it.
+pub fn crc64nvme_base64(bytes: &[u8]) -> String {
+    base64(&crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes).to_be_bytes())
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    hex_simd::encode_to_string(bytes, hex_simd::AsciiCase::Lower)
+}
+
+/// Standard base64 with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_digests() {
+        assert_eq!(md5_hex(b""), "d41d8cd98f00b204e9800998ecf8427e");
+        assert!(sha256_hex(b"").starts_with("e3b0c44298fc1c14"));
+        assert_eq!(crc32_base64(b"123456789"), base64(&0xcbf4_3926_u32.to_be_bytes()));
+        assert_eq!(
+            crc64nvme_base64(b"123456789"),
+            base64(&0xae8b_1486_0a79_9888_u64.to_be_bytes())
+        );
+    }
+
+    #[test]
+    fn content_is_repeatable_and_distinct() {
+        assert_eq!(content(1, 1001), content(1, 1001));
+        assert_ne!(content(1, 64), content(2, 64));
+    }
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs the system packages that a target needs: only what is missing, only with apt-get, only
+# when root or sudo is at hand; otherwise says what to install.
+#
+#   tools/packages.sh build|test|bench|gate...
+set -euo pipefail
+
+missing=()
+
+# want PROGRAM PACKAGE: the package is missing when its program is.
+want() {
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 ||
+        missing+=("$2")
+}
+
+for use in "$@"; do
+    case "$use" in
+    build)
+        if ! command -v cargo >/dev/null 2>&1; then
+            echo "cargo is missing. Install Rust 1.95 or later: https://rustup.rs" >&2
+            exit 1
+        fi
+        want cc gcc
+        # LMDB and mimalloc are C: the compiler needs the C library's headers too.
+        echo '#include <stdlib.h>' | cc -fsyntax-only -x c - >/dev/null 2>&1 || missing+=(libc6-dev)
+        ;;
+    test)
+        want python3 python3
+        python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+        want strace strace
+        want valgrind valgrind
+        want nginx nginx-light
+        want setpriv util-linux
+        want prlimit util-linux
+        ;;
+    bench)
+        want python3 python3
+        want nginx nginx-light
+        want taskset util-linux
+        ;;
+    gate)
+        want python3 python3
+        want valgrind valgrind
+        want setarch util-linux
+        ;;
+    *)
+        echo "tools/packages.sh: unknown use $use" >&2
+        exit 2
+        ;;
+    esac
+done
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+echo "installing ${missing[*]}"
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "This system has no apt-get. Install what Debian calls: ${missing[*]}" >&2
+    exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "Neither root nor sudo. Ask somebody to run: apt-get install -y ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+# Debian starts what it installs, and nginx would take port 80. This file forbids it, for as long as
+# the installation runs; one that is there already stays as it is.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
