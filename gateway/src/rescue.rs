@@ -315,6 +315,17 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_came_too_slowly_is_told_from_one_that_broke_off() {
+        let slow: BodyFault<hyper::Error> = BodyFault::TooSlow;
+        let told = of_body(&BodyError::Source(std::sync::Arc::new(slow)));
+        assert_eq!(told.code().as_str(), "RequestTimeout");
+        assert_eq!(told.status_code(), Some(StatusCode::BAD_REQUEST));
+        let gone = std::io::Error::other("gone");
+        let told = of_body(&BodyError::Source(std::sync::Arc::new(gone)));
+        assert_eq!(told.code().as_str(), "IncompleteBody");
+    }
+
+    #[test]
     fn ranges_and_parts_are_416() {
         let told: S3Error = Refusal::InvalidRange { size: 9 }.into();
         assert_eq!(told.status_code(), Some(StatusCode::RANGE_NOT_SATISFIABLE));
