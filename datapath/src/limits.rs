@@ -142,6 +142,8 @@ pub const COMMIT_BATCH_MAX: usize = 256;
 pub const RECLAIM_ROWS_PER_TRANSACTION: usize = 256;
 /// How often extents that wait for a reader are looked at while nothing else happens.
 pub const PIN_POLL: Duration = Duration::from_millis(20);
+/// How often closing asks again for a place in a full queue: about one batch.
+pub const CLOSE_RETRY: Duration = Duration::from_millis(1);
 /// How long reclaiming waits before it tries again when the index had no free page for it.
 pub const RECLAIM_RETRY: Duration = Duration::from_millis(200);
 /// The same after a damaged row, which only people can mend: rarely, so that the log stays readable.

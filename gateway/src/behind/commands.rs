@@ -86,7 +86,7 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
     let gateway = Gateway {
         store: handle,
         keys,
-        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains)),
+        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())),
     };
     Ok(Behind {
         application: Arc::new(gateway),

@@ -88,7 +88,7 @@ fn with_client(test: impl AsyncFnOnce(&Client)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let lane = store.handle().lane(EngineKind::Blocking, 0);
-        let settings = Arc::new(S3Settings::new("us-east-1", ["s3.test"]));
+        let settings = Arc::new(S3Settings::new("us-east-1", ["s3.test"], Default::default()));
         let client = Client { service: service(lane.clone(), settings), lane: lane.clone() };
         client.put("/bucket", "").await.assert_ok();
         test(&client).await;
