@@ -8,9 +8,9 @@ target="${CARGO_TARGET_DIR:-$PWD/target}"
 results="$PWD/target/test-results"
 rm -rf "$results"
 mkdir -p "$results"
-export PENSTOCK_BIN="$target/release/penstock"
-export PENSTOCK_LOADGEN="$target/release/penstock-loadgen"
-export PENSTOCK_SKIPPED="$results/skipped.txt"
+export GATEWAY_TEST_BIN="$target/release/penstock"
+export GATEWAY_TEST_LOADGEN="$target/release/penstock-loadgen"
+export GATEWAY_TEST_SKIPPED="$results/skipped.txt"
 
 # step NAME COMMAND...: runs it, shows its time, records whether it succeeded.
 step() {

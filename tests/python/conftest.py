@@ -19,7 +19,10 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def gateway():
     """The server under test."""
-    server = gateway_module.Gateway()
+    try:
+        server = gateway_module.Gateway()
+    except RuntimeError as error:
+        pytest.exit(str(error), returncode=1)
     try:
         yield server
     finally:
@@ -32,6 +35,7 @@ def gateway():
 def make_client(gateway, **options):
     """A boto3 client that never retries, so that every answer is seen."""
     config = {
+        "signature_version": "s3v4",
         "retries": {"total_max_attempts": 1},
         "s3": {"addressing_style": "path"},
         "read_timeout": 120,

@@ -22,12 +22,12 @@ FIRST_PORT, LAST_PORT = 30_000, 32_000
 
 
 class Gateway:
-    """One server on an empty store, or one that PENSTOCK_TEST_ENDPOINT names."""
+    """One server on an empty store, or one that GATEWAY_TEST_ENDPOINT names."""
 
     def __init__(self) -> None:
-        self.endpoint = os.environ.get("PENSTOCK_TEST_ENDPOINT", "")
-        self.access_key = os.environ.get("PENSTOCK_TEST_ACCESS_KEY", ACCESS_KEY)
-        self.secret_key = os.environ.get("PENSTOCK_TEST_SECRET_KEY", SECRET_KEY)
+        self.endpoint = os.environ.get("GATEWAY_TEST_ENDPOINT", "")
+        self.access_key = os.environ.get("GATEWAY_TEST_ACCESS_KEY", ACCESS_KEY)
+        self.secret_key = os.environ.get("GATEWAY_TEST_SECRET_KEY", SECRET_KEY)
         self.process = None
         self.folder = None
         if not self.endpoint:
@@ -45,12 +45,14 @@ class Gateway:
 
     def _start(self) -> None:
         self.folder = pathlib.Path(
-            tempfile.mkdtemp(prefix="penstock-python-", dir=os.environ.get("PENSTOCK_TEST_DIR"))
+            tempfile.mkdtemp(prefix="penstock-python-", dir=os.environ.get("GATEWAY_TEST_DIR"))
         )
         port, admin = free_ports(2)
         self.endpoint = f"http://127.0.0.1:{port}"
+        # The server reads every variable that starts with PENSTOCK_, and refuses unknown ones.
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
         environment = {
-            **os.environ,
+            **outside,
             "PENSTOCK_ACCESS_KEY": self.access_key,
             "PENSTOCK_SECRET_KEY": self.secret_key,
             "PENSTOCK_DOMAINS": DOMAIN,
@@ -91,10 +93,10 @@ class Gateway:
 
 
 def binary() -> str:
-    """The binary under test: PENSTOCK_BIN, or the release build."""
+    """The binary under test: GATEWAY_TEST_BIN, or the release build."""
     root = pathlib.Path(__file__).resolve().parents[2]
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    path = pathlib.Path(os.environ.get("PENSTOCK_BIN", target / "release" / "penstock"))
+    path = pathlib.Path(os.environ.get("GATEWAY_TEST_BIN", target / "release" / "penstock"))
     if not path.is_file():
         raise RuntimeError(f"{path} is missing: cargo build --release -p gateway")
     return str(path)

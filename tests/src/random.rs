@@ -1,5 +1,5 @@
 //! Owns: the only source of chance in the tests. Every run prints its seed; the same seed in
-//! `PENSTOCK_TEST_SEED` makes the same choices again.
+//! `GATEWAY_TEST_SEED` makes the same choices again.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,15 +45,15 @@ impl Random {
     }
 }
 
-/// The seed of this run: `PENSTOCK_TEST_SEED` when set, the clock otherwise. Printed either way.
+/// The seed of this run: `GATEWAY_TEST_SEED` when set, the clock otherwise. Printed either way.
 pub fn seed(test: &str) -> u64 {
-    let seed = match std::env::var("PENSTOCK_TEST_SEED") {
-        Ok(text) => text.parse().expect("PENSTOCK_TEST_SEED is a decimal number"),
+    let seed = match std::env::var("GATEWAY_TEST_SEED") {
+        Ok(text) => text.parse().expect("GATEWAY_TEST_SEED is a decimal number"),
         Err(_) => {
             SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_nanos()
                 as u64
         }
     };
-    println!("{test}: PENSTOCK_TEST_SEED={seed}");
+    println!("{test}: GATEWAY_TEST_SEED={seed}");
     seed
 }

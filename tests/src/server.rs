@@ -29,14 +29,15 @@ pub use memory::{MemoryUse, MemoryWatch};
 pub use metrics::Metrics;
 pub use ports::free_port;
 
-/// A place for one store and its logs; removed at the end unless `PENSTOCK_TEST_KEEP` is set.
+/// A place for one store and its logs; removed at the end unless `GATEWAY_TEST_KEEP` is set.
 #[derive(Debug)]
 pub struct Site {
     folder: tempfile::TempDir,
     credentials: Credentials,
 }
 
-/// What a server is started with. The defaults: 256 MiB of memory, free ports, known credentials.
+/// What a server is started with. The defaults: 256 MiB of memory, an extent file of 1 GiB, free
+/// ports, known credentials.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `--memory`.
@@ -70,16 +71,16 @@ pub struct Server {
 }
 
 impl Site {
-    /// An empty place under `PENSTOCK_TEST_DIR`, or the system's temporary folder. It must be on a
+    /// An empty place under `GATEWAY_TEST_DIR`, or the system's temporary folder. It must be on a
     /// file system that takes O_DIRECT.
     pub fn new() -> Self {
         let parent =
-            std::env::var_os("PENSTOCK_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+            std::env::var_os("GATEWAY_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let mut folder = tempfile::Builder::new()
             .prefix("penstock-test-")
             .tempdir_in(&parent)
             .unwrap_or_else(|error| panic!("a test folder in {}: {error}", parent.display()));
-        folder.disable_cleanup(std::env::var_os("PENSTOCK_TEST_KEEP").is_some());
+        folder.disable_cleanup(std::env::var_os("GATEWAY_TEST_KEEP").is_some());
         let credentials = Credentials {
             access_key: "TESTACCESSKEY0000001".to_owned(),
             secret_key: "test/secret+key000000000000000000000000001".to_owned(),
@@ -104,7 +105,7 @@ impl Site {
 
     /// Runs `penstock check --data` to its end.
     pub fn check(&self) -> Output {
-        Command::new(binary())
+        without_settings(Command::new(binary()))
             .arg("check")
             .arg("--data")
             .arg(self.data())
@@ -136,7 +137,7 @@ impl Default for Options {
         Self {
             memory: "256M".to_owned(),
             arguments: Vec::new(),
-            environment: Vec::new(),
+            environment: vec![("PENSTOCK_EXTENT_FILE".to_owned(), "1GiB".to_owned())],
             launcher: Vec::new(),
             binary: None,
             ready_within: limits::READY_WITHIN,
@@ -214,7 +215,7 @@ impl Options {
         let mut words: Vec<std::ffi::OsString> =
             self.launcher.iter().map(std::ffi::OsString::from).collect();
         words.push(program.into());
-        let mut command = Command::new(&words[0]);
+        let mut command = without_settings(Command::new(&words[0]));
         command
             .args(&words[1..])
             .arg("serve")
@@ -228,8 +229,6 @@ impl Options {
             command
                 .env("PENSTOCK_ACCESS_KEY", &site.credentials.access_key)
                 .env("PENSTOCK_SECRET_KEY", &site.credentials.secret_key);
-        } else {
-            command.env_remove("PENSTOCK_ACCESS_KEY").env_remove("PENSTOCK_SECRET_KEY");
         }
         command
     }
@@ -353,14 +352,14 @@ impl Drop for Server {
     }
 }
 
-/// The binary under test: `PENSTOCK_BIN`, or the one beside the test in the target directory.
+/// The binary under test: `GATEWAY_TEST_BIN`, or the one beside the test in the target directory.
 ///
 /// # Panics
 /// When there is none: the tests never build it themselves.
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("PENSTOCK_BIN") {
+    if let Some(path) = std::env::var_os("GATEWAY_TEST_BIN") {
         let path = PathBuf::from(path);
-        assert!(path.is_file(), "PENSTOCK_BIN={} is not a file", path.display());
+        assert!(path.is_file(), "GATEWAY_TEST_BIN={} is not a file", path.display());
         return path;
     }
     let test = std::env::current_exe().expect("the test knows its own path");
@@ -368,6 +367,17 @@ pub fn binary() -> PathBuf {
     let path = folder.join("penstock");
     assert!(path.is_file(), "{} is missing: cargo build -p gateway", path.display());
     path
+}
+
+/// The command without the settings of whoever runs the tests: the server reads every variable that
+/// starts with `PENSTOCK_`, and refuses those it does not know.
+pub fn without_settings(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PENSTOCK_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The only child of a launcher that forks and waits (strace), or nothing.

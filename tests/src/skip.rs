@@ -31,7 +31,7 @@ pub fn has_program(name: &str) -> bool {
 }
 
 fn record() -> PathBuf {
-    std::env::var_os("PENSTOCK_SKIPPED").map_or_else(
+    std::env::var_os("GATEWAY_TEST_SKIPPED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/test-results/skipped.txt"),
         PathBuf::from,
     )

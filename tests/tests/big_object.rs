@@ -1,7 +1,7 @@
 //! One object that is larger than the server's memory: sent as a single aws-chunked chunk with its
 //! checksum in the trailer, and read back. Memory must not follow the chunk's size.
 //!
-//! `PENSTOCK_TEST_FULL=1` makes it 5 GiB, the largest PUT that S3 takes.
+//! `GATEWAY_TEST_FULL=1` makes it 5 GiB, the largest PUT that S3 takes.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ const PIECE_BYTES: usize = 8 << 20;
 
 #[test]
 fn one_huge_chunk_stays_within_the_budget() {
-    let full = std::env::var_os("PENSTOCK_TEST_FULL").is_some();
+    let full = std::env::var_os("GATEWAY_TEST_FULL").is_some();
     let pieces: usize = if full { 640 } else { 128 };
     let size = pieces * PIECE_BYTES;
     let piece = content(5, PIECE_BYTES);

@@ -36,8 +36,8 @@ type Keys = BTreeMap<String, Key>;
 
 #[test]
 fn acknowledged_writes_survive_kills() {
-    let kills: u32 = std::env::var("PENSTOCK_TEST_KILLS")
-        .map_or(25, |text| text.parse().expect("PENSTOCK_TEST_KILLS is a number"));
+    let kills: u32 = std::env::var("GATEWAY_TEST_KILLS")
+        .map_or(25, |text| text.parse().expect("GATEWAY_TEST_KILLS is a number"));
     let mut random = Random::new(seed("acknowledged_writes_survive_kills"));
     let site = Site::new();
     let options = Options::default().extent_bytes(EXTENT_BYTES);

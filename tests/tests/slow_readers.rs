@@ -1,7 +1,7 @@
 //! Many clients that read one kibibyte a second of objects that are not in the cache, together
 //! several times the memory: the budget holds and everyone else is served.
 //!
-//! The short form runs always; `PENSTOCK_TEST_FULL=1` runs a thousand readers against 512 MiB.
+//! The short form runs always; `GATEWAY_TEST_FULL=1` runs a thousand readers against 512 MiB.
 
 use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
@@ -30,9 +30,9 @@ fn two_hundred_slow_readers_stay_within_256_mib() {
 
 #[test]
 fn a_thousand_slow_readers_stay_within_512_mib() {
-    if std::env::var_os("PENSTOCK_TEST_FULL").is_none() {
+    if std::env::var_os("GATEWAY_TEST_FULL").is_none() {
         let name = "a_thousand_slow_readers_stay_within_512_mib";
-        return skip(name, "the full form runs with PENSTOCK_TEST_FULL=1");
+        return skip(name, "the full form runs with GATEWAY_TEST_FULL=1");
     }
     run(&Form { readers: 1000, object_bytes: 3 << 20, memory: 512 << 20, seconds: 60 });
 }

@@ -156,7 +156,7 @@ def skip(reason: str) -> None:
     """Says that this machine cannot run the gate, where the summary of a test run sees it."""
     line = f"SKIPPED bench-gate: {reason}"
     print(line)
-    record = os.environ.get("PENSTOCK_SKIPPED")
+    record = os.environ.get("GATEWAY_TEST_SKIPPED")
     if record:
         with open(record, "a", encoding="utf-8") as file:
             file.write(line + "\n")

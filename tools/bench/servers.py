@@ -23,7 +23,7 @@ EXIT_WITHIN_SECONDS = 60
 
 def binary(name: str) -> str:
     """A release binary of this repository."""
-    given = {"penstock": "PENSTOCK_BIN", "penstock-loadgen": "PENSTOCK_LOADGEN"}[name]
+    given = {"penstock": "GATEWAY_TEST_BIN", "penstock-loadgen": "GATEWAY_TEST_LOADGEN"}[name]
     path = pathlib.Path(os.environ.get(given, TARGET / "release" / name))
     if not path.is_file():
         raise SystemExit(f"{path} is missing: cargo build --release -p gateway -p loadgen")
@@ -111,8 +111,10 @@ class Gateway(Process):
         settings: dict[str, str] | None = None,
     ) -> None:
         self.port, admin = free_port(), free_port()
+        # The server reads every variable that starts with PENSTOCK_, and refuses unknown ones.
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
         environment = {
-            **os.environ,
+            **outside,
             "PENSTOCK_ACCESS_KEY": ACCESS_KEY,
             "PENSTOCK_SECRET_KEY": SECRET_KEY,
             "PENSTOCK_PUBLIC_READ": BUCKET,
