@@ -35,10 +35,6 @@ pub const RECLAIM_ROUNDS_LARGE: usize = 4;
 pub const BASE_BYTES: usize = 32 * MIB;
 /// Per lane: thread stack touched (256 KiB), ring, tokio's queues, allocator heap of the thread.
 pub const LANE_BYTES: usize = 4 * MIB;
-/// Per connection: hyper's read buffer (8 KiB at first, grown by long heads), its head buffer for
-/// writing (up to 8 KiB), the connection's and the request's futures with parsed headers (16 KiB).
-/// Bodies are not here: those lie in arena frames.
-pub const CONNECTION_BYTES: usize = 32 * KIB;
 /// Mutations waiting for the commit thread, keys and records included.
 pub const COMMIT_QUEUE_BYTES: usize = 8 * MIB;
 /// Dirty pages of one index transaction, which LMDB keeps in anonymous memory until it commits.

@@ -78,6 +78,7 @@ fn with_client(test: impl AsyncFnOnce(&Client)) {
         extent_file_bytes: Some(96 << 20),
         index_map_bytes: 256 << 20,
         memory_bytes: 256 << 20,
+        memory_elsewhere: Vec::new(),
         lanes: 1,
         connections_max: 64,
         create: true,
