@@ -70,6 +70,7 @@ fn run(form: &Form) {
 
     // All gone at once: their reserves come back.
     drop(readers);
+    server.assert_nothing_reserved();
     let mut client = server.client();
     let body = expect(client.get(BUCKET, "object-0").unwrap(), 200).unwrap().body;
     assert!(body == content(0, form.object_bytes), "the store is damaged");
