@@ -35,10 +35,6 @@ pub const RECLAIM_ROUNDS_LARGE: usize = 4;
 pub const BASE_BYTES: usize = 32 * MIB;
 /// Per lane: thread stack touched (256 KiB), ring, tokio's queues, allocator heap of the thread.
 pub const LANE_BYTES: usize = 4 * MIB;
-/// Per connection: hyper's read buffer (8 KiB at first, grown by long heads), its head buffer for
-/// writing (up to 8 KiB), the connection's and the request's futures with parsed headers (16 KiB).
-/// Bodies are not here: those lie in arena frames.
-pub const CONNECTION_BYTES: usize = 32 * KIB;
 /// Mutations waiting for the commit thread, keys and records included.
 pub const COMMIT_QUEUE_BYTES: usize = 8 * MIB;
 /// Dirty pages of one index transaction, which LMDB keeps in anonymous memory until it commits.
@@ -142,6 +138,8 @@ pub const COMMIT_BATCH_MAX: usize = 256;
 pub const RECLAIM_ROWS_PER_TRANSACTION: usize = 256;
 /// How often extents that wait for a reader are looked at while nothing else happens.
 pub const PIN_POLL: Duration = Duration::from_millis(20);
+/// How often closing asks again for a place in a full queue: about one batch.
+pub const CLOSE_RETRY: Duration = Duration::from_millis(1);
 /// How long reclaiming waits before it tries again when the index had no free page for it.
 pub const RECLAIM_RETRY: Duration = Duration::from_millis(200);
 /// The same after a damaged row, which only people can mend: rarely, so that the log stays readable.

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::body::BodyError;
+use crate::door::BodyFault;
 use crate::s3::limits::RETRY_AFTER_SECONDS;
 use crate::s3::refusal::Refusal;
 
@@ -224,6 +225,10 @@ pub fn of_store(failure: StoreError) -> S3Error {
 
 /// What the client is told of a body that did not keep what the request promised.
 pub fn of_body(failure: &BodyError) -> S3Error {
+    let cause = failure.cause().and_then(|cause| cause.downcast_ref::<BodyFault<hyper::Error>>());
+    if let Some(slow @ BodyFault::TooSlow) = cause {
+        return error(S3ErrorCode::RequestTimeout, slow.to_string());
+    }
     custom(failure.code(), failure.status(), failure.message())
 }
 
@@ -307,6 +312,17 @@ mod tests {
             let retry = told.headers().and_then(|headers| headers.get(RETRY_AFTER)).is_some();
             assert_eq!(retry, status == 503, "{code}");
         }
+    }
+
+    #[test]
+    fn a_body_that_came_too_slowly_is_told_from_one_that_broke_off() {
+        let slow: BodyFault<hyper::Error> = BodyFault::TooSlow;
+        let told = of_body(&BodyError::Source(std::sync::Arc::new(slow)));
+        assert_eq!(told.code().as_str(), "RequestTimeout");
+        assert_eq!(told.status_code(), Some(StatusCode::BAD_REQUEST));
+        let gone = std::io::Error::other("gone");
+        let told = of_body(&BodyError::Source(std::sync::Arc::new(gone)));
+        assert_eq!(told.code().as_str(), "IncompleteBody");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Behind<A> {
     /// What it reports to `/readyz`.
     pub health: Arc<dyn Health>,
     /// Closes it, after all lanes have ended.
-    pub close: Box<dyn FnOnce()>,
+    pub close: Close,
 }
 
 /// Serves until stopped. The answer is how it ended.
@@ -56,99 +56,122 @@ pub fn run<A: Application>(
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let local = LocalSet::new();
-    local.block_on(&runtime, start(plan, cores, open))
+    let mut close = None;
+    let outcome = local.block_on(&runtime, start(plan, cores, open, &mut close));
+    // Closing waits for threads, which a runtime's thread may not.
+    drop(local);
+    drop(runtime);
+    if let (Some(close), true) = (close, outcome != Ok(End::Impatient)) {
+        close();
+    }
+    outcome
 }
+
+/// How to close what was opened, once it was.
+type Close = Box<dyn FnOnce()>;
 
 async fn start<A: Application>(
     plan: &Plan,
     cores: usize,
     open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+    close: &mut Option<Close>,
 ) -> Result<End, String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
     raise_descriptor_limit(plan.limits.connections);
     let settled = engine::settle(plan.io_engine)?;
-    let listeners = listener::bind(&plan.listen, plan.lanes).map_err(|error| error.to_string())?;
-    let addresses = listeners[0]
-        .iter()
-        .map(|one| one.local_addr().map_err(|error| error.to_string()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let admin = admin_listener(plan.admin_listen)?;
-    let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
+    let bound = Bound::to(plan)?;
     make_directory(&plan.data)?;
-    let keys = Keys::open(plan)?;
+    let mut keys = Keys::open(plan)?;
     let behind = open(plan, &settled, keys.ring.clone())?;
+    *close = Some(behind.close);
+    let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
+    let pass = Pass { address: bound.admin_address, token: token.clone() };
+    // There for as long as the server runs.
+    let _left = pass
+        .leave(&plan.data)
+        .map_err(|error| format!("cannot write into {}: {error}", plan.data.display()))?;
     let pinning = Pinning::choose(plan.pin_lanes, plan.lanes, cores);
     let message = StartMessage {
         plan,
         settled: &settled,
         pinned: !pinning.cores.is_empty(),
         introduction: &behind.introduction,
-        addresses: &addresses,
-        admin: admin_address,
+        bound: &bound,
         keys: &keys,
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
-    let door = DoorSettings { domains: plan.domains.clone(), host_id };
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
         limits: plan.limits.clone(),
-        door: Arc::new(door),
-        listeners,
+        door: Arc::new(DoorSettings { domains: plan.domains.clone(), host_id }),
+        listeners: bound.lanes,
     };
-    let lanes = Lanes::start(lane_plan, behind.application.clone())?;
+    let mut lanes = Lanes::start(lane_plan, behind.application)?;
     // The message comes when everything it says is true. A closed standard output is no reason to
     // stop serving.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), message.as_bytes());
-    let end = watch(plan, lanes, &behind, admin, &settled, keys, &mut signals).await?;
-    if end != End::Impatient {
-        (behind.close)();
-    }
-    Ok(end)
-}
-
-async fn watch<A: Application>(
-    plan: &Plan,
-    mut lanes: Lanes,
-    behind: &Behind<A>,
-    listener: tokio::net::TcpListener,
-    settled: &Settled,
-    mut keys: Keys,
-    signals: &mut Signals,
-) -> Result<End, String> {
     let draining = Arc::new(AtomicBool::new(false));
-    let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let pass = Pass { address, token: token.clone() };
-    let left = pass
-        .leave(&plan.data)
-        .map_err(|error| format!("cannot write into {}: {error}", plan.data.display()))?;
-    let observed = Observed {
-        lanes: lanes.cells().to_vec(),
-        engine: settled.engine.label(),
-        connections_limit: plan.limits.connections,
-        draining: draining.clone(),
-    };
-    let exporter = Exporter::new(observed, vec![behind.figures.clone()])
-        .map_err(|error| format!("metrics: {error}"))?;
     let administration = Administration {
-        exporter,
-        health: behind.health.clone(),
+        exporter: exporter(plan, &lanes, &settled, &draining, behind.figures)?,
+        health: behind.health,
         draining: draining.clone(),
         orders: lanes.orders.clone(),
         token,
     };
-    let administering = tokio::task::spawn_local(admin::serve(listener, Rc::new(administration)));
+    let serving = admin::serve(bound.admin, Rc::new(administration));
+    let administering = tokio::task::spawn_local(serving);
     let deadline = plan.drain_deadline;
-    let end = control::watch(&mut lanes, signals, &mut keys.watch, &draining, deadline).await;
-    drop(left);
+    let end = control::watch(&mut lanes, &mut signals, &mut keys.watch, &draining, deadline).await;
     tracing::info!("{end}");
     if end != End::Impatient {
         lanes.join();
     }
     administering.abort();
     Ok(end)
+}
+
+fn exporter(
+    plan: &Plan,
+    lanes: &Lanes,
+    settled: &Settled,
+    draining: &Arc<AtomicBool>,
+    figures: Arc<dyn Figures>,
+) -> Result<Exporter, String> {
+    let observed = Observed {
+        lanes: lanes.cells().to_vec(),
+        engine: settled.engine.label(),
+        connections_limit: plan.limits.connections,
+        draining: draining.clone(),
+    };
+    Exporter::new(observed, vec![figures]).map_err(|error| format!("metrics: {error}"))
+}
+
+/// All sockets, before anything that takes long.
+struct Bound {
+    lanes: Vec<Vec<std::net::TcpListener>>,
+    addresses: Vec<SocketAddr>,
+    admin: tokio::net::TcpListener,
+    admin_address: SocketAddr,
+}
+
+impl Bound {
+    fn to(plan: &Plan) -> Result<Bound, String> {
+        let lanes = listener::bind(&plan.listen, plan.lanes).map_err(|error| error.to_string())?;
+        let addresses = lanes
+            .iter()
+            .take(1)
+            .flatten()
+            .map(|one| one.local_addr().map_err(|error| error.to_string()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let address = plan.admin_listen;
+        let admin = listener::listen(address, false)
+            .map_err(|error| listener::ListenError { address, error }.to_string())?;
+        let admin = tokio::net::TcpListener::from_std(admin).map_err(|error| error.to_string())?;
+        let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
+        Ok(Bound { lanes, addresses, admin, admin_address })
+    }
 }
 
 /// The keys at start.
@@ -178,12 +201,6 @@ impl Keys {
         };
         Ok(Keys { ring, watch, generated: opened.generated })
     }
-}
-
-fn admin_listener(address: SocketAddr) -> Result<tokio::net::TcpListener, String> {
-    let listener = listener::listen(address, false)
-        .map_err(|error| listener::ListenError { address, error }.to_string())?;
-    tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())
 }
 
 fn make_directory(data: &Path) -> Result<(), String> {
@@ -217,8 +234,7 @@ struct StartMessage<'a> {
     settled: &'a Settled,
     pinned: bool,
     introduction: &'a str,
-    addresses: &'a [SocketAddr],
-    admin: SocketAddr,
+    bound: &'a Bound,
     keys: &'a Keys,
 }
 
@@ -242,13 +258,17 @@ impl StartMessage<'_> {
         writeln!(out, "data: {}", plan.data.display())?;
         writeln!(out, "{}", self.introduction.trim_end())?;
         writeln!(out, "connections: at most {}", plan.limits.connections)?;
-        for address in self.addresses {
+        for address in &self.bound.addresses {
             writeln!(out, "S3: http://{address} (region {})", plan.region)?;
         }
         for domain in &plan.domains {
             writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
         }
-        writeln!(out, "administration: http://{} (/metrics /healthz /readyz)", self.admin)?;
+        writeln!(
+            out,
+            "administration: http://{} (/metrics /healthz /readyz)",
+            self.bound.admin_address
+        )?;
         self.write_keys(out)
     }
 

@@ -21,8 +21,8 @@ pub struct MemoryDemand<'a> {
     pub lanes: usize,
     /// Connections admitted at a time, over all lanes.
     pub connections_max: usize,
-    /// Reasons known only to the caller, each with its bytes.
-    pub more: &'a [(&'static str, u64)],
+    /// Reasons known only to the caller, its connections among them, each with its bytes.
+    pub more: &'a [(String, u64)],
     /// Ask for huge pages.
     pub huge_pages: bool,
     /// Ask for locking.
@@ -109,22 +109,18 @@ fn named_parts(demand: &MemoryDemand<'_>) -> Vec<MemoryPart> {
     let part = |reason: String, bytes: u64| MemoryPart { reason, bytes };
     let times = |count: usize, each: usize| count as u64 * each as u64;
     let each = |bytes: usize| Size(bytes as u64);
-    let (lanes, connections) = (demand.lanes, demand.connections_max);
+    let lanes = demand.lanes;
     let mut parts = vec![
         part(String::from("process"), limits::BASE_BYTES as u64),
         part(
             format!("{lanes} lanes × {}", each(limits::LANE_BYTES)),
             times(lanes, limits::LANE_BYTES),
         ),
-        part(
-            format!("{connections} connections × {}", each(limits::CONNECTION_BYTES)),
-            times(connections, limits::CONNECTION_BYTES),
-        ),
         part(String::from("commit queue"), limits::COMMIT_QUEUE_BYTES as u64),
         part(String::from("index transaction"), limits::INDEX_TRANSACTION_BYTES as u64),
         part(String::from("checksums of open writers"), limits::WRITER_CHECKSUM_BYTES as u64),
     ];
-    parts.extend(demand.more.iter().map(|(reason, bytes)| part((*reason).to_owned(), *bytes)));
+    parts.extend(demand.more.iter().map(|(reason, bytes)| part(reason.clone(), *bytes)));
     parts
 }
 
@@ -173,38 +169,38 @@ impl fmt::Display for MemoryPlan {
 mod tests {
     use super::*;
 
-    fn demand(total_mib: u64) -> MemoryDemand<'static> {
-        MemoryDemand {
+    fn derive(total_mib: u64) -> Result<MemoryPlan, MemoryTooSmall> {
+        MemoryPlan::derive(&MemoryDemand {
             total_bytes: total_mib << 20,
             lanes: 2,
             connections_max: 2048,
-            more: &[("requests in the door", 4 << 20)],
+            more: &[(String::from("2048 connections × 32 KiB"), 64 << 20)],
             huge_pages: false,
             lock_memory: false,
-        }
+        })
     }
 
     #[test]
     fn the_parts_add_up_to_the_budget() {
-        let plan = MemoryPlan::derive(&demand(512)).unwrap();
+        let plan = derive(512).unwrap();
         let parts: u64 = plan.parts.iter().map(|part| part.bytes).sum();
         assert_eq!(parts + plan.arena.bytes + plan.unplanned_bytes(), 512 << 20);
         assert!(plan.unplanned_bytes() < 3 << 20, "only rounding is left over");
         // 512 MiB hold a frame for each of 2,048 slow readers.
         assert!(plan.arena.reads_bytes >= 2048 * limits::FRAME_BYTES_GUARANTEED as u64);
         let text = plan.to_string();
-        for needle in ["512 MiB", "2 lanes × 4 MiB", "2048 connections", "cache", "the door"] {
+        for needle in ["512 MiB", "2 lanes × 4 MiB", "2048 connections", "cache"] {
             assert!(text.contains(needle), "{needle} is not in:\n{text}");
         }
     }
 
     #[test]
     fn too_small_a_budget_names_the_least() {
-        let error = MemoryPlan::derive(&demand(64)).unwrap_err();
+        let error = derive(64).unwrap_err();
         assert!(error.to_string().contains("2048 connections"), "{error}");
         let least = error.minimum_bytes >> 20;
-        assert!(MemoryPlan::derive(&demand(least)).is_ok());
-        assert!(MemoryPlan::derive(&demand(least - 2)).is_err());
+        assert!(derive(least).is_ok());
+        assert!(derive(least - 2).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{DeviceFault, StoreError};
 use crate::index::{ExtentLocation, Index, Mutation, Outcome};
-use crate::limits::COMMIT_QUEUE_MAX;
+use crate::limits::{CLOSE_RETRY, COMMIT_QUEUE_MAX};
 use crate::pin::PinTable;
 pub use stats::CommitStats;
 use stats::StatCells;
@@ -133,8 +133,10 @@ impl CommitThread {
     /// Carries out what is queued, then ends the thread and waits for that. Mutations submitted
     /// later fail with [`StoreError::Closing`]. Blocks: not for a lane.
     pub fn close(self) {
-        // Fails only if the thread has ended.
-        let _ = self.handle.jobs.blocking_send(Job::Close);
+        // Not `blocking_send`, which panics inside a runtime, where a server is at its end.
+        while let Err(mpsc::error::TrySendError::Full(_)) = self.handle.jobs.try_send(Job::Close) {
+            std::thread::sleep(CLOSE_RETRY);
+        }
         drop(self.handle);
         if self.thread.join().is_err() {
             tracing::error!("the commit thread had panicked");

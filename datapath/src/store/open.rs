@@ -186,7 +186,7 @@ pub(super) fn assemble(
         total_bytes: options.memory_bytes,
         lanes: options.lanes,
         connections_max: options.connections_max,
-        more: &[],
+        more: &options.memory_elsewhere,
         huge_pages: options.huge_pages,
         lock_memory: options.lock_memory,
     })?;

@@ -27,7 +27,9 @@ pub struct StoreOptions {
     pub memory_bytes: u64,
     /// Lanes that will be made.
     pub lanes: usize,
-    /// Connections that the process admits; each has a share of the memory.
+    /// Of it, what the rest of the process needs: for what, and how much.
+    pub memory_elsewhere: Vec<(String, u64)>,
+    /// Connections that the process admits; each can read an object at any time.
     pub connections_max: usize,
     /// Whether to make the store when there is none.
     pub create: bool,

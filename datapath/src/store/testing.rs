@@ -57,6 +57,7 @@ pub(super) fn options(directory: &TempDir) -> StoreOptions {
         extent_file_bytes: Some(16 << 20),
         index_map_bytes: 1 << 28,
         memory_bytes: 192 << 20,
+        memory_elsewhere: Vec::new(),
         lanes: 1,
         connections_max: 64,
         create: true,

@@ -27,6 +27,7 @@ impl TestStore {
             extent_file_bytes: Some(64 << 20),
             index_map_bytes: 1 << 30,
             memory_bytes: 256 << 20,
+            memory_elsewhere: Vec::new(),
             lanes: 1,
             connections_max: 64,
             create: true,

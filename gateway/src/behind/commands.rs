@@ -14,7 +14,8 @@ use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
 use crate::credentials::KeyRing;
-use crate::s3::S3Settings;
+use crate::limits;
+use crate::s3::{self, S3Settings};
 use crate::serve::{self, Behind};
 
 /// The commands over the real store.
@@ -69,12 +70,22 @@ fn options(plan: &Plan) -> StoreOptions {
         extent_file_bytes: plan.extent_file_bytes,
         index_map_bytes: plan.index_map_bytes,
         memory_bytes: plan.memory_bytes,
+        memory_elsewhere: memory_elsewhere(plan.limits.connections),
         lanes: plan.lanes,
         connections_max: plan.limits.connections,
         create: true,
         huge_pages: plan.huge_pages != Preference::Off,
         lock_memory: plan.lock_memory != Preference::Off,
     }
+}
+
+/// What requests take beside the store's frames.
+fn memory_elsewhere(connections: usize) -> Vec<(String, u64)> {
+    let each = limits::CONNECTION_BYTES;
+    vec![
+        (format!("{connections} connections × {} KiB", each >> 10), connections as u64 * each),
+        ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
+    ]
 }
 
 fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
@@ -86,7 +97,7 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
     let gateway = Gateway {
         store: handle,
         keys,
-        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains)),
+        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())),
     };
     Ok(Behind {
         application: Arc::new(gateway),

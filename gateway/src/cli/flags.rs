@@ -32,7 +32,7 @@ Examples:
   penstock serve --data ./data
   penstock serve --data ./data --memory 512M --listen 0.0.0.0:9000 --listen [::]:9000
   penstock serve --config /etc/penstock.toml
-  PENSTOCK_ACCESS_KEY=me PENSTOCK_SECRET_KEY=at-least-eight penstock serve --data ./data
+  PENSTOCK_ACCESS_KEY=admin PENSTOCK_SECRET_KEY=at-least-eight penstock serve --data ./data
 
 A configuration file in TOML has the same names:
   data = \"/srv/penstock\"

@@ -145,6 +145,10 @@ impl Raw {
     }
 }
 
+/// Beginnings of names that others make and nobody mistyped: Kubernetes writes the first two into
+/// every pod beside a service called `penstock`, test programs read the third.
+const OTHERS: [&str; 3] = ["PENSTOCK_SERVICE_", "PENSTOCK_PORT", "PENSTOCK_TEST_"];
+
 /// Those variables that are ours, as text.
 fn our_variables(
     environment: Vec<(OsString, OsString)>,
@@ -152,9 +156,10 @@ fn our_variables(
 ) -> BTreeMap<String, String> {
     let mut ours = BTreeMap::new();
     for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with("PENSTOCK_")) else {
-            continue;
+        let ours_by_name = |name: &&str| {
+            name.starts_with("PENSTOCK_") && !OTHERS.iter().any(|other| name.starts_with(other))
         };
+        let Some(name) = name.to_str().filter(ours_by_name) else { continue };
         match value.into_string() {
             Ok(value) => {
                 ours.insert(name.to_owned(), value);

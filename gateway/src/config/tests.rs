@@ -180,6 +180,16 @@ fn the_environment_key_needs_both_halves_and_is_never_shown() {
 }
 
 #[test]
+fn variables_that_kubernetes_and_tests_make_are_passed_over() {
+    let plan = Setup::new()
+        .variable("PENSTOCK_SERVICE_HOST", "10.0.0.7")
+        .variable("PENSTOCK_PORT_9000_TCP", "tcp://10.0.0.7:9000")
+        .variable("PENSTOCK_TEST_SEED", "7")
+        .plan();
+    assert_eq!(plan.lanes, MACHINE.cores);
+}
+
+#[test]
 fn secrets_do_not_belong_in_a_file() {
     let findings = Setup::new().file("access_key = \"AKIAEXAMPLE\"").findings();
     assert!(findings[0].contains("PENSTOCK_ACCESS_KEY"), "{findings:?}");

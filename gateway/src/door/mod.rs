@@ -158,7 +158,10 @@ impl<B: Backend> Door<B> {
             refused.response(seen.uri.path(), &id, &self.settings.host_id, head_only)
         };
         let mut response = match outcome {
-            Ok(Ok(response)) => response.map(Content::Streamed),
+            Ok(Ok(response)) => {
+                let host_id = &self.settings.host_id;
+                refused::identify(response, seen.uri.path(), &id, host_id).map(Content::Streamed)
+            }
             Ok(Err(refused)) => refuse(&refused),
             Err(panic) => {
                 self.context.cells.refused(Refusal::Panic);

@@ -72,12 +72,40 @@ impl Refused {
         for (name, value) in &self.further {
             element(&mut xml, name, value);
         }
-        element(&mut xml, "Resource", resource);
-        element(&mut xml, "RequestId", id.as_str());
-        element(&mut xml, "HostId", host_id.to_str().unwrap_or_default());
-        xml.push_str("</Error>");
+        close(&mut xml, resource, id, host_id);
         Bytes::from(xml)
     }
+}
+
+/// Adds to the error document of an operation what only the door knows, as S3 has it.
+pub(super) fn identify(
+    mut response: Response<s3s::Body>,
+    resource: &str,
+    id: &RequestId,
+    host_id: &HeaderValue,
+) -> Response<s3s::Body> {
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    let document = response.body().bytes();
+    let document = document.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    if let Some(open) = document.and_then(|document| document.strip_suffix(END)) {
+        let mut xml = String::with_capacity(open.len() + 256);
+        xml.push_str(open);
+        close(&mut xml, resource, id, host_id);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = s3s::Body::from(xml);
+    }
+    response
+}
+
+const END: &str = "</Error>";
+
+fn close(xml: &mut String, resource: &str, id: &RequestId, host_id: &HeaderValue) {
+    element(xml, "Resource", resource);
+    element(xml, "RequestId", id.as_str());
+    element(xml, "HostId", host_id.to_str().unwrap_or_default());
+    xml.push_str(END);
 }
 
 fn element(xml: &mut String, name: &str, value: &str) {

@@ -6,6 +6,7 @@
 //! one it gets knows no secret, since signatures are the door's and have been taken off.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use datapath::LaneStore;
 use http::HeaderMap;
@@ -18,15 +19,19 @@ use super::bucket::OWNER_ID;
 use super::features;
 use super::operations::KnownBucket;
 use super::refusal::{Outcome, Refusal};
+use super::service::S3Settings;
 use crate::auth::Identity;
 
 /// Lets requests in.
-pub(super) struct Access(SendWrapper<LaneStore>);
+pub(super) struct Access {
+    lane: SendWrapper<LaneStore>,
+    settings: Arc<S3Settings>,
+}
 
 impl Access {
     /// To be used on this thread only.
-    pub(super) fn new(lane: LaneStore) -> Self {
-        Self(SendWrapper::new(lane))
+    pub(super) fn new(lane: LaneStore, settings: Arc<S3Settings>) -> Self {
+        Self { lane: SendWrapper::new(lane), settings }
     }
 
     fn decide(&self, context: &mut S3AccessContext<'_>) -> Outcome<()> {
@@ -47,8 +52,8 @@ impl Access {
         else {
             return Err(Refusal::AccessDenied(DENIED));
         };
-        let bucket = self.0.bucket(name)?.ok_or(Refusal::NoSuchBucket)?;
-        if !bucket.public_read {
+        let bucket = self.lane.bucket(name)?.ok_or(Refusal::NoSuchBucket)?;
+        if !bucket.public_read && !self.settings.is_public_read(name) {
             return Err(Refusal::AccessDenied(DENIED));
         }
         if overrides_headers(context.uri().query()) {

@@ -5,6 +5,7 @@
 //! misread are set aside. After: a HEAD has no body and its 206, a 304 has no body, XML has no raw control characters.
 //! s3s logs every answer that is an error, at level ERROR and with the request's body; its target `s3s` should be off.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datapath::LaneStore;
@@ -27,16 +28,23 @@ use crate::auth::Identity;
 pub struct S3Settings {
     region: Box<str>,
     domains: Domains,
+    public_read: BTreeSet<String>,
     documents: Documents,
 }
 
 impl S3Settings {
     /// `region`: where buckets are that were created without a location constraint. `domains`: the endpoint's names
-    /// whose subdomains are buckets (virtual-host style), without ports; other hosts mean path style.
-    pub fn new(region: &str, domains: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+    /// whose subdomains are buckets (virtual-host style), without ports; other hosts mean path style. `public_read`:
+    /// buckets whose objects anyone may read whatever their own setting is.
+    pub fn new(
+        region: &str,
+        domains: impl IntoIterator<Item = impl AsRef<str>>,
+        public_read: BTreeSet<String>,
+    ) -> Self {
         Self {
             region: region.into(),
             domains: Domains::new(domains),
+            public_read,
             documents: Documents::default(),
         }
     }
@@ -44,6 +52,11 @@ impl S3Settings {
     /// The endpoint's region.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Whether the configuration lets anyone read this bucket's objects.
+    pub(super) fn is_public_read(&self, bucket: &str) -> bool {
+        self.public_read.contains(bucket)
     }
 }
 
@@ -58,7 +71,7 @@ pub struct Service {
 pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
     let mut builder = S3ServiceBuilder::new(Operations::new(lane.clone(), Arc::clone(&settings)));
     builder.set_auth(NoSecrets);
-    builder.set_access(Access::new(lane));
+    builder.set_access(Access::new(lane, Arc::clone(&settings)));
     builder.set_host(settings.domains.clone());
     builder.set_validation(BucketNames);
     Service { inner: builder.build(), settings }
