@@ -160,3 +160,13 @@ def test_every_answer_carries_a_request_id(s3, bucket):
     second = s3.get_object(Bucket=bucket, Key="k")["ResponseMetadata"]["HTTPHeaders"]
     assert first["x-amz-request-id"]
     assert first["x-amz-request-id"] != second["x-amz-request-id"]
+
+
+def test_an_empty_object_does_not_stall_its_connection(new_client, bucket):
+    """botocore sends `Expect: 100-continue` with every PUT, also with an empty one, and takes the
+    next answer on the connection wrongly when it gets a final answer without `100 Continue`
+    before it. So the gateway must say 100 or close the connection."""
+    client = new_client(max_pool_connections=1, read_timeout=10)
+    for number, body in enumerate([b"a", b"", b"after the empty one", b"", b""]):
+        client.put_object(Bucket=bucket, Key=f"k{number}", Body=body)
+        assert client.get_object(Bucket=bucket, Key=f"k{number}")["Body"].read() == body

@@ -277,6 +277,22 @@ impl Server {
         MemoryUse::of(self.pid()).expect("the server runs")
     }
 
+    /// Waits until no request holds a share of the arena any more.
+    ///
+    /// # Panics
+    /// When something is still held after `EXIT_WITHIN`: a reserve has leaked.
+    pub fn assert_nothing_reserved(&self) {
+        let deadline = Instant::now() + limits::EXIT_WITHIN;
+        loop {
+            let held = self.metrics().value("penstock_store_share_reserved_bytes", &[]);
+            if held == 0.0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{held} bytes of the arena are still reserved");
+            std::thread::sleep(limits::POLL_EVERY);
+        }
+    }
+
     /// Starts watching the process's memory.
     pub fn watch_memory(&self) -> MemoryWatch {
         MemoryWatch::start(self.pid())

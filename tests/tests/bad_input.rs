@@ -168,6 +168,7 @@ fn assert_unharmed(server: &Server, upload: &str, free_before: f64) {
     let parts = expect(client.run(request).unwrap(), 200).unwrap();
     assert!(parts.element("PartNumber").is_none(), "a part was stored: {}", parts.text());
     assert_eq!(free_bytes(server), free_before, "space has leaked");
+    server.assert_nothing_reserved();
 }
 
 fn free_bytes(server: &Server) -> f64 {

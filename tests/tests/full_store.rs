@@ -68,6 +68,7 @@ fn abandoned_and_failed_uploads_leak_no_space() {
 
     let after = fill_within(&mut client, "after", before);
     assert_eq!(after, before, "{before} objects fitted before the abandoned uploads");
+    server.assert_nothing_reserved();
     drop(server);
     site.assert_consistent();
 }

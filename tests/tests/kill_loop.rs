@@ -206,6 +206,5 @@ fn assert_listing(client: &mut Client, writers: &[Keys], round: u32) {
 /// Bytes of the devices that are not free.
 fn stored_bytes(server: &Server) -> f64 {
     let metrics = server.metrics();
-    metrics.value("penstock_store_capacity_bytes", &[])
-        - metrics.value("penstock_store_free_bytes", &[])
+    metrics.value("penstock_store_bytes", &[]) - metrics.value("penstock_store_free_bytes", &[])
 }

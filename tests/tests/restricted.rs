@@ -73,7 +73,9 @@ fn serves_as_an_ordinary_user_with_little_lockable_memory() {
     options.binary = Some(give_to_nobody(&site));
     let server = options.start(&site);
     let log = server.log();
-    assert!(log.contains("memlock"), "registration is off, and the start is silent:\n{log}");
+    for said in ["fixed buffers: refused", "LimitMEMLOCK=", "ulimit -l"] {
+        assert!(log.contains(said), "the start says nothing of {said:?}:\n{log}");
+    }
     round_trip(&mut server.client());
     drop(server);
     site.assert_consistent();

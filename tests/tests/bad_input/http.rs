@@ -97,8 +97,8 @@ fn framing(target: &Target) -> Vec<Case> {
         wire.extend_from_slice(body.as_bytes());
         wire
     };
-    let refused =
-        "400 | 400 InvalidRequest | 411 MissingContentLength | 501 NotImplemented | closed";
+    // hyper drops the length beside a transfer coding (RFC 9112, 6.3): a signed header is gone then.
+    let refused = "403 AccessDenied | 400 | 400 InvalidRequest | 411 MissingContentLength | 501 NotImplemented | closed";
     vec![
         Case::new(
             "two different lengths",
@@ -170,7 +170,7 @@ fn paths(target: &Target) -> Vec<Case> {
             get("/bad-input/%zz"),
             "400 | 400 InvalidURI | 403 SignatureDoesNotMatch",
         ),
-        Case::new("a key that is not UTF-8", get("/bad-input/%ff%fe"), bad),
+        Case::new("a key that is not UTF-8", get("/bad-input/%FF%FE"), bad),
         Case::new(
             "a bucket of dots",
             get("/../etc/passwd"),
