@@ -64,6 +64,10 @@ const _: () = assert!(SHARE_READS_PERCENT.1 + SHARE_WRITES_PERCENT <= 100);
 
 /// Unit of every offset and length given to a device.
 pub const DEVICE_BLOCK_BYTES: usize = 4 * KIB;
+/// How long opening waits for another process to let go of a device, and how often it looks.
+pub const DEVICE_LOCK_WAIT: Duration = Duration::from_secs(5);
+/// See [`DEVICE_LOCK_WAIT`].
+pub const DEVICE_LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Where the data area begins; superblocks and room for later formats lie before it.
 pub const DEVICE_DATA_START: u64 = MIB as u64;
 /// Smallest device that can be formatted.

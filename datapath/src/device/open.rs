@@ -6,8 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{AtFlags, FlockOperation, StatxFlags};
+use rustix::io::Errno;
 
 use super::aligned::AlignedBuffer;
 use super::error::DeviceError;
@@ -77,15 +79,7 @@ pub(super) fn open_exclusive(path: &Path) -> Result<Opened, DeviceError> {
         }
         opened => (opened.map_err(|error| refusal(path, error))?, None),
     };
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(
-        |errno| match errno {
-            rustix::io::Errno::WOULDBLOCK => DeviceError::InUse {
-                path: path.to_owned(),
-                by: String::from("another process has it locked"),
-            },
-            errno => DeviceError::io(path, "lock")(errno),
-        },
-    )?;
+    lock(path, &file)?;
     let size = file.seek(SeekFrom::End(0)).map_err(DeviceError::io(path, "find the size"))?;
     if size < limits::DEVICE_BYTES_MIN {
         return Err(DeviceError::TooSmall { path: path.to_owned(), bytes: size });
@@ -108,6 +102,28 @@ fn refusal(path: &Path, source: io::Error) -> DeviceError {
             by: String::from("the kernel or another process has it open exclusively"),
         },
         _ => DeviceError::Io { path: path.to_owned(), doing: "open", source },
+    }
+}
+
+/// Takes the file for this process. One that another process holds is tried again for a while: the
+/// kernel closes the files of a killed process only after the writes of its rings have ended, which must
+/// not land in what a new one writes, and whoever restarts it does so at once.
+fn lock(path: &Path, file: &File) -> Result<(), DeviceError> {
+    let end = Instant::now() + limits::DEVICE_LOCK_WAIT;
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => {
+                std::thread::sleep(limits::DEVICE_LOCK_RETRY);
+            }
+            Err(Errno::WOULDBLOCK) => {
+                return Err(DeviceError::InUse {
+                    path: path.to_owned(),
+                    by: String::from("another process has it locked"),
+                });
+            }
+            Err(errno) => return Err(DeviceError::io(path, "lock")(errno)),
+        }
     }
 }
 
