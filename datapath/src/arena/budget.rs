@@ -89,6 +89,7 @@ impl Arena {
                 returned: Notify::new(),
             }),
             amount: bytes,
+            begun_with: bytes,
         }
     }
 }
@@ -107,6 +108,8 @@ fn whole_charges(bytes: u64) -> u64 {
 pub struct Reservation {
     ledger: Arc<Ledger>,
     amount: u64,
+    /// What it was made with; the rest is growth.
+    begun_with: u64,
 }
 
 /// What the charges of a reservation refer to.
@@ -173,14 +176,18 @@ impl Reservation {
         }
     }
 
-    /// Adds `bytes` when the share has them and nobody waits; whether it did.
+    /// Adds `bytes` when the share has them for growing and nobody waits; whether it did.
     pub fn try_grow(&mut self, bytes: u64) -> bool {
         let bytes = whole_charges(bytes);
-        let grown = self.ledger.share_book().book_now(bytes).is_ok();
+        let grown = self.ledger.share_book().grow(bytes);
         if grown {
             self.amount += bytes;
         }
         grown
+    }
+
+    fn growth(&self) -> u64 {
+        self.amount.saturating_sub(self.begun_with)
     }
 
     /// Gives back what exceeds `bytes` and is in no frame.
@@ -188,7 +195,9 @@ impl Reservation {
         let keep = whole_charges(bytes).max(self.used_bytes());
         if keep < self.amount {
             let surplus = self.amount - keep;
+            let growth = self.growth();
             self.amount = keep;
+            self.ledger.share_book().end_growth(growth - self.growth());
             self.ledger.share_book().release(surplus);
         }
     }
@@ -202,6 +211,7 @@ impl Ledger {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        self.ledger.share_book().end_growth(self.growth());
         let used = self.ledger.used.fetch_or(CLOSED, Ordering::AcqRel);
         self.ledger.share_book().release(self.amount - used);
     }

@@ -45,8 +45,13 @@ pub struct ArenaOptions {
     pub bytes: u64,
     /// Of these, what streams being read may reserve.
     pub reads_bytes: u64,
+    /// Of these, what streams that have begun may add to their reservations. The rest is kept for
+    /// those that begin, so that readers who have stopped taking can't keep others out.
+    pub reads_growth_bytes: u64,
     /// Of these, what uploads may reserve. The rest is always the cache's.
     pub writes_bytes: u64,
+    /// As for reads.
+    pub writes_growth_bytes: u64,
     /// Ask for huge pages: the reserved pool first, else transparent ones.
     pub huge_pages: bool,
     /// Ask the kernel to keep the arena in memory.
@@ -165,8 +170,8 @@ impl Arena {
                 mapping,
                 report,
                 buddy: Mutex::new(Buddy::new(pages)),
-                reads: ShareBook::new(options.reads_bytes),
-                writes: ShareBook::new(options.writes_bytes),
+                reads: ShareBook::new(options.reads_bytes, options.reads_growth_bytes),
+                writes: ShareBook::new(options.writes_bytes, options.writes_growth_bytes),
                 reclaim: OnceLock::new(),
                 allocations: AtomicU64::new(0),
                 reclaim_rounds: AtomicU64::new(0),

@@ -90,7 +90,10 @@ impl MemoryPlan {
             arena: ArenaOptions {
                 bytes: arena,
                 reads_bytes,
+                reads_growth_bytes: reads_bytes
+                    - kept_for_begins(reads_bytes, demand.connections_max),
                 writes_bytes,
+                writes_growth_bytes: writes_bytes / 2,
                 huge_pages: demand.huge_pages,
                 lock_memory: demand.lock_memory,
             },
@@ -129,6 +132,11 @@ fn reads_share(arena: u64, connections_max: usize) -> u64 {
     let (least, most) = limits::SHARE_READS_PERCENT;
     let one_each = connections_max as u64 * limits::FRAME_BYTES_GUARANTEED as u64;
     one_each.clamp(arena / 100 * least as u64, arena / 100 * most as u64)
+}
+
+/// Of the reads' share, one guaranteed frame for every connection, at most three quarters.
+fn kept_for_begins(reads_bytes: u64, connections_max: usize) -> u64 {
+    (connections_max as u64 * limits::FRAME_BYTES_GUARANTEED as u64).min(reads_bytes / 4 * 3)
 }
 
 fn too_small(total_bytes: u64, parts: &[MemoryPart], named: u64) -> MemoryTooSmall {

@@ -70,11 +70,14 @@ impl OverloadReason {
 /// One share's book.
 pub(super) struct ShareBook {
     capacity: u64,
+    growth_max: u64,
     book: Mutex<Book>,
 }
 
 struct Book {
     reserved: u64,
+    /// Of it, what reservations have grown by.
+    grown: u64,
     reserved_max: u64,
     refused: u64,
     waiters: VecDeque<Waiter>,
@@ -103,15 +106,18 @@ pub struct ShareStats {
 }
 
 impl ShareBook {
-    pub(super) fn new(capacity: u64) -> ShareBook {
+    /// `growth_max` is what all reservations together may grow by; the rest of the share is for
+    /// those that begin.
+    pub(super) fn new(capacity: u64, growth_max: u64) -> ShareBook {
         let book = Book {
             reserved: 0,
+            grown: 0,
             reserved_max: 0,
             refused: 0,
             waiters: VecDeque::new(),
             next_ticket: 0,
         };
-        ShareBook { capacity, book: Mutex::new(book) }
+        ShareBook { capacity, growth_max, book: Mutex::new(book) }
     }
 
     pub(super) fn capacity(&self) -> u64 {
@@ -164,6 +170,26 @@ impl ShareBook {
         let (granted, grant) = oneshot::channel();
         book.waiters.push_back(Waiter { ticket, bytes, granted });
         Ok(Some(Place { share: self, ticket, bytes, grant, claimed: false }))
+    }
+
+    /// Books for a reservation to grow by, at once; whether there was room.
+    pub(super) fn grow(&self, bytes: u64) -> bool {
+        let mut book = lock(&self.book);
+        let room = book.waiters.is_empty()
+            && book.fits(bytes, self.capacity)
+            && bytes <= self.growth_max - book.grown;
+        if room {
+            book.take(bytes);
+            book.grown += bytes;
+        }
+        room
+    }
+
+    /// Notes that a reservation gives back what it had grown by; its bytes are released apart.
+    pub(super) fn end_growth(&self, bytes: u64) {
+        if bytes > 0 {
+            lock(&self.book).grown -= bytes;
+        }
     }
 
     pub(super) fn release(&self, bytes: u64) {

@@ -16,7 +16,9 @@ fn arena(bytes: u64, reads: u64, writes: u64) -> Arena {
     Arena::new(&ArenaOptions {
         bytes,
         reads_bytes: reads,
+        reads_growth_bytes: reads,
         writes_bytes: writes,
+        writes_growth_bytes: writes,
         huge_pages: false,
         lock_memory: false,
     })
@@ -98,7 +100,9 @@ fn shares_cannot_promise_more_than_there_is() {
     let options = |bytes, reads_bytes, writes_bytes| ArenaOptions {
         bytes,
         reads_bytes,
+        reads_growth_bytes: reads_bytes,
         writes_bytes,
+        writes_growth_bytes: writes_bytes,
         huge_pages: false,
         lock_memory: false,
     };
@@ -389,7 +393,9 @@ fn the_report_says_what_was_got() {
     let options = ArenaOptions {
         bytes: 20 * MIB,
         reads_bytes: 0,
+        reads_growth_bytes: 0,
         writes_bytes: 0,
+        writes_growth_bytes: 0,
         huge_pages: true,
         lock_memory: true,
     };
@@ -402,4 +408,33 @@ fn the_report_says_what_was_got() {
     assert_ne!(report.locking, Locking::NotAsked);
     let refused = MappingReport { locking: Locking::Refused(libc::ENOMEM), ..report };
     assert!(refused.to_string().contains("LimitMEMLOCK="));
+}
+
+/// Streams that stopped may not keep the share from those that begin.
+#[test]
+fn growth_leaves_room_for_those_who_begin() {
+    const MIB: u64 = 1 << 20;
+    let options = ArenaOptions {
+        bytes: 32 * MIB,
+        reads_bytes: 8 * MIB,
+        reads_growth_bytes: 2 * MIB,
+        writes_bytes: 4 * MIB,
+        writes_growth_bytes: 0,
+        huge_pages: false,
+        lock_memory: false,
+    };
+    let arena = Arena::new(&options).unwrap();
+    let mut greedy = arena.reserve(Share::Reads, 1).unwrap();
+    while greedy.try_grow(1) {}
+    assert_eq!(greedy.bytes(), 2 * MIB + limits::FRAME_BYTES_GUARANTEED as u64);
+    let begins: Vec<_> = std::iter::from_fn(|| arena.reserve(Share::Reads, 1).ok()).collect();
+    assert_eq!(
+        begins.len() as u64 * limits::FRAME_BYTES_GUARANTEED as u64 + greedy.bytes(),
+        8 * MIB
+    );
+    greedy.shrink_to(1);
+    let mut other = arena.reserve(Share::Reads, 1).unwrap();
+    assert!(other.try_grow(MIB), "what one gave back another may have");
+    drop(other);
+    assert!(greedy.try_grow(2 * MIB - limits::FRAME_BYTES_GUARANTEED as u64));
 }

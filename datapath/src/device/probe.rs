@@ -282,7 +282,9 @@ mod tests {
         let options = ArenaOptions {
             bytes,
             reads_bytes: 0,
+            reads_growth_bytes: 0,
             writes_bytes: 0,
+            writes_growth_bytes: 0,
             huge_pages: false,
             lock_memory: false,
         };

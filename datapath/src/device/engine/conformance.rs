@@ -22,7 +22,9 @@ fn arena() -> Arena {
     Arena::new(&ArenaOptions {
         bytes: 20 << 20,
         reads_bytes: 16 << 20,
+        reads_growth_bytes: 16 << 20,
         writes_bytes: 4 << 20,
+        writes_growth_bytes: 4 << 20,
         huge_pages: false,
         lock_memory: false,
     })
