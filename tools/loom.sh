@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_TARGET_DIR="$target/loom"
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg penstock_loom"
+export RUSTFLAGS="${RUSTFLAGS:-} --cfg loom"
 exec cargo nextest run --release --locked --profile loom -p datapath --lib -E 'test(loom)'

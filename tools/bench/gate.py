@@ -100,6 +100,7 @@ class Callgrind:
             ["callgrind_control", "-d", str(self.pid)],
             check=True,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             timeout=300,
         )
         path = self.folder / f"callgrind.out.{self.dumps}"
