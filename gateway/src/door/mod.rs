@@ -151,6 +151,10 @@ impl<B: Backend> Door<B> {
             id,
             (&seen.method, &seen.uri),
         );
+        // hyper sends `100 Continue` when the body is read, and an empty one never is. botocore, which
+        // asks before every PUT, takes the next answer on such a connection for the missing 100 and
+        // waits for ever; Amazon S3 sends it. So the connection ends with the answer.
+        let unanswered = seen.expects && parts.version == Version::HTTP_11 && body.is_end_stream();
         let (body, leftover) = PacedBody::new(body, self.context.clone());
         let outcome = unwind::caught(self.answer(parts, body, &seen)).await;
         let head_only = seen.method == Method::HEAD;
@@ -171,6 +175,8 @@ impl<B: Backend> Door<B> {
         };
         if !self.settle(&leftover, &seen, &pulse).await {
             pulse.leaves_unread();
+            response.headers_mut().insert(CONNECTION, CLOSE);
+        } else if unanswered {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
         let headers = response.headers_mut();
