@@ -14,7 +14,7 @@ pub mod request_id;
 pub mod unwind;
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -152,7 +152,10 @@ impl<B: Backend> Door<B> {
             (&seen.method, &seen.uri),
         );
         let (body, leftover) = PacedBody::new(body, self.context.clone());
-        let outcome = unwind::caught(self.answer(parts, body, &seen)).await;
+        let outcome = {
+            let answer = pin!(self.answer(parts, body, &seen));
+            unwind::caught(answer).await
+        };
         let head_only = seen.method == Method::HEAD;
         let refuse = |refused: &Refused| {
             refused.response(seen.uri.path(), &id, &self.settings.host_id, head_only)
