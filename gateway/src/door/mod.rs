@@ -5,6 +5,7 @@
 //! plan of its body (behind [`Backend`]), the operation, the headers of the response.
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
+pub mod batch;
 pub mod host;
 pub mod operation;
 pub mod outgoing;
@@ -25,6 +26,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
+pub use batch::Batch;
 pub use outgoing::Outgoing;
 pub use paced::{BodyFault, PacedBody};
 pub use refused::Refused;
