@@ -49,6 +49,11 @@ pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
 /// ("MadeYouReset", CVE-2025-8671).
 pub const HTTP2_ERROR_RESETS_MAX: usize = 64;
 
+/// Pieces of a response's body that are written together; the store gives blocks of 64 KiB.
+///
+/// A client that stops reading holds as many, of memory that its stream has reserved.
+pub const BATCH_PIECES_MAX: usize = 4;
+
 // ----- heads of requests ----------------------------------------------------------------------
 
 /// Bytes of a request's head: request line and all headers (HTTP/2: the decoded header list).

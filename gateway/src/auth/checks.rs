@@ -3,6 +3,7 @@
 //! Limits: `CLOCK_SKEW_SECONDS_MAX`.
 //! Not here: the form of a claim (`claim`); its signature (`verifier`).
 
+use http::HeaderName;
 use http::request::Parts;
 
 use super::canonical::Query;
@@ -92,10 +93,14 @@ pub(super) fn covers(list: &str, name: &str) -> bool {
     !name.is_empty() && list.split(';').any(|signed| signed == name)
 }
 
+static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// What the request says of its body.
+pub static CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+
 /// There are no temporary credentials here, so nothing a token could be checked against.
 pub(super) fn refuse_session_token(parts: &Parts, query: &Query) -> Result<(), AuthError> {
-    let header =
-        parts.headers.get_all("x-amz-security-token").iter().any(|value| !value.is_empty());
+    let header = parts.headers.get_all(&SECURITY_TOKEN).iter().any(|value| !value.is_empty());
     let parameter =
         query.find("X-Amz-Security-Token").is_some_and(|(value, more)| more || !value.is_empty());
     if header || parameter { Err(AuthError::InvalidToken) } else { Ok(()) }
@@ -103,7 +108,7 @@ pub(super) fn refuse_session_token(parts: &Parts, query: &Query) -> Result<(), A
 
 pub(super) fn one_header<'a>(
     parts: &'a Parts,
-    name: &'static str,
+    name: &HeaderName,
 ) -> Result<Option<&'a [u8]>, AuthError> {
     let mut values = parts.headers.get_all(name).iter();
     let first = values.next().map(|value| value.as_bytes());

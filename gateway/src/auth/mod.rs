@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use canonical::decode as decode_percent;
 pub use chain::ChunkChain;
-pub use checks::host;
+pub use checks::{CONTENT_SHA256, host};
 pub use claim::Mechanism;
 pub use error::{AuthError, Denied, Malformed, Mismatch};
 pub use payload::{EMPTY_SHA256, Payload};

@@ -5,7 +5,7 @@ use http::request::Parts;
 
 use super::canonical::Query;
 use super::chain::ChunkChain;
-use super::checks::{covers, one_header};
+use super::checks::{CONTENT_SHA256, covers, one_header};
 use super::claim::{Claim, Mechanism};
 use super::error::{AuthError, Malformed};
 
@@ -71,7 +71,7 @@ pub(super) fn payload_line(
     body: Option<&[u8; 32]>,
     query: &Query,
 ) -> Result<Line, AuthError> {
-    let header = one_header(parts, "x-amz-content-sha256")?;
+    let header = one_header(parts, &CONTENT_SHA256)?;
     let line = match mechanism {
         Mechanism::Query => match query.find("X-Amz-Content-Sha256") {
             Some((_, true)) => {
@@ -121,7 +121,7 @@ impl Line {
 /// What is said of the body: the signed line, unless that leaves it open and a header says more.
 pub(super) fn stated_payload(parts: &Parts, line: &Line) -> Result<Stated, AuthError> {
     let signed = Stated::parse(line.as_bytes())?;
-    match (signed, one_header(parts, "x-amz-content-sha256")?) {
+    match (signed, one_header(parts, &CONTENT_SHA256)?) {
         (Stated::Unsigned, Some(value)) => Stated::parse(value),
         (_, Some(value)) if value != line.as_bytes() => Err(AuthError::InvalidRequest(
             "x-amz-content-sha256 differs between header and query.".into(),

@@ -15,7 +15,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::canonical::{Query, Request};
 use super::chain::ChunkChain;
-use super::checks::{check_clock, check_coverage, covers, host, one_header, refuse_session_token};
+use super::checks::{
+    CONTENT_SHA256, check_clock, check_coverage, covers, host, one_header, refuse_session_token,
+};
 use super::claim::{Claim, Mechanism, mechanism};
 use super::error::{AuthError, Denied, Malformed, Mismatch};
 use super::key::{KeyCache, Scope, SigningKey};
@@ -231,7 +233,7 @@ impl Clone for Verifier {
 }
 
 fn anonymous(parts: &Parts) -> Result<Verified, AuthError> {
-    let stated = match one_header(parts, "x-amz-content-sha256")? {
+    let stated = match one_header(parts, &CONTENT_SHA256)? {
         Some(value) => Stated::parse(value)?,
         None => Stated::Unsigned,
     };

@@ -8,7 +8,7 @@
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{HeaderName, Method, Version};
 
 use super::chunked::ChunkedPlan;
 use super::error::BodyError;
@@ -55,6 +55,10 @@ impl BodyPlan {
     }
 }
 
+/// The content's length where the body is framed.
+pub(super) static DECODED_LENGTH: HeaderName =
+    HeaderName::from_static("x-amz-decoded-content-length");
+
 /// Plans the body of a verified request. Call before [`strip`](super::strip()).
 ///
 /// # Errors
@@ -62,14 +66,14 @@ impl BodyPlan {
 /// each other; `MissingContentLength` for a framed body without `x-amz-decoded-content-length`;
 /// `XAmzContentSHA256Mismatch` where there is no body and the signed hash is that of one.
 pub fn plan(parts: &Parts, verified: &Verified) -> Result<BodyPlan, BodyError> {
-    let content_length = length_header(parts, CONTENT_LENGTH.as_str())?;
+    let content_length = length_header(parts, &CONTENT_LENGTH)?;
     let carries_body = carries_body(parts, content_length);
     let promised = Promised::read(parts, verified.mechanism, carries_body)?;
     let announced = match promised.checksum {
         Some((algorithm, PromisedValue::Trailer)) => Some(algorithm),
         _ => None,
     };
-    let decoded_length = length_header(parts, "x-amz-decoded-content-length")?;
+    let decoded_length = length_header(parts, &DECODED_LENGTH)?;
     let declared = declares_aws_chunked(parts);
     let chunked = match &verified.payload {
         Payload::Chunked { chain, trailer } => Some((chain.clone(), *trailer)),
@@ -129,7 +133,7 @@ fn carries_body(parts: &Parts, content_length: Option<u64>) -> bool {
 }
 
 /// A header that holds a number of bytes; repeated, it must say the same each time.
-fn length_header(parts: &Parts, name: &'static str) -> Result<Option<u64>, BodyError> {
+fn length_header(parts: &Parts, name: &HeaderName) -> Result<Option<u64>, BodyError> {
     let mut values = parts.headers.get_all(name).iter().map(|value| value.as_bytes());
     let Some(first) = values.next() else {
         return Ok(None);

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 
 use super::checksum::{Algorithm, DigestValues, Selection, Value, decode_base64};
 use super::error::BodyError;
@@ -61,6 +61,13 @@ impl TrailerSlot {
     }
 }
 
+static CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+static CHECKSUM_TYPE: HeaderName = HeaderName::from_static("x-amz-checksum-type");
+static SDK_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
+
+/// Which checksum comes after the body.
+pub(super) static TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
+
 /// Headers under `x-amz-checksum-` that carry no value of a checksum.
 const NOT_VALUES: [&str; 3] =
     ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"];
@@ -73,14 +80,14 @@ impl Promised {
         carries_body: bool,
     ) -> Result<Promised, BodyError> {
         let fields = Fields::read(parts, mechanism)?;
-        let content_md5 = match fields.one("content-md5")? {
+        let content_md5 = match fields.one(&CONTENT_MD5)? {
             Some(text) => {
                 let value = decode_base64(text, 16).ok_or(BodyError::InvalidDigest)?;
                 value.as_bytes().try_into().ok()
             }
             None => None,
         };
-        let kind = match fields.one("x-amz-checksum-type")? {
+        let kind = match fields.one(&CHECKSUM_TYPE)? {
             None => None,
             Some(b"COMPOSITE") => Some(ChecksumType::Composite),
             Some(b"FULL_OBJECT") => Some(ChecksumType::FullObject),
@@ -90,7 +97,7 @@ impl Promised {
         if parts.method == Method::POST && query::has(parts, "uploadId") {
             return Ok(Promised { content_md5, checksum: None, algorithm: None, kind });
         }
-        let algorithm = match fields.one("x-amz-sdk-checksum-algorithm")? {
+        let algorithm = match fields.one(&SDK_ALGORITHM)? {
             None => None,
             Some(name) => {
                 let known = std::str::from_utf8(name).ok().and_then(Algorithm::from_name);
@@ -182,12 +189,12 @@ impl Fields<'_> {
     }
 
     /// The value of the field `name`, which may be given once.
-    fn one(&self, name: &str) -> Result<Option<&[u8]>, BodyError> {
+    fn one(&self, name: &HeaderName) -> Result<Option<&[u8]>, BodyError> {
         let headers = self.parts.headers.get_all(name).iter().map(|value| value.as_bytes());
         let hoisted = self
             .hoisted
             .iter()
-            .filter(|(given, _)| given == name)
+            .filter(|(given, _)| given.as_str() == name.as_str())
             .map(|(_, value)| value.as_slice());
         let mut values = headers.chain(hoisted);
         let first = values.next();
@@ -221,7 +228,7 @@ impl Fields<'_> {
                 .ok_or_else(|| invalid_value(name))?;
             take((algorithm, PromisedValue::Header(value)))?;
         }
-        if let Some(name) = self.one("x-amz-trailer")? {
+        if let Some(name) = self.one(&TRAILER)? {
             let algorithm = std::str::from_utf8(name).ok().and_then(Algorithm::from_header).ok_or(
                 BodyError::InvalidRequest(
                     "The value specified in the x-amz-trailer header is not supported".into(),

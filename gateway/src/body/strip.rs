@@ -9,9 +9,10 @@ use http::header::{
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 
-use super::plan::{BodyPlan, is_aws_chunked};
-use super::query;
-use crate::auth::{Mechanism, decode_percent};
+use super::plan::{BodyPlan, DECODED_LENGTH, is_aws_chunked};
+use super::promised::TRAILER;
+use super::query::{self, Role};
+use crate::auth::{CONTENT_SHA256, Mechanism, decode_percent};
 
 /// Removes the signature (`Authorization`, `x-amz-content-sha256`, the signing parameters of the
 /// query) and the framing (`x-amz-decoded-content-length`, `x-amz-trailer`, `aws-chunked` out of
@@ -20,7 +21,7 @@ use crate::auth::{Mechanism, decode_percent};
 /// become headers, unless there is such a header.
 pub fn strip(parts: &mut Parts, plan: &BodyPlan) {
     strip_query(parts, plan.mechanism);
-    for name in ["x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-trailer"] {
+    for name in [&CONTENT_SHA256, &DECODED_LENGTH, &TRAILER] {
         parts.headers.remove(name);
     }
     parts.headers.remove(AUTHORIZATION);
@@ -39,15 +40,17 @@ fn strip_query(parts: &mut Parts, mechanism: Mechanism) {
     let mut kept = String::with_capacity(raw.len());
     let mut hoisted = Vec::new();
     for (pair, name, value) in query::parameters(raw) {
-        match query::amz_name(name) {
-            None => {
+        match Role::of(name) {
+            Role::Parameter => {
                 if !kept.is_empty() {
                     kept.push('&');
                 }
                 kept.push_str(pair);
             }
-            Some(name) if query::is_signature(&name) => {}
-            Some(name) => hoisted.push((name, decode_percent(value.replace('+', " ").as_bytes()))),
+            Role::Signature => {}
+            Role::Header(name) => {
+                hoisted.push((name, decode_percent(value.replace('+', " ").as_bytes())))
+            }
         }
     }
     for (name, value) in hoisted {

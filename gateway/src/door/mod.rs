@@ -5,6 +5,7 @@
 //! plan of its body (behind [`Backend`]), the operation, the headers of the response.
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
+pub mod batch;
 pub mod host;
 pub mod operation;
 pub mod outgoing;
@@ -14,7 +15,7 @@ pub mod request_id;
 pub mod unwind;
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,6 +26,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
+pub use batch::Batch;
 pub use outgoing::Outgoing;
 pub use paced::{BodyFault, PacedBody};
 pub use refused::Refused;
@@ -156,7 +158,10 @@ impl<B: Backend> Door<B> {
         // waits for ever; Amazon S3 sends it. So the connection ends with the answer.
         let unanswered = seen.expects && parts.version == Version::HTTP_11 && body.is_end_stream();
         let (body, leftover) = PacedBody::new(body, self.context.clone());
-        let outcome = unwind::caught(self.answer(parts, body, &seen)).await;
+        let outcome = {
+            let answer = pin!(self.answer(parts, body, &seen));
+            unwind::caught(answer).await
+        };
         let head_only = seen.method == Method::HEAD;
         let refuse = |refused: &Refused| {
             refused.response(seen.uri.path(), &id, &self.settings.host_id, head_only)

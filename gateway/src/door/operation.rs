@@ -3,8 +3,8 @@
 //! Not here: routing. What is done with a request is decided behind the door; this only names it,
 //! also when it is refused before anything decides.
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 
 use crate::metrics::Operation;
 
@@ -16,56 +16,86 @@ pub fn name(parts: &Parts, bucket_in_host: bool) -> Operation {
         (false, Some((bucket, key))) => (!bucket.is_empty(), !key.is_empty()),
         (false, None) => (!path.is_empty(), false),
     };
-    let query = parts.uri.query().unwrap_or_default();
+    let asked = Asked::of(parts.uri.query().unwrap_or_default());
     match (bucket, key) {
-        (true, true) => object(parts, query),
-        (true, false) => of_bucket(&parts.method, query),
+        (true, true) => object(parts, &asked),
+        (true, false) => of_bucket(&parts.method, &asked),
         _ if parts.method == Method::GET => Operation::ListBuckets,
         _ => Operation::Other,
     }
 }
 
-fn object(parts: &Parts, query: &str) -> Operation {
-    let copies = parts.headers.contains_key("x-amz-copy-source");
-    let upload = has(query, "uploadId");
-    if has_subresource(query) {
+fn object(parts: &Parts, asked: &Asked) -> Operation {
+    let copies = || parts.headers.contains_key(&COPY_SOURCE);
+    let upload = asked.upload_id;
+    if asked.subresource {
         return Operation::Other;
     }
     match parts.method {
         Method::GET if upload => Operation::ListParts,
         Method::GET => Operation::GetObject,
         Method::HEAD => Operation::HeadObject,
-        Method::PUT if upload && copies => Operation::UploadPartCopy,
+        Method::PUT if upload && copies() => Operation::UploadPartCopy,
         Method::PUT if upload => Operation::UploadPart,
-        Method::PUT if copies => Operation::CopyObject,
+        Method::PUT if copies() => Operation::CopyObject,
         Method::PUT => Operation::PutObject,
         Method::DELETE if upload => Operation::AbortMultipartUpload,
         Method::DELETE => Operation::DeleteObject,
-        Method::POST if has(query, "uploads") => Operation::CreateMultipartUpload,
+        Method::POST if asked.uploads => Operation::CreateMultipartUpload,
         Method::POST if upload => Operation::CompleteMultipartUpload,
         _ => Operation::Other,
     }
 }
 
-fn of_bucket(method: &Method, query: &str) -> Operation {
-    if has_subresource(query) {
+fn of_bucket(method: &Method, asked: &Asked) -> Operation {
+    if asked.subresource {
         return Operation::Other;
     }
     match *method {
-        Method::GET if has(query, "location") => Operation::GetBucketLocation,
-        Method::GET if has(query, "uploads") => Operation::ListMultipartUploads,
-        Method::GET if has(query, "list-type") => Operation::ListObjectsV2,
+        Method::GET if asked.location => Operation::GetBucketLocation,
+        Method::GET if asked.uploads => Operation::ListMultipartUploads,
+        Method::GET if asked.list_type => Operation::ListObjectsV2,
         Method::GET => Operation::ListObjects,
         Method::HEAD => Operation::HeadBucket,
         Method::PUT => Operation::CreateBucket,
         Method::DELETE => Operation::DeleteBucket,
-        Method::POST if has(query, "delete") => Operation::DeleteObjects,
+        Method::POST if asked.delete => Operation::DeleteObjects,
         _ => Operation::Other,
     }
 }
 
+static COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+
+/// What the query chooses between operations. Read in one pass: a presigned query has 400 bytes.
+#[derive(Default)]
+struct Asked {
+    upload_id: bool,
+    uploads: bool,
+    location: bool,
+    list_type: bool,
+    delete: bool,
+    subresource: bool,
+}
+
+impl Asked {
+    fn of(query: &str) -> Asked {
+        let mut asked = Asked::default();
+        for pair in query.split('&') {
+            match pair.split_once('=').map_or(pair, |(name, _)| name) {
+                "uploadId" => asked.upload_id = true,
+                "uploads" => asked.uploads = true,
+                "location" => asked.location = true,
+                "list-type" => asked.list_type = true,
+                "delete" => asked.delete = true,
+                name => asked.subresource |= is_subresource(name),
+            }
+        }
+        asked
+    }
+}
+
 /// Subresources whose operations are not told apart.
-fn has_subresource(query: &str) -> bool {
+fn is_subresource(name: &str) -> bool {
     const NAMES: [&str; 21] = [
         "accelerate",
         "acl",
@@ -89,11 +119,7 @@ fn has_subresource(query: &str) -> bool {
         "versioning",
         "website",
     ];
-    !query.is_empty() && NAMES.iter().any(|name| has(query, name))
-}
-
-fn has(query: &str, name: &str) -> bool {
-    query.split('&').any(|pair| pair.split('=').next() == Some(name))
+    NAMES.contains(&name)
 }
 
 #[cfg(test)]

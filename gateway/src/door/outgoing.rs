@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{Method, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 
+use super::batch::Batch;
 use super::request_id::RequestId;
 use crate::lane::LaneContext;
 use crate::lane::pulse::{Pulse, Sending};
@@ -132,6 +133,8 @@ pub struct Outgoing {
     ended: bool,
     /// On HTTP/2: the state of progress, and what is left of a frame that was too large.
     stream: Option<(Rc<Sending>, Bytes)>,
+    /// Why there is nothing after the batch that was given last.
+    failure: Option<s3s::StdError>,
 }
 
 impl Outgoing {
@@ -148,7 +151,8 @@ impl Outgoing {
             .is_http2()
             .then(|| (exchange.pulse.sends(exchange.context.clock.now()), Bytes::new()));
         let expected = content.size_hint().exact();
-        Outgoing { content, exchange, head_only, expected, ended: false, stream }
+        let (ended, failure) = (false, None);
+        Outgoing { content, exchange, head_only, expected, ended, stream, failure }
     }
 
     /// Hands a frame out in pieces that HTTP/2's flow control can show the progress of.
@@ -180,27 +184,63 @@ impl Outgoing {
         Poll::Ready(outcome.map(|frame| frame.map(|frame| self.piece(frame))))
     }
 
+    /// All pieces that are there, up to a batch on HTTP/1.1 and one on HTTP/2, which has its own
+    /// buffer.
+    fn poll_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Batch>, s3s::StdError>>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        let first = match ready!(self.poll_piece(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(failure)) => return Poll::Ready(Some(Err(failure))),
+            Some(Ok(frame)) => frame.into_data(),
+        };
+        let mut batch = match first {
+            Ok(piece) => Batch::from(piece),
+            Err(frame) => return Poll::Ready(Some(Ok(frame.map_data(Batch::from)))),
+        };
+        while self.stream.is_none() && !batch.is_full() && !self.content.is_end() {
+            match self.content.poll(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(piece) => batch.push(piece),
+                    // Trailers: no operation has any.
+                    Err(_) => break,
+                },
+                // What came before it is whole: it is sent first, as it would be alone.
+                Poll::Ready(Some(Err(failure))) => {
+                    self.failure = Some(failure);
+                    break;
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(batch))))
+    }
+
     fn has_rest(&self) -> bool {
         self.stream.as_ref().is_some_and(|(_, rest)| !rest.is_empty())
     }
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = Batch;
     type Error = s3s::StdError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Batch>, Self::Error>>> {
         let this = &mut *self;
-        let outcome = this.poll_piece(cx);
+        let outcome = this.poll_batch(cx);
         if let Some((sending, _)) = &this.stream {
             sending.asked(this.exchange.context.clock.now(), outcome.is_pending());
         }
         match &outcome {
             Poll::Ready(Some(Ok(frame))) => {
-                let count = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let count = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 this.exchange.sent += count;
                 this.exchange.context.cells.sent.add(count);
             }
@@ -215,7 +255,7 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.has_rest() && self.content.is_end()
+        self.failure.is_none() && !self.has_rest() && self.content.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {

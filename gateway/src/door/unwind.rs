@@ -3,18 +3,17 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
-/// Runs a future; a panic in it becomes an error with its message.
+/// Runs a future where it stands; a panic in it becomes an error with its message.
 ///
 /// What the future shared with others is cells and reference-counted state whose methods leave it
 /// whole at every point where they could panic, and it is not polled again.
 ///
 /// # Errors
 /// The panic's message.
-pub async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
+pub async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, String> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

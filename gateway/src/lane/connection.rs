@@ -194,7 +194,8 @@ async fn serve_http1<B: Backend>(
     door: &Rc<Door<B>>,
 ) -> hyper::Result<()> {
     let service = service_fn(|request| {
-        let handled = door.clone().handle(request, pulse.clone());
+        // Boxed: hyper and the service move what they are given three times, and this is 5 KiB.
+        let handled = Box::pin(door.clone().handle(request, pulse.clone()));
         async { Ok::<_, Infallible>(handled.await) }
     });
     let mut connection = pin!(protocols.http1.serve_connection(stream, service));

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use datapath::LaneStore;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -77,10 +77,15 @@ fn overrides_headers(query: Option<&str>) -> bool {
     query.is_some_and(|query| query.split('&').any(|parameter| parameter.starts_with("response-")))
 }
 
+static EXPECTED_OWNERS: [HeaderName; 2] = [
+    HeaderName::from_static("x-amz-expected-bucket-owner"),
+    HeaderName::from_static("x-amz-source-expected-bucket-owner"),
+];
+
 /// `x-amz-expected-bucket-owner` and its like for the source of a copy: a client that expects another owner must not
 /// be served.
 fn check_expected_owner(headers: &HeaderMap) -> Outcome<()> {
-    for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
+    for name in &EXPECTED_OWNERS {
         if headers.get_all(name).iter().any(|owner| owner != OWNER_ID) {
             return Err(Refusal::AccessDenied(
                 "the bucket's owner is not the one that the request expects: penstock",

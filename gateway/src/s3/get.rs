@@ -2,7 +2,9 @@
 //!
 //! Not here: HeadObject, which says the same without the bytes (`head`).
 
-use datapath::{Object, PartSpan};
+use std::ops::Range;
+
+use datapath::{Object, OpenObject, PartSpan};
 use http::HeaderMap;
 use http::header::RANGE;
 use s3s::dto::{ChecksumMode, GetObjectInput, GetObjectOutput};
@@ -11,18 +13,46 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::Attributes;
 use super::condition::{self, Verdict};
-use super::describe::{self, Selection, describe, overrides};
+use super::describe::{self, Description, Selection, describe, overrides};
 use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, Refusal};
 use super::{stream, versions};
 
-/// See the module.
-pub(super) async fn get_object(
+/// See the module. All but the bytes is done before there is a future, so that the request, 1 KiB, is not moved into
+/// one.
+pub(super) fn get_object(
     operations: &Operations,
-    mut request: S3Request<GetObjectInput>,
-) -> Outcome<S3Response<GetObjectOutput>> {
+    request: S3Request<GetObjectInput>,
+) -> impl Future<Output = Outcome<S3Response<GetObjectOutput>>> + use<> {
+    let found = find(operations, request);
+    async move {
+        let Found { opened, range, described, content_range } = found?;
+        let body = if range.is_empty() {
+            stream::empty()
+        } else {
+            stream::outgoing(opened.read(range).await?).await?
+        };
+        let output = GetObjectOutput {
+            body: Some(body),
+            content_range,
+            metadata: described.metadata,
+            ..Default::default()
+        };
+        Ok(S3Response::with_headers(output, described.headers))
+    }
+}
+
+/// What is answered, but for the bytes.
+struct Found {
+    opened: OpenObject,
+    range: Range<u64>,
+    described: Description,
+    content_range: Option<String>,
+}
+
+fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outcome<Found> {
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
@@ -41,18 +71,7 @@ pub(super) async fn get_object(
     let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
-    let body = if selection.range.is_empty() {
-        stream::empty()
-    } else {
-        stream::outgoing(opened.read(selection.range).await?).await?
-    };
-    let output = GetObjectOutput {
-        body: Some(body),
-        content_range,
-        metadata: described.metadata,
-        ..Default::default()
-    };
-    Ok(S3Response::with_headers(output, described.headers))
+    Ok(Found { opened, range: selection.range, described, content_range })
 }
 
 /// `x-amz-checksum-mode: ENABLED`.

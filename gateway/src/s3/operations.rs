@@ -1,6 +1,7 @@
 //! Owns the table of operations: which function answers which of S3's. All that is not in it, s3s answers with
 //! NotImplemented (501).
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -63,9 +64,12 @@ impl Operations {
 pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = S3Result<T>> + Send + 'a>>;
 
 /// The one place where a lane's futures become s3s's. The wrapper panics if the future is polled or dropped on
-/// another thread, which no lane does.
+/// another thread, which no lane does. The work is boxed by itself: an `async` block around it would hold it twice,
+/// where it is given and where it is awaited, and be copied with both.
 fn local<'a, T>(work: impl Future<Output = Outcome<T>> + 'a) -> Answer<'a, T> {
-    Box::pin(SendWrapper::new(async move { work.await.map_err(S3Error::from) }))
+    let mut work = Box::pin(work);
+    let answer = poll_fn(move |context| work.as_mut().poll(context).map_err(S3Error::from));
+    Box::pin(SendWrapper::new(answer))
 }
 
 macro_rules! table {
