@@ -130,6 +130,9 @@ pub const INDEX_RESERVE_DIVISOR: u64 = 16;
 pub const INDEX_RESERVE_PAGES_MIN: u64 = 64;
 /// Largest reserve in pages (256 MiB): enough for the largest batch of deletes.
 pub const INDEX_RESERVE_PAGES_MAX: u64 = 65_536;
+/// Pages on the disk that only deletes may use, 16 MiB: a batch of deletes copies some 6 trees of 4
+/// levels for each, and frees pages for the transaction after the next.
+pub const INDEX_HEADROOM_PAGES: u64 = 4096;
 /// Smallest index map.
 pub const INDEX_MAP_BYTES_MIN: u64 = 1024 * 1024;
 /// Mutations waiting for the commit thread; senders wait beyond that.

@@ -16,6 +16,7 @@ mod apply;
 mod codec;
 mod directory;
 mod env;
+mod growth;
 mod keys;
 mod list;
 mod lookup;
@@ -201,6 +202,12 @@ impl Index {
         let store = setting(SETTING_STORE)?.and_then(|bytes| bytes.try_into().ok());
         let store = store.ok_or_else(|| damaged("store"))?;
         let mark = number(setting(SETTING_NEXT_ID)?).ok_or_else(|| damaged("next_id"))?;
+        // LMDB would die of a page that its file has lost.
+        let pages = env.info().last_page_number as u64 + 1;
+        let bytes = env.real_disk_size().map_err(lmdb)?;
+        if bytes < pages * u64::from(env.stat().page_size) {
+            return Err(damaged("length"));
+        }
         // Handles opened by a read transaction become the environment's when it is committed.
         txn.commit().map_err(lmdb)?;
         Ok(Index { env, tables, ids: Arc::new(IdSequence::starting_at(mark)), store })

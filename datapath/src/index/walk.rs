@@ -18,6 +18,7 @@ use super::record::{
 };
 use super::tables::{IndexError, Table};
 use super::{DecodeError, Index};
+use crate::extent::checksum;
 use crate::id::{BucketId, DeviceId, ExtentId, ManifestId, PartNumber, UploadId};
 use crate::limits::{CHECKSUMS_PER_ROW, DEVICE_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
 
@@ -307,7 +308,12 @@ impl<'w> Walk<'w> {
     /// Counts the references of a body without manifest, and answers its bytes.
     fn body(&mut self, table: &'static str, key: &[u8], body: &BodyView<'_>) -> u64 {
         let slices = match body {
-            BodyView::Inline { data, .. } => return data.len() as u64,
+            BodyView::Inline { data, crc64 } => {
+                if checksum::crc64(data) != *crc64 {
+                    self.found(table, key, "the data in it doesn't match its checksum");
+                }
+                return data.len() as u64;
+            }
             BodyView::Slices(slices) => slices,
             BodyView::Manifest { .. } => return 0,
         };

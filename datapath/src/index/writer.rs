@@ -7,6 +7,7 @@
 
 use heed::RwTxn;
 
+use super::growth::Growth;
 use super::tables::{IndexError, Tables};
 use super::{Index, SETTING_NEXT_ID};
 use crate::error::StoreError;
@@ -23,6 +24,7 @@ pub struct IndexWriter {
     mark: u64,
     pages_max: u64,
     reserve: u64,
+    growth: Option<Growth>,
 }
 
 /// Changes that become visible and durable together, or not at all when it is dropped.
@@ -92,7 +94,11 @@ impl IndexWriter {
         let reserve = (pages_max / INDEX_RESERVE_DIVISOR)
             .clamp(INDEX_RESERVE_PAGES_MIN, INDEX_RESERVE_PAGES_MAX);
         // No mark is stored yet by this process: the first commit stores one.
-        IndexWriter { index: index.clone(), mark: 0, pages_max, reserve }
+        let growth = Growth::of(index.env.path(), page_size, pages_max);
+        let growth = growth.inspect_err(|error| {
+            tracing::warn!(%error, "the index can't be allocated ahead of its growth");
+        });
+        IndexWriter { index: index.clone(), mark: 0, pages_max, reserve, growth: growth.ok() }
     }
 
     /// Begins a transaction whose changes happen at `now_ms` (milliseconds since 1970).
@@ -101,9 +107,10 @@ impl IndexWriter {
     /// LMDB's fault, for one that it stopped after.
     pub fn begin(&mut self, now_ms: u64) -> Result<WriteTransaction<'_>, IndexError> {
         let last_page = self.index.env.info().last_page_number as u64;
+        let on_disk = self.growth.as_mut().map_or(u64::MAX, |growth| growth.ahead_of(last_page));
         let space = Space {
-            ample: last_page + 4 * self.reserve < self.pages_max,
-            pages: self.pages_max.saturating_sub(self.reserve),
+            ample: last_page + 4 * self.reserve < self.pages_max && last_page <= on_disk,
+            pages: self.pages_max.saturating_sub(self.reserve).min(on_disk),
         };
         Ok(WriteTransaction {
             txn: self.index.env.write_txn()?,

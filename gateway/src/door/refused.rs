@@ -92,11 +92,25 @@ pub(super) fn identify(
     if let Some(open) = document.and_then(|document| document.strip_suffix(END)) {
         let mut xml = String::with_capacity(open.len() + 256);
         xml.push_str(open);
+        if !open.contains("<Message>") {
+            element(&mut xml, "Message", message_of(open));
+        }
         close(&mut xml, resource, id, host_id);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = s3s::Body::from(xml);
     }
     response
+}
+
+/// What s3s leaves unsaid: the sentence for a name that it refuses by itself.
+fn message_of(document: &str) -> &'static str {
+    if document.contains("<Code>InvalidBucketName<") {
+        "The specified bucket is not valid."
+    } else if document.contains("<Code>KeyTooLongError<") {
+        "Your key is too long."
+    } else {
+        "The request can't be carried out."
+    }
 }
 
 const END: &str = "</Error>";
