@@ -14,6 +14,7 @@
 
 mod apply;
 mod codec;
+mod cost;
 mod directory;
 mod env;
 mod keys;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::content::Content;
-use super::testing::{Simulated, bucket, content, get, put, read};
+use super::testing::{Simulated, bucket, content, get, new_object, put, read, stage};
 use crate::{
     device::{Injection, Operation},
     error::StoreError,
-    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES},
+    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, RESERVE_WAIT, WRITER_CHECKSUM_BYTES},
 };
 
 const MIB: usize = 1 << 20;
@@ -163,4 +163,37 @@ fn what_was_acknowledged_survives_a_power_cut_on_several_devices() {
             }
         });
     }
+}
+
+#[test]
+fn checksums_of_unrecorded_content_have_their_memory() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let id = bucket(&lane).await;
+        let memory = lane.checksum_memory();
+        let all = memory.available_permits();
+        assert_eq!(all, WRITER_CHECKSUM_BYTES);
+        let writer = lane.writer(MIB as u64 + 1).await.unwrap();
+        assert_eq!(all - memory.available_permits(), 17 * 8, "one a block");
+        drop(writer);
+        assert_eq!(memory.available_permits(), all);
+        let staged = stage(&lane, &content(1, MIB)).await.unwrap();
+        assert_eq!(all - memory.available_permits(), 16 * 8, "until it is recorded");
+        let object = new_object(id, "key");
+        lane.put(object, staged).await.unwrap();
+        assert_eq!(memory.available_permits(), all);
+
+        let others = std::sync::Arc::clone(memory).acquire_many_owned(all as u32 - 100).await;
+        let began = std::time::Instant::now();
+        let refused = lane.writer(MIB as u64).await.map(drop);
+        assert_eq!(refused, Err(StoreError::Overload("checksum memory")));
+        assert!(began.elapsed() >= RESERVE_WAIT, "it waited first");
+        assert!(lane.writer(700_000).await.is_ok(), "less fits beside the others");
+        assert!(lane.writer(100).await.is_ok(), "content in the record has no checksum rows");
+        drop(others);
+        assert!(lane.writer(MIB as u64).await.is_ok());
+        let endless = lane.writer(u64::MAX).await.map(drop);
+        assert_eq!(endless, Err(StoreError::Overload("checksum memory")));
+    });
 }

@@ -7,11 +7,12 @@
 use std::{ops::Range, rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Semaphore;
 
 use super::{
     OpenObject, Shared, Staged, Writer,
     content::{Content, Segment},
-    write::StagedContent,
+    write::{ChecksumMemory, StagedContent},
 };
 use crate::{
     arena::Arena,
@@ -57,6 +58,10 @@ impl LaneStore {
 
     pub(super) fn allocator(&self) -> &Arc<Allocator> {
         &self.0.shared.allocator
+    }
+
+    pub(super) fn checksum_memory(&self) -> &Arc<Semaphore> {
+        &self.0.shared.checksum_memory
     }
 
     pub(super) fn pins(&self) -> &Arc<PinTable> {
@@ -157,7 +162,7 @@ impl LaneStore {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::ConditionFailed`], [`StoreError::NoSuchKey`].
     pub async fn put(&self, object: NewObject, staged: Staged) -> Result<Object, StoreError> {
-        let content = self.content_of(staged);
+        let (content, _memory) = self.content_of(staged);
         self.commit_object(Mutation::Put { object, content }).await
     }
 
@@ -265,7 +270,7 @@ impl LaneStore {
         attributes: Bytes,
         staged: Staged,
     ) -> Result<Part, StoreError> {
-        let content = self.content_of(staged);
+        let (content, _memory) = self.content_of(staged);
         let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
         self.commit_part(part).await
     }
@@ -359,9 +364,11 @@ impl LaneStore {
         }
     }
 
-    /// What was written, as a record has it. From here on the blocks are the commit thread's.
-    fn content_of(&self, staged: Staged) -> index::Content {
-        let Staged { size, crc64, content } = staged;
+    /// What was written, as a record has it, and the right to its checksums' memory, to be held
+    /// until the commit thread has answered. From here on the blocks are the commit thread's: await
+    /// nothing before they are submitted.
+    fn content_of(&self, staged: Staged) -> (index::Content, ChecksumMemory) {
+        let Staged { size, crc64, content, memory } = staged;
         let (body, extents) = match content {
             StagedContent::Inline(data) => {
                 (Body::Inline { data: Bytes::from(data), crc64 }, Vec::new())
@@ -382,7 +389,7 @@ impl LaneStore {
                 (Body::Slices(extents.iter().map(slice).collect()), extents)
             }
         };
-        index::Content { size, crc64: Some(crc64), body, extents }
+        (index::Content { size, crc64: Some(crc64), body, extents }, memory)
     }
 
     /// Content that refers to a range of another object's. Data that stands in the source's records
@@ -417,7 +424,7 @@ impl LaneStore {
                 Segment::Inline(piece) => {
                     let mut writer = Writer::in_extents(self, piece.len() as u64).await?;
                     writer.write(&piece).await?;
-                    let written = self.content_of(writer.finish().await?);
+                    let (written, _) = self.content_of(writer.finish().await?);
                     slices.extend_from_slice(written.body.slices());
                     extents.extend(written.extents);
                 }

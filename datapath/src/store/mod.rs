@@ -22,6 +22,8 @@ mod testing;
 
 use std::{fs::File, sync::Arc};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     arena::Arena,
     cache::FrameCache,
@@ -49,6 +51,8 @@ struct Shared {
     devices: DeviceSet,
     allocator: Arc<Allocator>,
     commit: CommitHandle,
+    /// Room for checksums of content that is not recorded yet, in bytes.
+    checksum_memory: Arc<Semaphore>,
     blocking: Arc<BlockingPool>,
     meters: stats::Meters,
     plan: StorePlan,

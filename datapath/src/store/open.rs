@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::Semaphore;
+
 use super::{
     LaneStore, Shared, StoreOptions, StorePlan, StoreStats, options::DEFAULT_EXTENT_FILE_BYTES,
     stats::Meters,
@@ -23,7 +25,7 @@ use crate::{
     extent::alloc::Allocator,
     id::ExtentId,
     index::{ExtentLocation, Index, IndexError, IndexOpenError, IndexOptions},
-    limits::{DEVICE_BLOCK_BYTES, PINS_PER_CONNECTION},
+    limits::{DEVICE_BLOCK_BYTES, PINS_PER_CONNECTION, WRITER_CHECKSUM_BYTES},
     pin::PinTable,
 };
 
@@ -220,6 +222,7 @@ pub(super) fn assemble(
         devices,
         allocator,
         commit: commit.handle(),
+        checksum_memory: Arc::new(Semaphore::new(WRITER_CHECKSUM_BYTES)),
         blocking: BlockingPool::start().map_err(OpenError::Thread)?,
         meters: Meters::default(),
         plan,
