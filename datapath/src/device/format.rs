@@ -321,10 +321,10 @@ mod tests {
             poke(&path, copy + 100, b"damage");
             let set = DeviceSet::open(&[spec(&path, None)]).unwrap();
             assert_eq!(set.store(), store);
-            assert!(set.devices()[0].superblock_repaired());
+            assert!(set.devices()[0].superblock_outdated());
         }
         let set = DeviceSet::open(&[spec(&path, None)]).unwrap();
-        assert!(!set.devices()[0].superblock_repaired());
+        assert!(!set.devices()[0].superblock_outdated());
         drop(set);
         poke(&path, 100, b"damage");
         poke(&path, 4196, b"damage");

@@ -233,7 +233,7 @@ pub(super) fn assemble(
 
 /// The directory, locked, and whether a store was made in it just now.
 fn prepare_directory(options: &StoreOptions) -> Result<(File, bool), OpenError> {
-    let data_file = options.data_dir.join(INDEX_DIRECTORY).join("data.mdb");
+    let data_file = index_data_file(options);
     if options.create {
         std::fs::create_dir_all(&options.data_dir).map_err(cannot(&options.data_dir, "create"))?;
     } else if !data_file.exists() {
@@ -302,6 +302,11 @@ pub(super) fn device_specs(options: &StoreOptions) -> Vec<DeviceSpec> {
     }
     let spec = |path: &PathBuf| DeviceSpec { path: path.clone(), bytes: None };
     options.devices.iter().map(spec).collect()
+}
+
+/// The file by which an index is known.
+pub(super) fn index_data_file(options: &StoreOptions) -> PathBuf {
+    options.data_dir.join(INDEX_DIRECTORY).join("data.mdb")
 }
 
 pub(super) fn index_options(options: &StoreOptions) -> IndexOptions {
