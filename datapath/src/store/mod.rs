@@ -5,6 +5,7 @@
 
 mod check;
 mod content;
+mod create;
 mod fill;
 mod lane;
 mod open;
