@@ -204,9 +204,14 @@ impl CommitHandle {
         self.shared.read_only.get().cloned()
     }
 
-    fn writable(&self) -> Result<(), StoreError> {
+    /// Whether a change has a chance: to be asked before its data is taken.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::Closing`].
+    pub fn writable(&self) -> Result<(), StoreError> {
         match self.read_only() {
             Some(reason) => Err(StoreError::ReadOnly(reason)),
+            None if self.jobs.is_closed() => Err(StoreError::Closing),
             None => Ok(()),
         }
     }

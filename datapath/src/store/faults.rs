@@ -197,3 +197,18 @@ fn checksums_of_unrecorded_content_have_their_memory() {
         assert_eq!(endless, Err(StoreError::Overload("checksum memory")));
     });
 }
+
+#[test]
+fn a_store_that_cannot_write_takes_no_body() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        put(&lane, "first", &content(1, MIB)).await.unwrap();
+        simulated.disks[0].inject(Injection::FlushError(libc::EIO));
+        put(&lane, "second", &content(2, MIB)).await.unwrap_err();
+        for size in [10, MIB as u64] {
+            let refused = lane.writer(size).await.map(drop);
+            assert!(matches!(refused, Err(StoreError::ReadOnly(_))), "{refused:?}");
+        }
+    });
+}

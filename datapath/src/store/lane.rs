@@ -152,8 +152,10 @@ impl LaneStore {
     ///
     /// # Errors
     /// [`StoreError::NoSpace`]; [`StoreError::Overload`] when no memory could be had in
-    /// [`crate::limits::RESERVE_WAIT`].
+    /// [`crate::limits::RESERVE_WAIT`]; [`StoreError::ReadOnly`] and [`StoreError::Closing`], so that
+    /// no body is taken in vain.
     pub async fn writer(&self, size: u64) -> Result<Writer, StoreError> {
+        self.0.shared.commit.writable()?;
         Writer::new(self, size).await
     }
 
