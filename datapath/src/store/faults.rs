@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::content::Content;
 use super::testing::{Simulated, bucket, content, get, new_object, put, read, stage};
 use crate::{
     device::{Injection, Operation},
     error::StoreError,
+    id::PartNumber,
     limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, RESERVE_WAIT, WRITER_CHECKSUM_BYTES},
 };
 
@@ -210,5 +213,37 @@ fn a_store_that_cannot_write_takes_no_body() {
             let refused = lane.writer(size).await.map(drop);
             assert!(matches!(refused, Err(StoreError::ReadOnly(_))), "{refused:?}");
         }
+    });
+}
+
+#[test]
+fn a_copy_that_fails_half_way_keeps_no_space() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        // Two parts in records, which a copy of both must write to extents, one after the other.
+        let id = bucket(&lane).await;
+        let upload = |key: &'static str| lane.create_upload(id, key.into(), Bytes::new());
+        let source = upload("source").await.unwrap();
+        let mut parts = Vec::new();
+        for number in [1, 2].map(PartNumber) {
+            let staged = stage(&lane, &content(u64::from(number.0), 800)).await.unwrap();
+            let part = lane.put_part(source, number, "tag".into(), Bytes::new(), staged).await;
+            parts.push((number, part.unwrap().id));
+        }
+        lane.complete(source, parts, new_object(id, "source"), None).await.unwrap();
+        let source = lane.open(id, b"source").unwrap().unwrap();
+        let target = upload("target").await.unwrap();
+        let free = || simulated.store.handle().stats().space.bytes_free;
+        let copy =
+            || lane.copy_part(target, PartNumber(1), &source, 0..1600, "tag".into(), Bytes::new());
+        let block = DEVICE_BLOCK_BYTES as u64;
+        let others = lane.allocator().allocate(free() - block).unwrap();
+        assert_eq!(free(), block, "room for the first");
+        assert_eq!(copy().await.map(drop), Err(StoreError::NoSpace));
+        lane.quiesce().await;
+        assert_eq!(free(), block);
+        drop(others);
+        assert_eq!(copy().await.unwrap().size, 1600);
     });
 }

@@ -7,7 +7,7 @@
 use std::{ops::Range, rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     OpenObject, Shared, Staged, Writer,
@@ -209,10 +209,10 @@ impl LaneStore {
     /// since it was opened.
     pub async fn copy(&self, source: &OpenObject, object: NewObject) -> Result<Object, StoreError> {
         let Object { size, crc64, part_count: parts, .. } = *source.object();
-        let content = match source.content() {
+        let (content, _memory) = match source.content() {
             Content::Manifest(id) => {
                 let body = Body::Manifest { id: *id, parts };
-                index::Content { size, crc64, body, extents: Vec::new() }
+                (index::Content { size, crc64, body, extents: Vec::new() }, Vec::new())
             }
             _ => self.referring_content(source, 0..size).await?,
         };
@@ -290,7 +290,7 @@ impl LaneStore {
         entity_tag: Box<str>,
         attributes: Bytes,
     ) -> Result<Part, StoreError> {
-        let content = self.referring_content(source, range).await?;
+        let (content, _memory) = self.referring_content(source, range).await?;
         let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
         self.commit_part(part).await
     }
@@ -396,12 +396,12 @@ impl LaneStore {
 
     /// Content that refers to a range of another object's. Data that stands in the source's records
     /// is small; it is copied into the new record, or into an extent when it must stand between
-    /// slices.
+    /// slices. The memory of the checksums is to be held as that of [`Self::content_of`].
     async fn referring_content(
         &self,
         source: &OpenObject,
         range: Range<u64>,
-    ) -> Result<index::Content, StoreError> {
+    ) -> Result<(index::Content, Vec<OwnedSemaphorePermit>), StoreError> {
         let size = range.end - range.start;
         let whole = size == source.object().size;
         let crc64 = source.object().crc64.filter(|_| whole);
@@ -416,23 +416,35 @@ impl LaneStore {
                 }
             }
             let body = Body::Inline { crc64: checksum::crc64(&data), data: data.freeze() };
-            return Ok(index::Content { size, crc64, body, extents: Vec::new() });
+            return Ok((index::Content { size, crc64, body, extents: Vec::new() }, Vec::new()));
         }
-        let mut slices = Vec::with_capacity(segments.len());
-        let mut extents = Vec::new();
+        // All is written before any of it is handed over: when a write fails, or the caller goes
+        // away while it waits, what was written before must go back to the free space.
+        let mut pieces = Vec::with_capacity(segments.len());
         for segment in segments {
-            match segment {
-                Segment::Extent(run) => slices.push(run.slice),
-                Segment::Inline(piece) => {
-                    let mut writer = Writer::in_extents(self, piece.len() as u64).await?;
-                    writer.write(&piece).await?;
-                    let (written, _) = self.content_of(writer.finish().await?);
+            pieces.push(match segment {
+                Segment::Extent(run) => Piece::There(run.slice),
+                Segment::Inline(data) => {
+                    let mut writer = Writer::in_extents(self, data.len() as u64).await?;
+                    writer.write(&data).await?;
+                    Piece::Written(writer.finish().await?)
+                }
+            });
+        }
+        let mut slices = Vec::with_capacity(pieces.len());
+        let (mut extents, mut memories) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::There(slice) => slices.push(slice),
+                Piece::Written(staged) => {
+                    let (written, memory) = self.content_of(staged);
                     slices.extend_from_slice(written.body.slices());
                     extents.extend(written.extents);
+                    memories.extend(memory);
                 }
             }
         }
-        Ok(index::Content { size, crc64, body: Body::Slices(slices), extents })
+        Ok((index::Content { size, crc64, body: Body::Slices(slices), extents }, memories))
     }
 
     async fn on_helper<T: Send + 'static>(
@@ -443,6 +455,14 @@ impl LaneStore {
         let result = tokio::task::spawn_blocking(move || read(&index)).await;
         Ok(result.map_err(|_| StoreError::Closing)??)
     }
+}
+
+/// A piece of content that refers to another's.
+enum Piece {
+    /// In an extent that has a row.
+    There(Slice),
+    /// In extents just written.
+    Written(Staged),
 }
 
 /// An answer that does not belong to its question: a defect of the index.
