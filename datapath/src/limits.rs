@@ -35,11 +35,19 @@ pub const RECLAIM_ROUNDS_LARGE: usize = 4;
 pub const BASE_BYTES: usize = 32 * MIB;
 /// Per lane: thread stack touched (256 KiB), ring, tokio's queues, allocator heap of the thread.
 pub const LANE_BYTES: usize = 4 * MIB;
-/// Mutations waiting for the commit thread, keys and records included.
+/// Mutations that the commit thread has not answered yet: keys, attributes, checksums, part lists.
+/// Submitters wait beyond that. The largest change, a part of 5 GiB in scattered extents, takes
+/// 1.5 MiB.
 pub const COMMIT_QUEUE_BYTES: usize = 8 * MIB;
-/// Dirty pages of one index transaction, which LMDB keeps in anonymous memory until it commits.
+/// Dirty pages of one index transaction, which LMDB keeps in anonymous memory until it commits. A
+/// batch is cut where the estimate passes this; one change larger than it goes alone.
 pub const INDEX_TRANSACTION_BYTES: usize = 16 * MIB;
-/// Checksum rows of writers that are open, not yet in the index.
+/// Dirty pages for each place in a table that a change touches: the leaf of 4 KiB, and as much
+/// again for the branches above it, which the changes of a batch share.
+pub const DIRTY_BYTES_PER_ROW: usize = 8 * KIB;
+/// Checksums of content that is being written or waits to be recorded: 8 bytes for each 64 KiB
+/// announced, so 64 GiB on their way at a time, twelve writers of 5 GiB or 8,192 of 8 MiB. One more
+/// waits for [`RESERVE_WAIT`], then is refused.
 pub const WRITER_CHECKSUM_BYTES: usize = 8 * MIB;
 /// The buddy allocator's map of one 4 KiB page: state and two links.
 pub const ARENA_MAP_BYTES_PER_PAGE: usize = 9;
@@ -198,6 +206,8 @@ pub const RESERVE_WAIT: Duration = Duration::from_secs(5);
 /// Objects that a connection may have open, HTTP/2 streams and sources of copies included.
 pub const PINS_PER_CONNECTION: usize = 4;
 
+// 5 GiB, as above.
+const _: () = assert!((5 << 30) / CHECKSUM_BLOCK_BYTES * 8 <= WRITER_CHECKSUM_BYTES as u64);
 const _: () = assert!(CHECKSUM_BLOCK_BYTES == FRAME_BYTES_GUARANTEED as u64);
 const _: () = assert!(WRITE_FRAME_BYTES.is_multiple_of(CHECKSUM_BLOCK_BYTES));
 const _: () = assert!(WRITE_FRAME_BYTES <= FRAME_BYTES_MAX as u64);

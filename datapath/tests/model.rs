@@ -231,7 +231,9 @@ async fn compare_list(
             })
             .flatten();
         let entry = rolled.unwrap_or_else(|| key.clone());
-        if after.as_ref().is_none_or(|after| entry > *after) && wanted.last() != Some(&entry) {
+        // A prefix is listed for the keys above `after`, unless `after` is that very prefix.
+        let listed = after.as_ref().is_none_or(|after| key > after && entry != *after);
+        if listed && wanted.last() != Some(&entry) {
             wanted.push(entry);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the thread's loop and its state.
 //! States: writable → read-only, once, after a fault of a device or of the index.
-//! Limits: `COMMIT_BATCH_MAX`, `RECLAIM_ROWS_PER_TRANSACTION`, `PIN_POLL`, `RECLAIM_RETRY*`.
+//! Limits: `COMMIT_BATCH_MAX`, `INDEX_TRANSACTION_BYTES`, `RECLAIM_ROWS_PER_TRANSACTION`, `PIN_POLL`, `RECLAIM_RETRY*`.
 //! Not here: the queue's other end (`mod`).
 
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::index::{
     ApplyError, Condition, Effects, IndexError, IndexWriter, Mutation, Outcome, WriteTransaction,
 };
 use crate::limits::{
-    COMMIT_BATCH_MAX, PIN_POLL, RECLAIM_RETRY, RECLAIM_RETRY_DAMAGED, RECLAIM_ROWS_PER_TRANSACTION,
+    COMMIT_BATCH_MAX, INDEX_TRANSACTION_BYTES, PIN_POLL, RECLAIM_RETRY, RECLAIM_RETRY_DAMAGED,
+    RECLAIM_ROWS_PER_TRANSACTION,
 };
 
 type Answer = Result<Outcome, StoreError>;
@@ -144,7 +145,23 @@ impl Committer<'_> {
             return;
         }
         let begun = Instant::now();
-        stats.batches.add(1);
+        // One flush covers them all; a transaction takes as many as its memory allows.
+        let mut changes = changes;
+        while !changes.is_empty() {
+            let later = changes.split_off(fitting_one_transaction(&changes));
+            self.transaction(changes);
+            changes = later;
+            if let Some(reason) = self.shared.read_only.get() {
+                let error = StoreError::ReadOnly(Arc::clone(reason));
+                refuse(self.shared, std::mem::take(&mut changes), &error);
+            }
+        }
+        self.shared.stats.index_commit_us.add_time(begun.elapsed());
+    }
+
+    /// All together, or each for itself where that fails.
+    fn transaction(&mut self, changes: Vec<Change>) {
+        self.shared.stats.batches.add(1);
         match self.together(&changes) {
             Ok(answers) => answer(self.shared, changes, answers),
             Err(error) if error.is_fault() => self.fault(changes, &error),
@@ -156,7 +173,6 @@ impl Committer<'_> {
                 self.one_by_one(changes);
             }
         }
-        self.shared.stats.index_commit_us.add_time(begun.elapsed());
     }
 
     /// All mutations in one transaction, with a step of reclaiming.
@@ -309,6 +325,16 @@ impl Committer<'_> {
             }
         }
     }
+}
+
+/// How many changes from the front one transaction takes: at least one.
+fn fitting_one_transaction(changes: &[Change]) -> usize {
+    let mut dirty = 0;
+    let fits = |change: &&Change| {
+        dirty += change.staged.mutation.dirty_bytes();
+        dirty <= INDEX_TRANSACTION_BYTES
+    };
+    changes.iter().take_while(fits).count().max(1)
 }
 
 /// One bounded step of reclaiming. Answers whether more can be done.

@@ -2,7 +2,8 @@
 //!
 //! Owns: the queue of mutations, [`CommitThread`], [`CommitHandle`], the order *data flush, index
 //! commit, answer*.
-//! Limits: `COMMIT_QUEUE_MAX`, `COMMIT_BATCH_MAX`.
+//! Limits: `COMMIT_QUEUE_MAX`, `COMMIT_QUEUE_BYTES`, `COMMIT_BATCH_MAX`,
+//! `INDEX_TRANSACTION_BYTES`.
 //! Not here: the batch itself (`batch`), readers' holds (`holds`), mutations (`index::apply`).
 //!
 //! ```text
@@ -23,11 +24,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::{DeviceFault, StoreError};
 use crate::index::{ExtentLocation, Index, Mutation, Outcome};
-use crate::limits::{CLOSE_RETRY, COMMIT_QUEUE_MAX};
+use crate::limits::{CLOSE_RETRY, COMMIT_QUEUE_BYTES, COMMIT_QUEUE_MAX};
 use crate::pin::PinTable;
 pub use stats::CommitStats;
 use stats::StatCells;
@@ -71,6 +72,8 @@ pub struct CommitThread {
 #[derive(Clone)]
 pub struct CommitHandle {
     jobs: mpsc::Sender<Job>,
+    /// Room for mutations, in bytes.
+    room: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
@@ -94,6 +97,8 @@ struct Change {
     staged: Staged,
     submitted: Instant,
     answer: oneshot::Sender<Result<Outcome, StoreError>>,
+    /// Declared last: given back when the mutation is gone.
+    _room: OwnedSemaphorePermit,
 }
 
 /// A mutation with the space written for it, which goes back unless the mutation happens.
@@ -118,7 +123,8 @@ impl CommitThread {
         });
         // A runtime of one thread, for its clock: the queue is awaited with a time limit.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let handle = CommitHandle { jobs, shared: Arc::clone(&shared) };
+        let room = Arc::new(Semaphore::new(COMMIT_QUEUE_BYTES));
+        let handle = CommitHandle { jobs, room, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new()
             .name("commit".into())
             .spawn(move || batch::run(options, &shared, queue, &clock))?;
@@ -145,7 +151,8 @@ impl CommitThread {
 }
 
 impl CommitHandle {
-    /// Carries a mutation out. With the answer it is durable. Waits while the queue is full. Space
+    /// Carries a mutation out. With the answer it is durable. Waits while the queue is full, by
+    /// number or by bytes. Space
     /// written for the mutation is the thread's from here on: on any error it goes back. Dropping
     /// the future before the answer leaves open whether the mutation happens.
     ///
@@ -163,8 +170,12 @@ impl CommitHandle {
             self.writable()?;
             let (answer, answered) = oneshot::channel();
             let submitted = Instant::now();
+            // First the bytes, which nothing but answers gives back; a place comes free before that.
+            let bytes = staged.mutation.queued_bytes().min(COMMIT_QUEUE_BYTES) as u32;
+            let room = Arc::clone(&self.room).acquire_many_owned(bytes).await;
+            let _room = room.map_err(|_| StoreError::Closing)?;
             let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
-            place.send(Job::Change(Box::new(Change { staged, submitted, answer })));
+            place.send(Job::Change(Box::new(Change { staged, submitted, answer, _room })));
             answered.await.map_err(|_| self.ended())?
         }
     }
@@ -184,7 +195,8 @@ impl CommitHandle {
     /// What the thread has done so far.
     pub fn stats(&self) -> CommitStats {
         let waiting = self.jobs.max_capacity() - self.jobs.capacity();
-        self.shared.stats.read(waiting as u64)
+        let bytes = COMMIT_QUEUE_BYTES - self.room.available_permits();
+        self.shared.stats.read(waiting as u64, bytes as u64)
     }
 
     /// Why writing has stopped for good, if it has.
@@ -192,9 +204,14 @@ impl CommitHandle {
         self.shared.read_only.get().cloned()
     }
 
-    fn writable(&self) -> Result<(), StoreError> {
+    /// Whether a change has a chance: to be asked before its data is taken.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::Closing`].
+    pub fn writable(&self) -> Result<(), StoreError> {
         match self.read_only() {
             Some(reason) => Err(StoreError::ReadOnly(reason)),
+            None if self.jobs.is_closed() => Err(StoreError::Closing),
             None => Ok(()),
         }
     }

@@ -12,6 +12,8 @@ macro_rules! stats {
         pub struct CommitStats {
             /// Mutations in the queue now.
             pub queued: u64,
+            /// Bytes of mutations that were not answered yet, now.
+            pub queued_bytes: u64,
             $($(#[$doc])* pub $name: u64,)*
         }
 
@@ -21,8 +23,8 @@ macro_rules! stats {
         }
 
         impl StatCells {
-            pub(super) fn read(&self, queued: u64) -> CommitStats {
-                CommitStats { queued, $($name: self.$name.0.load(Ordering::Relaxed)),* }
+            pub(super) fn read(&self, queued: u64, queued_bytes: u64) -> CommitStats {
+                CommitStats { queued, queued_bytes, $($name: self.$name.0.load(Ordering::Relaxed)),* }
             }
         }
     };

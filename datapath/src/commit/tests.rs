@@ -12,7 +12,9 @@ use crate::device::Operation;
 use crate::id::*;
 use crate::index::testing::*;
 use crate::index::*;
-use crate::limits::{COMMIT_BATCH_MAX, INDEX_MAP_BYTES_MIN};
+use crate::limits::{
+    COMMIT_BATCH_MAX, COMMIT_QUEUE_BYTES, INDEX_MAP_BYTES_MIN, OBJECT_KEY_BYTES_MAX,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -231,6 +233,52 @@ async fn what_waits_together_is_committed_together() {
     assert_eq!(after.mutations - before.mutations, COMMIT_BATCH_MAX as u64);
     assert!(after.batches - before.batches <= 3, "{after:?}");
     assert!(after.data_flush_us >= 200_000 && after.queued == 0, "{after:?}");
+}
+
+/// A thousand deletes of the longest keys: about a MiB to hold, and a transaction's worth of pages.
+fn many_deletes(bucket: BucketId) -> Mutation {
+    let key = Bytes::from(vec![b'k'; OBJECT_KEY_BYTES_MAX]);
+    Mutation::DeleteMany { bucket, keys: vec![(key, Condition::None); 1000] }
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_by_bytes_and_a_transaction_by_its_pages() {
+    const MUTATIONS: u64 = 24;
+    let world = World::new();
+    let bucket = world.bucket().await;
+    let before = world.handle().stats();
+    assert_eq!(before.queued_bytes, 0);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    *world.device.observe.lock().unwrap() = Some(Box::new(move || {
+        let _ = held.recv();
+    }));
+    let mut submitted = Vec::new();
+    for _ in 0..MUTATIONS {
+        let handle = world.handle();
+        submitted.push(tokio::spawn(async move { handle.submit(many_deletes(bucket)).await }));
+    }
+    let bytes_each = many_deletes(bucket).queued_bytes() as u64;
+    let fit = COMMIT_QUEUE_BYTES as u64 / bytes_each;
+    assert!(fit < MUTATIONS);
+    for _ in 0..2000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let stats = world.handle().stats();
+        assert!(stats.queued_bytes <= COMMIT_QUEUE_BYTES as u64, "{stats:?}");
+        if stats.queued_bytes >= fit * bytes_each && stats.queued < fit {
+            break;
+        }
+    }
+    let stats = world.handle().stats();
+    assert!(stats.queued_bytes >= fit * bytes_each, "as many as fit: {stats:?}");
+    assert!(stats.queued < fit, "the others wait outside: {stats:?}");
+    drop(release);
+    for submitted in submitted {
+        submitted.await.unwrap().unwrap();
+    }
+    let after = world.handle().stats();
+    assert_eq!(after.mutations - before.mutations, MUTATIONS);
+    assert_eq!(after.batches - before.batches, MUTATIONS, "each is a transaction's worth");
+    assert_eq!(after.queued_bytes, 0);
 }
 
 #[tokio::test]

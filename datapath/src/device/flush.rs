@@ -20,14 +20,18 @@ use super::set::{Backing, Device};
 #[derive(Debug, Default)]
 pub(super) struct FlushState {
     completed_writes: AtomicU64,
+    /// Held while the device flushes, which a stuck drive makes forever: nothing that must answer
+    /// takes it.
     book: Mutex<FlushBook>,
+    done: AtomicU64,
+    skipped: AtomicU64,
+    failed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct FlushBook {
     durable_writes: u64,
     failed: Option<i32>,
-    stats: FlushStats,
 }
 
 /// Figures of one device's flushes, by value.
@@ -78,12 +82,12 @@ impl FlushHandle {
         let fault =
             |errno| DeviceFault { device: self.device.id(), operation: Operation::Flush, errno };
         if let Some(errno) = book.failed {
-            book.stats.failed += 1;
+            state.failed.fetch_add(1, Ordering::Relaxed);
             return Err(fault(errno));
         }
         let completed = state.completed_writes.load(Ordering::SeqCst);
         if completed == book.durable_writes {
-            book.stats.skipped += 1;
+            state.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(Flushed::NothingToDo);
         }
         let result = match &self.device.backing {
@@ -95,12 +99,12 @@ impl FlushHandle {
         match result {
             Ok(()) => {
                 book.durable_writes = completed;
-                book.stats.done += 1;
+                state.done.fetch_add(1, Ordering::Relaxed);
                 Ok(Flushed::Done)
             }
             Err(errno) => {
                 book.failed = Some(errno);
-                book.stats.failed += 1;
+                state.failed.fetch_add(1, Ordering::Relaxed);
                 Err(fault(errno))
             }
         }
@@ -111,14 +115,43 @@ impl FlushHandle {
         &self.device
     }
 
-    /// Figures for the exporter.
+    /// Figures for the exporter; at once, also while a flush is under way.
     pub fn stats(&self) -> FlushStats {
-        self.device.flush.book.lock().unwrap_or_else(PoisonError::into_inner).stats
+        let state = &self.device.flush;
+        FlushStats {
+            done: state.done.load(Ordering::Relaxed),
+            skipped: state.skipped.load(Ordering::Relaxed),
+            failed: state.failed.load(Ordering::Relaxed),
+        }
     }
 }
 
 impl fmt::Debug for FlushHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlushHandle").field("device", &self.device.id()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::DeviceSet;
+    use super::super::engine::crash::CrashDisk;
+    use super::*;
+
+    #[test]
+    fn figures_are_there_while_a_flush_is_stuck() {
+        let devices = DeviceSet::of_crash_disks(&[CrashDisk::new(16 << 20)]);
+        let handle = devices.flush_handles().remove(0);
+        let stuck = handle.device().flush.book.lock().unwrap();
+        let (told, figures) = mpsc::channel();
+        let asked = handle.clone();
+        let asking = std::thread::spawn(move || told.send(asked.stats()));
+        let answer = figures.recv_timeout(Duration::from_secs(10));
+        drop(stuck);
+        asking.join().unwrap().unwrap();
+        assert_eq!(answer, Ok(FlushStats::default()));
     }
 }

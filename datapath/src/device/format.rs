@@ -76,12 +76,45 @@ pub fn inspect(path: &Path) -> Result<Finding, DeviceError> {
     look(path, &opened)
 }
 
+/// What formatting may destroy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayReplace {
+    /// Nothing.
+    Nothing,
+    /// A device of the store that is being made: its making was interrupted before anything could be
+    /// stored.
+    Unfinished,
+    /// Everything.
+    Anything,
+}
+
+impl MayReplace {
+    /// Whether it may destroy this, making the store of this id.
+    pub fn allows(self, finding: &Finding, store: Uuid) -> bool {
+        match (self, finding) {
+            (MayReplace::Anything, _) | (_, Finding::Blank) => true,
+            (MayReplace::Unfinished, Finding::Store(found)) => found.store == store,
+            (MayReplace::Nothing | MayReplace::Unfinished, _) => false,
+        }
+    }
+}
+
 /// Makes the devices a new store, in the order given.
 ///
 /// # Errors
 /// When any of them cannot be had or, without `force`, holds something; then none was changed.
 /// `force` does not reach devices that are mounted or in use.
 pub fn format(paths: &[PathBuf], force: bool) -> Result<FormatReport, DeviceError> {
+    let replace = if force { MayReplace::Anything } else { MayReplace::Nothing };
+    format_as(paths, Uuid::random()?, replace)
+}
+
+/// As [`format`], for a store whose id is known already.
+pub fn format_as(
+    paths: &[PathBuf],
+    store: Uuid,
+    replace: MayReplace,
+) -> Result<FormatReport, DeviceError> {
     if paths.is_empty() || paths.len() > limits::DEVICES_MAX {
         return Err(DeviceError::Count { count: paths.len() });
     }
@@ -89,7 +122,7 @@ pub fn format(paths: &[PathBuf], force: bool) -> Result<FormatReport, DeviceErro
     for path in paths {
         let device = open_exclusive(path)?;
         let finding = look(path, &device)?;
-        if finding != Finding::Blank && !force {
+        if !replace.allows(&finding, store) {
             return Err(DeviceError::HoldsSomething {
                 path: path.clone(),
                 what: finding.to_string(),
@@ -97,14 +130,12 @@ pub fn format(paths: &[PathBuf], force: bool) -> Result<FormatReport, DeviceErro
         }
         opened.push((path, device, finding));
     }
-    let random = || Uuid::random().map_err(|error| DeviceError::Random(error.to_string()));
-    let store = random()?;
     let created_ms = now_ms();
     let mut devices = Vec::with_capacity(paths.len());
     for (index, (path, device, replaced)) in opened.into_iter().enumerate() {
         let superblock = Superblock {
             store,
-            device: random()?,
+            device: Uuid::random()?,
             index: index as u16,
             count: paths.len() as u16,
             sequence: 1,
@@ -321,10 +352,10 @@ mod tests {
             poke(&path, copy + 100, b"damage");
             let set = DeviceSet::open(&[spec(&path, None)]).unwrap();
             assert_eq!(set.store(), store);
-            assert!(set.devices()[0].superblock_repaired());
+            assert!(set.devices()[0].superblock_outdated());
         }
         let set = DeviceSet::open(&[spec(&path, None)]).unwrap();
-        assert!(!set.devices()[0].superblock_repaired());
+        assert!(!set.devices()[0].superblock_outdated());
         drop(set);
         poke(&path, 100, b"damage");
         poke(&path, 4196, b"damage");

@@ -25,7 +25,7 @@ pub use engine::{Completion, Engine, EngineKind, EngineMeter, EngineStats};
 pub use error::{DeviceError, DeviceFault, Operation};
 pub use extent_file::create_extent_file;
 pub use flush::{FlushHandle, FlushStats, Flushed};
-pub use format::{Finding, FormatReport, FormattedDevice, format, inspect};
+pub use format::{Finding, FormatReport, FormattedDevice, MayReplace, format, format_as, inspect};
 pub use open::{DeviceKind, DirectIo};
 pub use probe::{Capabilities, DeviceCapabilities, IoUringRefused, Registration, RingFeatures};
 pub use probe::{probe_io_uring, probe_io_uring_with};

@@ -36,7 +36,7 @@ pub struct Device {
     direct: DirectIo,
     size: u64,
     grown_from: Option<u64>,
-    superblock_repaired: bool,
+    superblock_outdated: bool,
     pub(super) backing: Backing,
     pub(super) flush: FlushState,
 }
@@ -84,9 +84,10 @@ impl Device {
         self.grown_from
     }
 
-    /// Whether this opening found one copy of the superblock damaged or old and wrote it again.
-    pub fn superblock_repaired(&self) -> bool {
-        self.superblock_repaired
+    /// Whether one copy of the superblock was found damaged or old. [`DeviceSet::open`] wrote it
+    /// again, [`DeviceSet::open_unchanged`] left it.
+    pub fn superblock_outdated(&self) -> bool {
+        self.superblock_outdated
     }
 
     /// Offsets that hold data: whole blocks, from [`limits::DEVICE_DATA_START`].
@@ -103,9 +104,25 @@ pub struct DeviceSet {
 }
 
 impl DeviceSet {
-    /// Opens every device of one store, in any order, and grows those that are to be or have
-    /// become larger.
+    /// Opens every device of one store, in any order, grows those that are to be or have become
+    /// larger, and repairs superblocks of which one copy is left.
     pub fn open(specs: &[DeviceSpec]) -> Result<DeviceSet, DeviceError> {
+        DeviceSet::open_and(specs, OpenedDevice::grow_and_repair)
+    }
+
+    /// Opens every device as it is, whatever size `specs` ask for, and writes nothing.
+    pub fn open_unchanged(specs: &[DeviceSpec]) -> Result<DeviceSet, DeviceError> {
+        let spec = |spec: &DeviceSpec| DeviceSpec { path: spec.path.clone(), bytes: None };
+        let specs: Vec<DeviceSpec> = specs.iter().map(spec).collect();
+        DeviceSet::open_and(&specs, |_| Ok(None))
+    }
+
+    /// `settle` is called for each when all were found to belong together; it tells a size that the
+    /// device had before.
+    fn open_and(
+        specs: &[DeviceSpec],
+        settle: impl Fn(&mut OpenedDevice) -> Result<Option<u64>, DeviceError>,
+    ) -> Result<DeviceSet, DeviceError> {
         if specs.is_empty() || specs.len() > limits::DEVICES_MAX {
             return Err(DeviceError::Count { count: specs.len() });
         }
@@ -138,8 +155,9 @@ impl DeviceSet {
         }
         // Nothing was written until all were found to belong together.
         let mut devices = Vec::with_capacity(specs.len());
-        for (place, device) in places.into_iter().flatten().enumerate() {
-            devices.push(Arc::new(device.settle(DeviceId(place as u16))?));
+        for (place, mut device) in places.into_iter().flatten().enumerate() {
+            let grown_from = settle(&mut device)?;
+            devices.push(Arc::new(device.into_device(DeviceId(place as u16), grown_from)));
         }
         Ok(DeviceSet { devices: devices.into(), store })
     }
@@ -160,7 +178,7 @@ impl DeviceSet {
                 direct: DirectIo::Direct { memory_align: block, offset_align: block, told: true },
                 size: disk.size(),
                 grown_from: None,
-                superblock_repaired: false,
+                superblock_outdated: false,
                 backing: Backing::Crash(Arc::clone(disk)),
                 flush: FlushState::default(),
             })
@@ -205,7 +223,8 @@ struct OpenedDevice {
     path: PathBuf,
     opened: Opened,
     superblock: Superblock,
-    rewrite: bool,
+    /// One copy of the superblock is not this one.
+    outdated: bool,
     /// What it is to have; at least what the superblock says.
     bytes: u64,
 }
@@ -231,27 +250,32 @@ fn open_one(spec: &DeviceSpec) -> Result<OpenedDevice, DeviceError> {
         (Some(asked), DeviceKind::ExtentFile) => asked.max(present),
         _ => present,
     };
-    Ok(OpenedDevice { path, opened, superblock, rewrite: found.one_copy_only, bytes })
+    Ok(OpenedDevice { path, opened, superblock, outdated: found.one_copy_only, bytes })
 }
 
 impl OpenedDevice {
-    /// Grows and repairs, as found necessary.
-    fn settle(self, id: DeviceId) -> Result<Device, DeviceError> {
-        let OpenedDevice { path, opened, mut superblock, rewrite, bytes } = self;
-        let grown_from = (bytes > superblock.size).then_some(superblock.size);
+    /// Grows and repairs, as found necessary; tells the size before, if it grew.
+    fn grow_and_repair(&mut self) -> Result<Option<u64>, DeviceError> {
+        let OpenedDevice { path, opened, superblock, outdated, bytes } = self;
+        let grown_from = (*bytes > superblock.size).then_some(superblock.size);
         if grown_from.is_some() && opened.kind == DeviceKind::ExtentFile {
             // Also where the file is long enough already: its bytes may not be allocated.
-            allocate(&path, &opened.file, bytes)?;
-            opened.file.sync_all().map_err(DeviceError::io(&path, "make durable"))?;
+            allocate(path, &opened.file, *bytes)?;
+            opened.file.sync_all().map_err(DeviceError::io(path, "make durable"))?;
         }
-        if rewrite || grown_from.is_some() {
+        if *outdated || grown_from.is_some() {
             superblock.sequence += 1;
-            superblock.size = bytes;
+            superblock.size = *bytes;
             superblock
                 .write(&opened.file)
-                .map_err(DeviceError::io(&path, "write the superblock"))?;
+                .map_err(DeviceError::io(path, "write the superblock"))?;
         }
-        Ok(Device {
+        Ok(grown_from)
+    }
+
+    fn into_device(self, id: DeviceId, grown_from: Option<u64>) -> Device {
+        let OpenedDevice { path, opened, superblock, outdated, .. } = self;
+        Device {
             id,
             uuid: superblock.device,
             path,
@@ -259,9 +283,9 @@ impl OpenedDevice {
             direct: opened.direct,
             size: superblock.size,
             grown_from,
-            superblock_repaired: rewrite,
+            superblock_outdated: outdated,
             backing: Backing::File(opened.file),
             flush: FlushState::default(),
-        })
+        }
     }
 }

@@ -29,6 +29,7 @@ use std::os::unix::fs::FileExt;
 use crc_fast::{CrcAlgorithm, checksum};
 
 use super::aligned::AlignedBuffer;
+use super::error::DeviceError;
 use crate::limits;
 
 const MAGIC: [u8; 8] = *b"PENSTOCK";
@@ -44,9 +45,9 @@ pub struct Uuid(pub [u8; 16]);
 
 impl Uuid {
     /// A new one, from the system's random source.
-    pub(super) fn random() -> Result<Uuid, getrandom::Error> {
+    pub(crate) fn random() -> Result<Uuid, DeviceError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
+        getrandom::fill(&mut bytes).map_err(|error| DeviceError::Random(error.to_string()))?;
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         Ok(Uuid(bytes))

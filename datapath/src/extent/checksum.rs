@@ -30,6 +30,11 @@ pub(crate) struct BlockChecksums {
 }
 
 impl BlockChecksums {
+    /// None yet, with room for `blocks`.
+    pub(crate) fn with_capacity(blocks: usize) -> Self {
+        Self { blocks: Vec::with_capacity(blocks), whole: 0 }
+    }
+
     /// Takes the next content. All but the last call must bring a multiple of
     /// [`CHECKSUM_BLOCK_BYTES`].
     pub(crate) fn extend(&mut self, content: &[u8]) {

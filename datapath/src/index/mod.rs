@@ -14,6 +14,7 @@
 
 mod apply;
 mod codec;
+mod cost;
 mod directory;
 mod env;
 mod growth;
@@ -35,6 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use heed::types::Bytes;
 use heed::{Env, WithoutTls};
 
 pub use codec::DecodeError;
@@ -211,6 +213,27 @@ impl Index {
         // Handles opened by a read transaction become the environment's when it is committed.
         txn.commit().map_err(lmdb)?;
         Ok(Index { env, tables, ids: Arc::new(IdSequence::starting_at(mark)), store })
+    }
+
+    /// The id of the store whose index is there; None where [`Index::create`] has not ended: no data
+    /// file, or an LMDB environment without any table, which LMDB makes before the first commit.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn made_for(options: &IndexOptions) -> Result<Option<[u8; 16]>, IndexOpenError> {
+        let lmdb = |error| IndexOpenError::Lmdb { path: options.path.clone(), error };
+        if !options.path.join("data.mdb").exists() {
+            return Ok(None);
+        }
+        {
+            let env = open_env(options)?;
+            let txn = env.read_txn().map_err(lmdb)?;
+            let tables = env.open_database::<Bytes, Bytes>(&txn, None).map_err(lmdb)?;
+            if tables.is_none_or(|tables| tables.is_empty(&txn).unwrap_or(false)) {
+                return Ok(None);
+            }
+        }
+        Index::open(options).map(|index| Some(index.store))
     }
 
     /// The id of the store that this index belongs to.

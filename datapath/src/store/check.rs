@@ -1,21 +1,21 @@
 //! The offline check: the index against itself, the index against the devices, and every block of
 //! data against its checksum.
 //!
-//! *Not here*: the rules of the index ([`crate::index::walk`]). Nothing is repaired: a finding names
-//! what is damaged, and the data of everything else is intact.
+//! *Not here*: the rules of the index ([`crate::index::walk`]). Nothing is repaired, nor a device
+//! grown: a finding names what is damaged, and the data of everything else is intact.
 
 use std::{fs::File, os::unix::fs::FileExt};
 
 use super::{
     Store, StoreOptions,
-    open::{OpenError, device_specs, index_options, lock_directory},
+    open::{OpenError, device_specs, index_data_file, index_options, lock_directory},
 };
 use crate::{
     device::DeviceSet,
     extent::{checksum::crc64, plan::block_bytes},
     id::ExtentId,
     index::{self, ExtentRecord, Index, WalkDevice},
-    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES},
+    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, WALK_FINDINGS_MAX},
 };
 
 /// How far a check is.
@@ -55,7 +55,7 @@ pub struct CheckReport {
 }
 
 impl Store {
-    /// Checks a store that no process serves.
+    /// Checks a store that no process serves, and changes nothing.
     ///
     /// # Errors
     /// When the store can't be opened; damage that was found is in the report.
@@ -63,12 +63,13 @@ impl Store {
         options: &StoreOptions,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<CheckReport, OpenError> {
-        if !options.data_dir.is_dir() {
+        // Looked for first: a directory that holds no store is not to get a lock file.
+        if !index_data_file(options).exists() {
             return Err(OpenError::Absent(options.data_dir.clone()));
         }
         let _lock = lock_directory(options)?;
         let index = Index::open(&index_options(options))?;
-        let devices = DeviceSet::open(&device_specs(options))?;
+        let devices = DeviceSet::open_unchanged(&device_specs(options))?;
         if index.store() != devices.store().0 {
             return Err(OpenError::Mismatch(options.data_dir.clone()));
         }
@@ -88,9 +89,11 @@ impl Store {
             data.verify(id, extent, checksums).err()
         };
         let walk = index::walk(&index, &areas, &mut tell, &mut verify)?;
+        let outdated = outdated_superblocks(&devices);
+        let of_walk = walk.findings.iter().map(ToString::to_string);
         Ok(CheckReport {
-            findings: walk.findings.iter().map(ToString::to_string).collect(),
-            finding_count: walk.findings_total,
+            finding_count: walk.findings_total + outdated.len() as u64,
+            findings: outdated.into_iter().chain(of_walk).take(WALK_FINDINGS_MAX).collect(),
             buckets: walk.buckets,
             objects: walk.objects,
             uploads: walk.uploads,
@@ -100,6 +103,19 @@ impl Store {
             verified_bytes: verified.get(),
         })
     }
+}
+
+fn outdated_superblocks(devices: &DeviceSet) -> Vec<String> {
+    let outdated = devices.devices().iter().filter(|device| device.superblock_outdated());
+    let finding = |device: &std::sync::Arc<crate::device::Device>| {
+        format!(
+            "device {} ({}): one copy of the superblock is damaged or old; the next start writes \
+             it again",
+            device.id().0,
+            device.path().display()
+        )
+    };
+    outdated.map(finding).collect()
 }
 
 fn area(device: &crate::device::Device) -> WalkDevice {
@@ -146,5 +162,50 @@ impl Data {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::super::testing::{content, options, put, run_on_lane};
+    use super::*;
+    use crate::device::EngineKind;
+
+    #[test]
+    fn nothing_is_changed_and_a_damaged_superblock_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = options(&directory);
+        let store = Store::open(&options).unwrap();
+        run_on_lane(&store, EngineKind::Blocking, |lane| async move {
+            put(&lane, "key", &content(1, 300_000)).await.unwrap();
+        });
+        store.close();
+        let extents = directory.path().join("extents");
+        let file = File::options().write(true).open(&extents).unwrap();
+        file.write_all_at(b"damage", 4096 + 100).unwrap();
+        drop(file);
+        let before = std::fs::read(&extents).unwrap();
+        for asked in [Some(32 << 20), None, Some(1 << 20)] {
+            options.extent_file_bytes = asked;
+            let report = Store::check(&options, &mut |_| {}).unwrap();
+            assert_eq!(report.finding_count, 1, "{:?}", report.findings);
+            assert!(report.findings[0].contains("superblock"), "{:?}", report.findings);
+            assert_eq!((report.objects, report.verified_bytes), (1, 300_000));
+            assert!(std::fs::read(&extents).unwrap() == before, "{asked:?}: the file was changed");
+        }
+        // A start repairs what was found.
+        options.extent_file_bytes = None;
+        Store::open(&options).unwrap().close();
+        assert_eq!(Store::check(&options, &mut |_| {}).unwrap().finding_count, 0);
+    }
+
+    #[test]
+    fn a_directory_without_a_store_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = Store::check(&options(&directory), &mut |_| {}).unwrap_err();
+        assert!(matches!(refused, OpenError::Absent(_)), "{refused}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::content::Content;
-use super::testing::{Simulated, bucket, content, get, put, read};
+use super::testing::{Simulated, bucket, content, get, new_object, put, read, stage};
 use crate::{
     device::{Injection, Operation},
     error::StoreError,
-    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES},
+    id::PartNumber,
+    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, RESERVE_WAIT, WRITER_CHECKSUM_BYTES},
 };
 
 const MIB: usize = 1 << 20;
@@ -163,4 +166,84 @@ fn what_was_acknowledged_survives_a_power_cut_on_several_devices() {
             }
         });
     }
+}
+
+#[test]
+fn checksums_of_unrecorded_content_have_their_memory() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let id = bucket(&lane).await;
+        let memory = lane.checksum_memory();
+        let all = memory.available_permits();
+        assert_eq!(all, WRITER_CHECKSUM_BYTES);
+        let writer = lane.writer(MIB as u64 + 1).await.unwrap();
+        assert_eq!(all - memory.available_permits(), 17 * 8, "one a block");
+        drop(writer);
+        assert_eq!(memory.available_permits(), all);
+        let staged = stage(&lane, &content(1, MIB)).await.unwrap();
+        assert_eq!(all - memory.available_permits(), 16 * 8, "until it is recorded");
+        let object = new_object(id, "key");
+        lane.put(object, staged).await.unwrap();
+        assert_eq!(memory.available_permits(), all);
+
+        let others = std::sync::Arc::clone(memory).acquire_many_owned(all as u32 - 100).await;
+        let began = std::time::Instant::now();
+        let refused = lane.writer(MIB as u64).await.map(drop);
+        assert_eq!(refused, Err(StoreError::Overload("checksum memory")));
+        assert!(began.elapsed() >= RESERVE_WAIT, "it waited first");
+        assert!(lane.writer(700_000).await.is_ok(), "less fits beside the others");
+        assert!(lane.writer(100).await.is_ok(), "content in the record has no checksum rows");
+        drop(others);
+        assert!(lane.writer(MIB as u64).await.is_ok());
+        let endless = lane.writer(u64::MAX).await.map(drop);
+        assert_eq!(endless, Err(StoreError::Overload("checksum memory")));
+    });
+}
+
+#[test]
+fn a_store_that_cannot_write_takes_no_body() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        put(&lane, "first", &content(1, MIB)).await.unwrap();
+        simulated.disks[0].inject(Injection::FlushError(libc::EIO));
+        put(&lane, "second", &content(2, MIB)).await.unwrap_err();
+        for size in [10, MIB as u64] {
+            let refused = lane.writer(size).await.map(drop);
+            assert!(matches!(refused, Err(StoreError::ReadOnly(_))), "{refused:?}");
+        }
+    });
+}
+
+#[test]
+fn a_copy_that_fails_half_way_keeps_no_space() {
+    let simulated = Simulated::new(&[16 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        // Two parts in records, which a copy of both must write to extents, one after the other.
+        let id = bucket(&lane).await;
+        let upload = |key: &'static str| lane.create_upload(id, key.into(), Bytes::new());
+        let source = upload("source").await.unwrap();
+        let mut parts = Vec::new();
+        for number in [1, 2].map(PartNumber) {
+            let staged = stage(&lane, &content(u64::from(number.0), 800)).await.unwrap();
+            let part = lane.put_part(source, number, "tag".into(), Bytes::new(), staged).await;
+            parts.push((number, part.unwrap().id));
+        }
+        lane.complete(source, parts, new_object(id, "source"), None).await.unwrap();
+        let source = lane.open(id, b"source").unwrap().unwrap();
+        let target = upload("target").await.unwrap();
+        let free = || simulated.store.handle().stats().space.bytes_free;
+        let copy =
+            || lane.copy_part(target, PartNumber(1), &source, 0..1600, "tag".into(), Bytes::new());
+        let block = DEVICE_BLOCK_BYTES as u64;
+        let others = lane.allocator().allocate(free() - block).unwrap();
+        assert_eq!(free(), block, "room for the first");
+        assert_eq!(copy().await.map(drop), Err(StoreError::NoSpace));
+        lane.quiesce().await;
+        assert_eq!(free(), block);
+        drop(others);
+        assert_eq!(copy().await.unwrap().size, 1600);
+    });
 }

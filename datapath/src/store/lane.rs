@@ -7,11 +7,12 @@
 use std::{ops::Range, rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     OpenObject, Shared, Staged, Writer,
     content::{Content, Segment},
-    write::StagedContent,
+    write::{ChecksumMemory, StagedContent},
 };
 use crate::{
     arena::Arena,
@@ -57,6 +58,10 @@ impl LaneStore {
 
     pub(super) fn allocator(&self) -> &Arc<Allocator> {
         &self.0.shared.allocator
+    }
+
+    pub(super) fn checksum_memory(&self) -> &Arc<Semaphore> {
+        &self.0.shared.checksum_memory
     }
 
     pub(super) fn pins(&self) -> &Arc<PinTable> {
@@ -147,8 +152,10 @@ impl LaneStore {
     ///
     /// # Errors
     /// [`StoreError::NoSpace`]; [`StoreError::Overload`] when no memory could be had in
-    /// [`crate::limits::RESERVE_WAIT`].
+    /// [`crate::limits::RESERVE_WAIT`]; [`StoreError::ReadOnly`] and [`StoreError::Closing`], so that
+    /// no body is taken in vain.
     pub async fn writer(&self, size: u64) -> Result<Writer, StoreError> {
+        self.0.shared.commit.writable()?;
         Writer::new(self, size).await
     }
 
@@ -157,7 +164,7 @@ impl LaneStore {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::ConditionFailed`], [`StoreError::NoSuchKey`].
     pub async fn put(&self, object: NewObject, staged: Staged) -> Result<Object, StoreError> {
-        let content = self.content_of(staged);
+        let (content, _memory) = self.content_of(staged);
         self.commit_object(Mutation::Put { object, content }).await
     }
 
@@ -202,10 +209,10 @@ impl LaneStore {
     /// since it was opened.
     pub async fn copy(&self, source: &OpenObject, object: NewObject) -> Result<Object, StoreError> {
         let Object { size, crc64, part_count: parts, .. } = *source.object();
-        let content = match source.content() {
+        let (content, _memory) = match source.content() {
             Content::Manifest(id) => {
                 let body = Body::Manifest { id: *id, parts };
-                index::Content { size, crc64, body, extents: Vec::new() }
+                (index::Content { size, crc64, body, extents: Vec::new() }, Vec::new())
             }
             _ => self.referring_content(source, 0..size).await?,
         };
@@ -265,7 +272,7 @@ impl LaneStore {
         attributes: Bytes,
         staged: Staged,
     ) -> Result<Part, StoreError> {
-        let content = self.content_of(staged);
+        let (content, _memory) = self.content_of(staged);
         let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
         self.commit_part(part).await
     }
@@ -283,7 +290,7 @@ impl LaneStore {
         entity_tag: Box<str>,
         attributes: Bytes,
     ) -> Result<Part, StoreError> {
-        let content = self.referring_content(source, range).await?;
+        let (content, _memory) = self.referring_content(source, range).await?;
         let part = Mutation::PutPart { upload, number, entity_tag, attributes, content };
         self.commit_part(part).await
     }
@@ -359,9 +366,11 @@ impl LaneStore {
         }
     }
 
-    /// What was written, as a record has it. From here on the blocks are the commit thread's.
-    fn content_of(&self, staged: Staged) -> index::Content {
-        let Staged { size, crc64, content } = staged;
+    /// What was written, as a record has it, and the right to its checksums' memory, to be held
+    /// until the commit thread has answered. From here on the blocks are the commit thread's: await
+    /// nothing before they are submitted.
+    fn content_of(&self, staged: Staged) -> (index::Content, ChecksumMemory) {
+        let Staged { size, crc64, content, memory } = staged;
         let (body, extents) = match content {
             StagedContent::Inline(data) => {
                 (Body::Inline { data: Bytes::from(data), crc64 }, Vec::new())
@@ -382,17 +391,17 @@ impl LaneStore {
                 (Body::Slices(extents.iter().map(slice).collect()), extents)
             }
         };
-        index::Content { size, crc64: Some(crc64), body, extents }
+        (index::Content { size, crc64: Some(crc64), body, extents }, memory)
     }
 
     /// Content that refers to a range of another object's. Data that stands in the source's records
     /// is small; it is copied into the new record, or into an extent when it must stand between
-    /// slices.
+    /// slices. The memory of the checksums is to be held as that of [`Self::content_of`].
     async fn referring_content(
         &self,
         source: &OpenObject,
         range: Range<u64>,
-    ) -> Result<index::Content, StoreError> {
+    ) -> Result<(index::Content, Vec<OwnedSemaphorePermit>), StoreError> {
         let size = range.end - range.start;
         let whole = size == source.object().size;
         let crc64 = source.object().crc64.filter(|_| whole);
@@ -407,23 +416,35 @@ impl LaneStore {
                 }
             }
             let body = Body::Inline { crc64: checksum::crc64(&data), data: data.freeze() };
-            return Ok(index::Content { size, crc64, body, extents: Vec::new() });
+            return Ok((index::Content { size, crc64, body, extents: Vec::new() }, Vec::new()));
         }
-        let mut slices = Vec::with_capacity(segments.len());
-        let mut extents = Vec::new();
+        // All is written before any of it is handed over: when a write fails, or the caller goes
+        // away while it waits, what was written before must go back to the free space.
+        let mut pieces = Vec::with_capacity(segments.len());
         for segment in segments {
-            match segment {
-                Segment::Extent(run) => slices.push(run.slice),
-                Segment::Inline(piece) => {
-                    let mut writer = Writer::in_extents(self, piece.len() as u64).await?;
-                    writer.write(&piece).await?;
-                    let written = self.content_of(writer.finish().await?);
+            pieces.push(match segment {
+                Segment::Extent(run) => Piece::There(run.slice),
+                Segment::Inline(data) => {
+                    let mut writer = Writer::in_extents(self, data.len() as u64).await?;
+                    writer.write(&data).await?;
+                    Piece::Written(writer.finish().await?)
+                }
+            });
+        }
+        let mut slices = Vec::with_capacity(pieces.len());
+        let (mut extents, mut memories) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::There(slice) => slices.push(slice),
+                Piece::Written(staged) => {
+                    let (written, memory) = self.content_of(staged);
                     slices.extend_from_slice(written.body.slices());
                     extents.extend(written.extents);
+                    memories.extend(memory);
                 }
             }
         }
-        Ok(index::Content { size, crc64, body: Body::Slices(slices), extents })
+        Ok((index::Content { size, crc64, body: Body::Slices(slices), extents }, memories))
     }
 
     async fn on_helper<T: Send + 'static>(
@@ -434,6 +455,14 @@ impl LaneStore {
         let result = tokio::task::spawn_blocking(move || read(&index)).await;
         Ok(result.map_err(|_| StoreError::Closing)??)
     }
+}
+
+/// A piece of content that refers to another's.
+enum Piece {
+    /// In an extent that has a row.
+    There(Slice),
+    /// In extents just written.
+    Written(Staged),
 }
 
 /// An answer that does not belong to its question: a defect of the index.

@@ -5,6 +5,7 @@
 
 mod check;
 mod content;
+mod create;
 mod fill;
 mod lane;
 mod open;
@@ -21,6 +22,8 @@ mod reuse;
 mod testing;
 
 use std::{fs::File, sync::Arc};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     arena::Arena,
@@ -49,6 +52,8 @@ struct Shared {
     devices: DeviceSet,
     allocator: Arc<Allocator>,
     commit: CommitHandle,
+    /// Room for checksums of content that is not recorded yet, in bytes.
+    checksum_memory: Arc<Semaphore>,
     blocking: Arc<BlockingPool>,
     meters: stats::Meters,
     plan: StorePlan,

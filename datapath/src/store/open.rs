@@ -8,10 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    LaneStore, Shared, StoreOptions, StorePlan, StoreStats, options::DEFAULT_EXTENT_FILE_BYTES,
-    stats::Meters,
-};
+use tokio::sync::Semaphore;
+
+use super::{LaneStore, Shared, StoreOptions, StorePlan, StoreStats, create, stats::Meters};
 use crate::{
     arena::{Arena, ArenaError, MemoryDemand, MemoryPlan, MemoryTooSmall, Reclaim},
     cache::FrameCache,
@@ -23,7 +22,7 @@ use crate::{
     extent::alloc::Allocator,
     id::ExtentId,
     index::{ExtentLocation, Index, IndexError, IndexOpenError, IndexOptions},
-    limits::{DEVICE_BLOCK_BYTES, PINS_PER_CONNECTION},
+    limits::{DEVICE_BLOCK_BYTES, PINS_PER_CONNECTION, WRITER_CHECKSUM_BYTES},
     pin::PinTable,
 };
 
@@ -115,7 +114,7 @@ impl Store {
     /// When a device holds something and `force` is off, naming what; what the system says.
     pub fn format(options: &StoreOptions, force: bool) -> Result<FormatReport, OpenError> {
         let _lock = lock_directory(options)?;
-        format_locked(options, force)
+        create::create(options, force)
     }
 
     /// What the store was opened as.
@@ -170,8 +169,8 @@ impl StoreHandle {
     }
 }
 
-const INDEX_DIRECTORY: &str = "index";
-const EXTENT_FILE: &str = "extents";
+pub(super) const INDEX_DIRECTORY: &str = "index";
+pub(super) const EXTENT_FILE: &str = "extents";
 const LOCK_FILE: &str = "lock";
 
 /// Puts the parts together.
@@ -220,6 +219,7 @@ pub(super) fn assemble(
         devices,
         allocator,
         commit: commit.handle(),
+        checksum_memory: Arc::new(Semaphore::new(WRITER_CHECKSUM_BYTES)),
         blocking: BlockingPool::start().map_err(OpenError::Thread)?,
         meters: Meters::default(),
         plan,
@@ -230,16 +230,18 @@ pub(super) fn assemble(
 
 /// The directory, locked, and whether a store was made in it just now.
 fn prepare_directory(options: &StoreOptions) -> Result<(File, bool), OpenError> {
-    let data_file = options.data_dir.join(INDEX_DIRECTORY).join("data.mdb");
     if options.create {
         std::fs::create_dir_all(&options.data_dir).map_err(cannot(&options.data_dir, "create"))?;
-    } else if !data_file.exists() {
+    } else if !index_data_file(options).exists() {
         return Err(OpenError::Absent(options.data_dir.clone()));
     }
     let lock = lock_directory(options)?;
-    let created = !data_file.exists();
+    let created = Index::made_for(&index_options(options))?.is_none();
+    if created && !options.create {
+        return Err(OpenError::Absent(options.data_dir.clone()));
+    }
     if created {
-        format_locked(options, false)?;
+        create::create(options, false)?;
     }
     Ok((lock, created))
 }
@@ -257,40 +259,6 @@ pub(super) fn lock_directory(options: &StoreOptions) -> Result<File, OpenError> 
     }
 }
 
-/// Devices first, the index last: a store exists when its index does, and one that was half made is
-/// made anew.
-fn format_locked(options: &StoreOptions, force: bool) -> Result<FormatReport, OpenError> {
-    let index_directory = options.data_dir.join(INDEX_DIRECTORY);
-    if index_directory.join("data.mdb").exists() {
-        if !force {
-            return Err(OpenError::Index(IndexOpenError::Present(index_directory)));
-        }
-        std::fs::remove_dir_all(&index_directory).map_err(cannot(&index_directory, "remove"))?;
-    }
-    let specs = device_specs(options);
-    if options.devices.is_empty() {
-        let path = &specs[0].path;
-        // A blank one was left by a start that was interrupted. One that was formatted belongs to
-        // an index that is missing, which may come back; only `force` destroys it.
-        if path.exists() && !force {
-            let found = device::inspect(path)?;
-            if found != device::Finding::Blank {
-                let (path, what) = (path.clone(), found.to_string());
-                return Err(DeviceError::HoldsSomething { path, what }.into());
-            }
-        }
-        if path.exists() {
-            std::fs::remove_file(path).map_err(cannot(path, "remove"))?;
-        }
-        let bytes = options.extent_file_bytes.unwrap_or(DEFAULT_EXTENT_FILE_BYTES);
-        device::create_extent_file(path, bytes)?;
-    }
-    let paths: Vec<PathBuf> = specs.into_iter().map(|spec| spec.path).collect();
-    let report = device::format(&paths, force)?;
-    drop(Index::create(&index_options(options), report.store.0)?);
-    Ok(report)
-}
-
 /// The devices that the options name.
 pub(super) fn device_specs(options: &StoreOptions) -> Vec<DeviceSpec> {
     if options.devices.is_empty() {
@@ -299,6 +267,11 @@ pub(super) fn device_specs(options: &StoreOptions) -> Vec<DeviceSpec> {
     }
     let spec = |path: &PathBuf| DeviceSpec { path: path.clone(), bytes: None };
     options.devices.iter().map(spec).collect()
+}
+
+/// The file by which an index is known.
+pub(super) fn index_data_file(options: &StoreOptions) -> PathBuf {
+    options.data_dir.join(INDEX_DIRECTORY).join("data.mdb")
 }
 
 pub(super) fn index_options(options: &StoreOptions) -> IndexOptions {
@@ -327,7 +300,7 @@ fn rebuild_free_space(devices: &DeviceSet, index: &Index) -> Result<Allocator, O
     Ok(allocator)
 }
 
-fn cannot(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn cannot(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |error| OpenError::Io { path, action, error }
 }

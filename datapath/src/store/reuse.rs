@@ -13,9 +13,13 @@ use std::{
 use super::{
     LaneStore, OpenObject, Store,
     content::Content,
-    testing::{bucket, content, options, put, read, run_on_lane},
+    testing::{bucket, content, new_object, options, read, run_on_lane, stage},
 };
-use crate::{device::EngineKind, error::StoreError, index::PinnedObject};
+use crate::{
+    device::EngineKind,
+    error::StoreError,
+    index::{NewObject, PinnedObject},
+};
 
 const KEYS: u64 = 3;
 const SIZE: usize = 2 << 20;
@@ -55,7 +59,7 @@ fn wrong_reads(open: Open) -> u64 {
     let store = Store::open(&options(&directory)).unwrap();
     run_on_lane(&store, EngineKind::Blocking, |lane| async move {
         for key in 0..KEYS {
-            put(&lane, &format!("key-{key}"), &content(key, SIZE)).await.unwrap();
+            write(&lane, key).await.unwrap();
         }
     });
     let end = Instant::now() + RUN;
@@ -84,26 +88,40 @@ fn wrong_reads(open: Open) -> u64 {
     wrong.load(Ordering::SeqCst)
 }
 
+/// What a generation's key has: `content` gives an even seed the bytes of the next odd one.
+fn bytes_of(generation: u64) -> Vec<u8> {
+    content(2 * generation + 1, SIZE)
+}
+
+/// Writes the next generation of a key, which its tag names.
+async fn write(lane: &LaneStore, generation: u64) -> Result<(), StoreError> {
+    let object = new_object(bucket(lane).await, &format!("key-{}", generation % KEYS));
+    let staged = stage(lane, &bytes_of(generation)).await?;
+    let entity_tag = generation.to_string().into();
+    lane.put(NewObject { entity_tag, ..object }, staged).await.map(drop)
+}
+
 /// Replaces objects as fast as space allows.
 async fn overwrite(lane: LaneStore, stop: Arc<AtomicBool>) {
     let mut generation = KEYS;
     while !stop.load(Ordering::SeqCst) {
         generation += 1;
-        let key = format!("key-{}", generation % KEYS);
-        match put(&lane, &key, &content(generation, SIZE)).await {
-            Ok(_) | Err(StoreError::NoSpace) => {}
+        match write(&lane, generation).await {
+            Ok(()) | Err(StoreError::NoSpace) => {}
             Err(error) => panic!("{error}"),
         }
     }
     bucket(&lane).await;
 }
 
-/// Whether a read gave one whole writing of the key.
+/// Whether a read gave one whole writing of the key: the one that its record names.
 async fn read_once(lane: &LaneStore, open: Open, key: u64) -> bool {
     match open(lane, &format!("key-{key}")) {
         Ok(Some(object)) => match read(&object).await {
-            // Each writing is determined by its first bytes; the checksums cover the rest.
-            Ok(bytes) => bytes.len() == SIZE,
+            Ok(bytes) => {
+                let generation = object.object().entity_tag.parse().unwrap();
+                generation % KEYS == key && bytes == bytes_of(generation)
+            }
             Err(StoreError::Overload(_)) => true,
             Err(_) => false,
         },

@@ -106,14 +106,18 @@ pub(super) async fn stage(lane: &LaneStore, bytes: &[u8]) -> Result<Staged, Stor
     writer.finish().await
 }
 
-pub(super) async fn put(lane: &LaneStore, key: &str, bytes: &[u8]) -> Result<Object, StoreError> {
-    let object = NewObject {
-        bucket: bucket(lane).await,
+pub(super) fn new_object(bucket: BucketId, key: &str) -> NewObject {
+    NewObject {
+        bucket,
         key: Bytes::copy_from_slice(key.as_bytes()),
         entity_tag: "tag".into(),
         attributes: Bytes::new(),
         condition: Condition::None,
-    };
+    }
+}
+
+pub(super) async fn put(lane: &LaneStore, key: &str, bytes: &[u8]) -> Result<Object, StoreError> {
+    let object = new_object(bucket(lane).await, key);
     let staged = stage(lane, bytes).await?;
     lane.put(object, staged).await
 }

@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use tokio::task::JoinHandle;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
 
 use super::LaneStore;
 use crate::{
@@ -20,9 +20,10 @@ use crate::{
         checksum::{BlockChecksums, crc64, crc64_concat},
         plan::padded,
     },
+    index::checksum_blocks,
     limits::{
         CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, INLINE_BYTES_MAX, RESERVE_WAIT,
-        WRITE_FRAME_BYTES, WRITES_IN_FLIGHT_MAX,
+        WRITE_FRAME_BYTES, WRITER_CHECKSUM_BYTES, WRITES_IN_FLIGHT_MAX,
     },
 };
 
@@ -35,7 +36,7 @@ pub struct Writer {
 
 enum Target {
     Inline(Vec<u8>),
-    Extents(ExtentWriter),
+    Extents(Box<ExtentWriter>),
 }
 
 /// Content that is on its devices, or small enough for its record, and not yet recorded.
@@ -43,7 +44,12 @@ pub struct Staged {
     pub(super) size: u64,
     pub(super) crc64: u64,
     pub(super) content: StagedContent,
+    pub(super) memory: ChecksumMemory,
 }
+
+/// The right to the memory of a content's checksums, held until the content is recorded or dropped;
+/// none for content that stands in its record.
+pub(super) type ChecksumMemory = Option<OwnedSemaphorePermit>;
 
 pub(super) enum StagedContent {
     Inline(Vec<u8>),
@@ -76,14 +82,14 @@ impl Writer {
         let target = if size <= INLINE_BYTES_MAX {
             Target::Inline(Vec::with_capacity(size as usize))
         } else {
-            Target::Extents(ExtentWriter::new(lane, size).await?)
+            Target::Extents(Box::new(ExtentWriter::new(lane, size).await?))
         };
         Ok(Self { size, written: 0, target })
     }
 
     /// As [`Self::new`], for content that must not stand in a record, however small; not empty.
     pub(super) async fn in_extents(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
-        let target = Target::Extents(ExtentWriter::new(lane, size).await?);
+        let target = Target::Extents(Box::new(ExtentWriter::new(lane, size).await?));
         Ok(Self { size, written: 0, target })
     }
 
@@ -118,6 +124,7 @@ impl Writer {
                 size: self.size,
                 crc64: crc64(&content),
                 content: StagedContent::Inline(content),
+                memory: None,
             }),
             Target::Extents(writer) => writer.finish(self.size).await,
         }
@@ -138,6 +145,7 @@ struct ExtentWriter {
     reservation: Reservation,
     frame_bytes: u64,
     in_flight: VecDeque<JoinHandle<Result<(), StoreError>>>,
+    memory: ChecksumMemory,
 }
 
 /// The frame that takes the body's next bytes, and how many.
@@ -148,6 +156,7 @@ struct Filling {
 
 impl ExtentWriter {
     async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
+        let memory = Some(reserve_checksums(lane, size).await?);
         let (reservation, frame_bytes) = reserve_frames(lane, size).await?;
         let leases = match lane.allocator().allocate(size) {
             // What was deleted a moment ago may still be on its way to the free space.
@@ -157,18 +166,20 @@ impl ExtentWriter {
             }
             other => other?,
         };
-        let open = leases.into_iter().map(Arc::new).collect();
+        let open: VecDeque<_> = leases.into_iter().map(Arc::new).collect();
+        let checksums = checksums_for(open.front());
         Ok(Self {
             lane: lane.clone(),
             open,
             extent_written: 0,
-            checksums: BlockChecksums::default(),
+            checksums,
             done: Vec::new(),
             whole_crc: 0,
             frame: None,
             reservation,
             frame_bytes,
             in_flight: VecDeque::new(),
+            memory,
         })
     }
 
@@ -241,7 +252,8 @@ impl ExtentWriter {
 
     fn close_extent(&mut self) {
         if let Some(lease) = self.open.pop_front() {
-            let (crcs, crc) = std::mem::take(&mut self.checksums).finish();
+            let next = checksums_for(self.open.front());
+            let (crcs, crc) = std::mem::replace(&mut self.checksums, next).finish();
             self.whole_crc = crc64_concat(self.whole_crc, crc, lease.data_bytes());
             self.done.push(StagedExtent { lease, crcs });
             self.extent_written = 0;
@@ -252,7 +264,33 @@ impl ExtentWriter {
         while !self.in_flight.is_empty() {
             self.wait_for_one().await?;
         }
-        Ok(Staged { size, crc64: self.whole_crc, content: StagedContent::Extents(self.done) })
+        let content = StagedContent::Extents(self.done);
+        Ok(Staged { size, crc64: self.whole_crc, content, memory: self.memory })
+    }
+}
+
+/// Room for the checksums of an extent that comes next, and not for more: what was reserved counts
+/// them exactly.
+fn checksums_for(lease: Option<&Arc<ExtentLease>>) -> BlockChecksums {
+    let blocks = lease.map_or(0, |lease| checksum_blocks(lease.data_bytes()));
+    BlockChecksums::with_capacity(blocks as usize)
+}
+
+/// Memory for the checksums of `size` bytes.
+async fn reserve_checksums(
+    lane: &LaneStore,
+    size: u64,
+) -> Result<OwnedSemaphorePermit, StoreError> {
+    const REFUSED: StoreError = StoreError::Overload("checksum memory");
+    let bytes = checksum_blocks(size).saturating_mul(size_of::<u64>() as u64);
+    if bytes > WRITER_CHECKSUM_BYTES as u64 {
+        return Err(REFUSED);
+    }
+    let room = Arc::clone(lane.checksum_memory()).acquire_many_owned(bytes as u32);
+    match timeout(RESERVE_WAIT, room).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(StoreError::Closing),
+        Err(_) => Err(REFUSED),
     }
 }
 
