@@ -81,6 +81,9 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::NotImplemented(what) => {
             error(Code::NotImplemented, format!("{what} is not implemented"))
         }
+        Refusal::InvalidUri(why) => {
+            error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
+        }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {

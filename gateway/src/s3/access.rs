@@ -17,6 +17,7 @@ use send_wrapper::SendWrapper;
 
 use super::bucket::OWNER_ID;
 use super::features;
+use super::names::parameter_names;
 use super::operations::KnownBucket;
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
@@ -74,7 +75,7 @@ fn is_read(operation: &str) -> bool {
 }
 
 fn overrides_headers(query: Option<&str>) -> bool {
-    query.is_some_and(|query| query.split('&').any(|parameter| parameter.starts_with("response-")))
+    query.is_some_and(|query| parameter_names(query).any(|name| name.starts_with("response-")))
 }
 
 /// `x-amz-expected-bucket-owner` and its like for the source of a copy: a client that expects another owner must not

@@ -22,6 +22,7 @@ use super::limits::{
     DOCUMENT_BYTES_MAX, DOCUMENT_ENTRIES_MAX, DOCUMENT_ENTRY_BYTES, DOCUMENTS_BYTES_MAX,
     DOCUMENTS_WAIT_MAX,
 };
+use super::names::parameter_names;
 use super::refusal::{Outcome, Refusal};
 
 /// Memory for request bodies that are documents, shared by all lanes. Clones share it.
@@ -107,11 +108,7 @@ async fn collect(body: Body, length: usize) -> Outcome<Bytes> {
 }
 
 fn is_delete_objects(parts: &Parts) -> bool {
-    let has_delete = |query: &str| {
-        query.split('&').any(|parameter| {
-            parameter.split_once('=').map_or(parameter, |(name, _)| name) == "delete"
-        })
-    };
+    let has_delete = |query: &str| parameter_names(query).any(|name| name == "delete");
     parts.method == Method::POST && parts.uri.query().is_some_and(has_delete)
 }
 

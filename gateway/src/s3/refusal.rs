@@ -31,6 +31,8 @@ pub enum Refusal {
     AccessDenied(&'static str),
     /// Something that the request asks for does not exist here (yet); never ignored, since the client relies on it.
     NotImplemented(String),
+    /// A target that can be read in two ways; says which part of it and how to write it.
+    InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
     /// Parameters or headers that cannot be together, or are missing.

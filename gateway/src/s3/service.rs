@@ -18,7 +18,7 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 use super::access::{Access, DENIED, NoSecrets};
 use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
-use super::names::{BucketNames, Domains};
+use super::names::{BucketNames, Domains, check_target, parameter_names};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
@@ -100,6 +100,7 @@ impl Service {
 
     /// Takes a document in, or passes an object's bytes on.
     async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
+        check_target(&parts.uri)?;
         if parts.method == Method::POST && is_form(&parts.headers) {
             return Err(Refusal::NotImplemented(
                 "uploading by a browser's form (POST Object)".to_owned(),
@@ -128,11 +129,9 @@ impl Service {
 
 /// The subresources of an object that s3s reads as a document.
 fn is_settings(query: Option<&str>) -> bool {
-    let name =
-        |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
     query.is_some_and(|query| {
-        let mut names = query.split('&').map(name);
-        names.any(|name| matches!(&*name, "acl" | "legal-hold" | "retention" | "tagging"))
+        let mut names = parameter_names(query);
+        names.any(|name| matches!(name, "acl" | "legal-hold" | "retention" | "tagging"))
     })
 }
 
