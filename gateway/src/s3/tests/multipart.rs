@@ -142,6 +142,27 @@ fn what_does_not_fit_is_refused_and_the_upload_goes_on() {
 }
 
 #[test]
+fn more_parts_than_are_read_at_once_become_one_object() {
+    with_client(async |client| {
+        let id = begin(client, &[]).await;
+        let numbers: Vec<u16> = (1..=1100).filter(|number| number % 300 != 0).collect();
+        let mut tags = Vec::new();
+        for number in &numbers {
+            tags.push(upload(client, &id, *number, content(1, (*number % 251) as u8)).await);
+        }
+        let parts: Vec<(u16, &str)> =
+            numbers.iter().zip(&tags).map(|(number, tag)| (*number, &**tag)).collect();
+        // Each part but the last is too small: all of them have been found and compared by then.
+        complete(client, &id, &parts, &[]).await.assert_code(400, "EntityTooSmall");
+        let missing: Vec<(u16, &str)> = parts.iter().copied().chain([(1200, &*tags[0])]).collect();
+        complete(client, &id, &missing, &[]).await.assert_code(400, "InvalidPart");
+        let last = [(1100, &**tags.last().unwrap())];
+        complete(client, &id, &last, &[]).await.assert_ok();
+        assert_eq!(client.get("/bucket/big").await.body, content(1, (1100 % 251) as u8));
+    });
+}
+
+#[test]
 fn checksums_of_parts_make_the_objects() {
     with_client(async |client| {
         for (algorithm, kind) in [
