@@ -18,6 +18,7 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 use super::access::{Access, DENIED, NoSecrets};
 use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
+use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, parameter_names};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
@@ -30,6 +31,7 @@ pub struct S3Settings {
     domains: Domains,
     public_read: BTreeSet<String>,
     documents: Documents,
+    listings: Listings,
 }
 
 impl S3Settings {
@@ -46,7 +48,18 @@ impl S3Settings {
             domains: Domains::new(domains),
             public_read,
             documents: Documents::default(),
+            listings: Listings::default(),
         }
+    }
+
+    /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
+    pub fn with_listings(self, bytes: usize) -> Self {
+        Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// The memory of listings.
+    pub(super) fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// The endpoint's region.
@@ -95,7 +108,9 @@ impl Service {
         let Document { body, share } = document;
         let answer = self.inner.call(HttpRequest::from_parts(parts, body)).await;
         drop(share);
-        Ok(finish(&method, answer?))
+        let mut answer = finish(&method, answer?);
+        listings::hold(&mut answer);
+        Ok(answer)
     }
 
     /// Takes a document in, or passes an object's bytes on.
