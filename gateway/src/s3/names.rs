@@ -9,6 +9,7 @@ use s3s::validation::NameValidation;
 
 use super::limits::KEY_BYTES_MAX;
 use super::refusal::{Outcome, Refusal};
+use crate::door::host;
 
 /// Amazon S3's rules for general purpose buckets ("Bucket naming rules").
 #[derive(Debug)]
@@ -76,25 +77,17 @@ pub(super) fn check_key(key: &str) -> Outcome<()> {
 /// Finds the bucket in the `Host` header. A host that is none of the endpoint's domains is an alias of the endpoint
 /// itself (an address, a load balancer's name), so it means path style.
 #[derive(Clone, Debug)]
-pub(super) struct Domains(Vec<Box<str>>);
+pub(super) struct Domains(Vec<String>);
 
 impl Domains {
     /// The endpoint's domains under which buckets are subdomains; without ports, any case.
     pub(super) fn new(domains: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        Self(
-            domains.into_iter().map(|domain| domain.as_ref().to_ascii_lowercase().into()).collect(),
-        )
+        Self(domains.into_iter().map(|domain| domain.as_ref().to_ascii_lowercase()).collect())
     }
 
     /// The bucket that the host names, if it does.
     pub(super) fn bucket<'a>(&self, host: &'a str) -> Option<&'a str> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        self.0.iter().find_map(|domain| {
-            let cut = name.len().checked_sub(domain.len())?;
-            let (bucket, tail) = name.split_at_checked(cut)?;
-            (tail.eq_ignore_ascii_case(domain)).then(|| bucket.strip_suffix('.')).flatten()
-        })
+        host::bucket(host, &self.0)
     }
 
     /// Whether the request is about an object, rather than about a bucket or the service.
@@ -188,6 +181,12 @@ mod tests {
         ] {
             assert_eq!(domains.bucket(host), None, "{host}");
         }
+        // Requests in path style to a domain below another are not requests to its bucket `s3`.
+        let nested = Domains::new(["example.com", "s3.example.com"]);
+        assert_eq!(nested.bucket("s3.example.com"), None);
+        assert_eq!(nested.bucket("media.s3.example.com"), Some("media"));
+        assert_eq!(nested.bucket("media.example.com"), Some("media"));
+        assert!(!nested.names_object(Some("s3.example.com"), "/bucket"));
         assert!(domains.names_object(Some("media.local"), "/key"));
         assert!(!domains.names_object(Some("media.local"), "/"));
         assert!(domains.names_object(Some("local"), "/bucket/key"));
