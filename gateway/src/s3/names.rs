@@ -42,12 +42,19 @@ pub fn bucket_name_is_valid(name: &str) -> bool {
 }
 
 /// Refuses targets that s3s, which decodes before it looks, would read otherwise than everything before it, which
-/// looks at the text: `?%61cl` would pass as no subresource and arrive as one. No name of a parameter of Amazon S3
-/// needs an escape, so nothing is lost.
+/// looks at the text: `?%61cl` would pass as no subresource and arrive as one, `/bucket%2Fkey` as a bucket and arrive
+/// as an object. No name of a parameter of Amazon S3 needs an escape, and no name of a bucket a slash, so nothing is
+/// lost. `in_host` tells that the host names the bucket, so that the path is all key.
 ///
 /// # Errors
 /// InvalidURI.
-pub(super) fn check_target(uri: &Uri) -> Outcome<()> {
+pub(super) fn check_target(uri: &Uri, in_host: bool) -> Outcome<()> {
+    let path = uri.path().strip_prefix('/').unwrap_or(uri.path());
+    let bucket = path.split_once('/').map_or(path, |(bucket, _key)| bucket);
+    let escapes_slash = |bucket: &str| bucket.contains("%2F") || bucket.contains("%2f");
+    if !in_host && escapes_slash(bucket) {
+        return Err(Refusal::InvalidUri("write the slash after the bucket without escape"));
+    }
     let mut names = uri.query().into_iter().flat_map(parameter_names);
     if names.any(|name| name.contains(['%', '+'])) {
         return Err(Refusal::InvalidUri("write the names of query parameters without escapes"));
@@ -89,14 +96,16 @@ impl Domains {
     pub(super) fn bucket<'a>(&self, host: &'a str) -> Option<&'a str> {
         host::bucket(host, &self.0)
     }
+}
 
-    /// Whether the request is about an object, rather than about a bucket or the service.
-    pub(super) fn names_object(&self, host: Option<&str>, path: &str) -> bool {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        if host.and_then(|host| self.bucket(host)).is_some() {
-            return !path.is_empty();
-        }
-        path.split_once('/').is_some_and(|(_bucket, key)| !key.is_empty())
+/// Whether a request is about an object, rather than about a bucket or the service. [`check_target`] has made sure
+/// that the path says the same before and after it is decoded.
+pub(super) fn names_object(path: &str, in_host: bool) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    match path.split_once('/') {
+        _ if in_host => !path.is_empty(),
+        Some((_bucket, key)) => !key.is_empty(),
+        None => false,
     }
 }
 
@@ -148,12 +157,25 @@ mod tests {
     #[test]
     fn names_of_parameters_have_no_escapes() {
         for fine in ["/b/k", "/b/k%2Fl?", "/b?delete", "/b?list-type=2&prefix=a%2Bb+c", "/b?&=&a"] {
-            assert!(check_target(&fine.parse().unwrap()).is_ok(), "{fine}");
+            assert!(check_target(&fine.parse().unwrap(), false).is_ok(), "{fine}");
         }
         for escaped in ["/b?%61cl", "/b?a=1&%64elete=", "/b/k?response%2Dexpires=x", "/b?ac+l"] {
-            let refused = check_target(&escaped.parse().unwrap());
-            assert!(matches!(refused, Err(Refusal::InvalidUri(_))), "{escaped}");
+            for in_host in [false, true] {
+                let refused = check_target(&escaped.parse().unwrap(), in_host);
+                assert!(matches!(refused, Err(Refusal::InvalidUri(_))), "{escaped}");
+            }
         }
+    }
+
+    #[test]
+    fn the_slash_after_the_bucket_has_no_escape() {
+        for escaped in ["/bucket%2Fkey", "/bucket%2fkey/more", "/%2Fbucket/key", "/b%2f"] {
+            let uri = escaped.parse().unwrap();
+            let refused = check_target(&uri, false);
+            assert!(matches!(refused, Err(Refusal::InvalidUri(_))), "{escaped}");
+            assert!(check_target(&uri, true).is_ok(), "{escaped}");
+        }
+        assert!(check_target(&"/bucket/a%2Fb".parse().unwrap(), false).is_ok());
     }
 
     #[test]
@@ -186,11 +208,13 @@ mod tests {
         assert_eq!(nested.bucket("s3.example.com"), None);
         assert_eq!(nested.bucket("media.s3.example.com"), Some("media"));
         assert_eq!(nested.bucket("media.example.com"), Some("media"));
-        assert!(!nested.names_object(Some("s3.example.com"), "/bucket"));
-        assert!(domains.names_object(Some("media.local"), "/key"));
-        assert!(!domains.names_object(Some("media.local"), "/"));
-        assert!(domains.names_object(Some("local"), "/bucket/key"));
-        assert!(!domains.names_object(Some("local"), "/bucket/"));
-        assert!(!domains.names_object(None, "/bucket"));
+    }
+
+    #[test]
+    fn paths_name_objects() {
+        assert!(names_object("/key", true) && names_object("/a/key", true));
+        assert!(!names_object("/", true));
+        assert!(names_object("/bucket/key", false));
+        assert!(!names_object("/bucket/", false) && !names_object("/bucket", false));
     }
 }

@@ -19,7 +19,7 @@ use super::access::{Access, DENIED, NoSecrets};
 use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
-use super::names::{BucketNames, Domains, check_target, parameter_names};
+use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
@@ -115,13 +115,16 @@ impl Service {
 
     /// Takes a document in, or passes an object's bytes on.
     async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
-        check_target(&parts.uri)?;
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+        let in_host = host.is_some_and(|host| self.settings.domains.bucket(host).is_some());
+        check_target(&parts.uri, in_host)?;
         if parts.method == Method::POST && is_form(&parts.headers) {
             return Err(Refusal::NotImplemented(
                 "uploading by a browser's form (POST Object)".to_owned(),
             ));
         }
-        if !self.expects_document(parts) {
+        if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
         match parts.extensions.get::<Identity>() {
@@ -129,17 +132,13 @@ impl Service {
             Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
         }
     }
+}
 
-    /// Whether the body is XML: of every POST, and of every PUT but those of objects and parts.
-    fn expects_document(&self, parts: &Parts) -> bool {
-        if parts.method == Method::POST {
-            return true;
-        }
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
-        let is_object = self.settings.domains.names_object(host, parts.uri.path());
-        parts.method == Method::PUT && (!is_object || is_settings(parts.uri.query()))
-    }
+/// Whether the body is XML: of every POST, and of every PUT but those of objects and parts.
+fn expects_document(parts: &Parts, in_host: bool) -> bool {
+    parts.method == Method::POST
+        || parts.method == Method::PUT
+            && (!names_object(parts.uri.path(), in_host) || is_settings(parts.uri.query()))
 }
 
 /// The subresources of an object that s3s reads as a document.

@@ -105,6 +105,22 @@ fn an_escaped_name_is_no_way_around_a_check() {
     });
 }
 
+#[test]
+fn an_escaped_slash_is_no_way_into_a_bucket() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        for method in [Method::PUT, Method::GET, Method::DELETE, Method::HEAD] {
+            let request = Request::builder().method(method.clone()).uri("/bucket%2Fkey");
+            assert_eq!(client.send(request, "other").await.status, 400, "{method}");
+        }
+        client.put("/bucket%2fkey", "other").await.assert_code(400, "InvalidURI");
+        assert_untouched(client).await;
+        let hosted = || Request::put("/a%2Fb").header(HOST, "bucket.s3.test");
+        client.send(hosted(), "x").await.assert_ok();
+        assert_eq!(client.get("/bucket/a/b").await.assert_ok().text(), "x");
+    });
+}
+
 /// A body that says `announced` bytes, sends `sent` and then ends as given.
 async fn broken(
     client: &Client,
