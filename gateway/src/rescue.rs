@@ -137,6 +137,11 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::DocumentTooLarge => {
             error(Code::MaxMessageLengthExceeded, "Your request was too big.")
         }
+        Refusal::DocumentTooSlow => error(
+            Code::RequestTimeout,
+            "Your socket connection to the server was not read from or written to within the timeout period: a \
+             document has 30 seconds to arrive.",
+        ),
         Refusal::InvalidPart(number) => {
             let message = format!(
                 "One or more of the specified parts could not be found. The part may not have been uploaded, or the \

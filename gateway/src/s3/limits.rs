@@ -99,6 +99,11 @@ pub const LISTINGS_READ_AT_ONCE: usize = 32;
 /// How long a listing waits for its share of the memory or its turn before `SlowDown`.
 pub const LISTINGS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// From having its share to its last byte: how long an XML request body may take. The largest is 6 MiB, which is
+/// 210 KB/s; the usual one comes at once. Two clients that send a byte now and then would otherwise keep everyone's
+/// documents out.
+pub const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// How often a copy looks its source up again when that is replaced under it.
 pub const COPY_ATTEMPTS_MAX: usize = 4;
 

@@ -81,6 +81,8 @@ pub enum Refusal {
     MalformedXml(&'static str),
     /// The document is larger than any that the operation expects.
     DocumentTooLarge,
+    /// The document did not arrive in time.
+    DocumentTooSlow,
     /// A part that is named does not exist or has another tag or checksum.
     InvalidPart(u16),
     /// The parts are not in ascending order.
