@@ -11,7 +11,8 @@ use s3s::{S3Request, S3Response};
 
 use super::http_date;
 use super::limits::{
-    BUCKET_READ_BYTES, BUCKET_WRITTEN_BYTES, BUCKETS_PAGE_MAX, LOCATION_BYTES_MAX,
+    BUCKET_READ_BYTES, BUCKET_WRITTEN_BYTES, BUCKETS_PAGE_MAX, LISTING_HEAD_BYTES,
+    LOCATION_BYTES_MAX,
 };
 use super::operations::Operations;
 use super::page;
@@ -59,7 +60,7 @@ pub(super) async fn list_buckets(
         operations.lane().buckets()?.into_iter().filter(wanted).collect();
     let truncated = found.len() > limit;
     found.truncate(limit);
-    memory.resize(found.len() * BUCKET_WRITTEN_BYTES).await?;
+    memory.resize(LISTING_HEAD_BYTES + found.len() * BUCKET_WRITTEN_BYTES).await?;
     let token =
         found.last().filter(|_| truncated).map(|bucket| page::token(bucket.name.as_bytes()));
     let buckets = found.into_iter().map(|bucket| Bucket {

@@ -70,6 +70,9 @@ pub const LISTING_ENTRY_WRITTEN_BYTES: usize = 2200;
 /// each byte may be an escape of five, in a buffer that doubles as it grows.
 pub const LISTING_NAME_WRITTEN_FACTOR: usize = 12;
 
+/// Memory of a page besides its entries: what the request asked, which the answer repeats, at most 12 KiB of it.
+pub const LISTING_HEAD_BYTES: usize = 16 << 10;
+
 /// Memory that a bucket takes while all are read: 160 bytes and its name of 63, in a list that doubles as it grows.
 pub const BUCKET_READ_BYTES: usize = 512;
 
@@ -124,8 +127,10 @@ const _: () = {
     assert!(PART_BYTES_MIN <= PART_BYTES_MAX);
     // The largest page must be admissible at all, as it is begun and as it is written.
     let written = LISTING_ENTRY_WRITTEN_BYTES + KEY_BYTES_MAX * LISTING_NAME_WRITTEN_FACTOR;
-    assert!(PAGE_ENTRIES_MAX * written <= LISTINGS_BYTES_MIN);
-    assert!((PAGE_ENTRIES_MAX + 1) * LISTING_ENTRY_BYTES <= LISTINGS_BYTES_MIN);
+    assert!(LISTING_HEAD_BYTES + PAGE_ENTRIES_MAX * written <= LISTINGS_BYTES_MIN);
+    assert!(
+        LISTING_HEAD_BYTES + (PAGE_ENTRIES_MAX + 1) * LISTING_ENTRY_BYTES <= LISTINGS_BYTES_MIN
+    );
     assert!(BUCKETS_PAGE_MAX * BUCKET_READ_BYTES <= LISTINGS_BYTES_MIN);
-    assert!(BUCKETS_PAGE_MAX * BUCKET_WRITTEN_BYTES <= LISTINGS_BYTES_MIN);
+    assert!(LISTING_HEAD_BYTES + BUCKETS_PAGE_MAX * BUCKET_WRITTEN_BYTES <= LISTINGS_BYTES_MIN);
 };

@@ -15,8 +15,8 @@ use s3s::{Body, HttpResponse, S3Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{
-    LISTING_ENTRY_BYTES, LISTING_ENTRY_WRITTEN_BYTES, LISTING_NAME_WRITTEN_FACTOR,
-    LISTINGS_BYTES_MIN, LISTINGS_READ_AT_ONCE, LISTINGS_WAIT_MAX,
+    LISTING_ENTRY_BYTES, LISTING_ENTRY_WRITTEN_BYTES, LISTING_HEAD_BYTES,
+    LISTING_NAME_WRITTEN_FACTOR, LISTINGS_BYTES_MIN, LISTINGS_READ_AT_ONCE, LISTINGS_WAIT_MAX,
 };
 use super::refusal::{Outcome, Refusal};
 
@@ -62,7 +62,7 @@ impl Listings {
     /// # Errors
     /// Busy.
     pub(super) async fn begin(&self, entries: usize) -> Outcome<PageMemory> {
-        self.begin_with(entries.max(1).saturating_mul(LISTING_ENTRY_BYTES)).await
+        self.begin_with(LISTING_HEAD_BYTES + entries * LISTING_ENTRY_BYTES).await
     }
 
     /// The same in bytes.
@@ -99,7 +99,7 @@ impl PageMemory {
     pub(super) async fn fit(&mut self, names: impl Iterator<Item = usize>) -> Outcome<()> {
         let written =
             |name: usize| LISTING_ENTRY_WRITTEN_BYTES + name * LISTING_NAME_WRITTEN_FACTOR;
-        self.resize(names.map(written).sum()).await
+        self.resize(LISTING_HEAD_BYTES + names.map(written).sum::<usize>()).await
     }
 
     /// Makes it that many bytes.
@@ -193,7 +193,8 @@ mod tests {
             }
         };
         assert!(matches!(refused, Refusal::Busy("memory for listings")));
-        assert_eq!(pages.len(), LISTINGS_BYTES_MIN / (PAGE_ENTRIES_MAX * LISTING_ENTRY_BYTES));
+        let page = LISTING_HEAD_BYTES + PAGE_ENTRIES_MAX * LISTING_ENTRY_BYTES;
+        assert_eq!(pages.len(), LISTINGS_BYTES_MIN / page);
         pages.pop();
         assert!(listings.begin(PAGE_ENTRIES_MAX).await.is_ok());
     }
@@ -205,7 +206,7 @@ mod tests {
         let mut page = listings.begin(1000).await.unwrap();
         page.fit(std::iter::repeat_n(10, 5)).await.unwrap();
         let one = LISTING_ENTRY_WRITTEN_BYTES + 10 * LISTING_NAME_WRITTEN_FACTOR;
-        assert_eq!(taken(), 5 * one);
+        assert_eq!(taken(), LISTING_HEAD_BYTES + 5 * one);
         page.fit(std::iter::repeat_n(1024, 1000)).await.unwrap();
         assert!(taken() > 1000 * 1024);
         let other = listings.begin(100).await.unwrap();
