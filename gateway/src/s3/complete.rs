@@ -1,12 +1,14 @@
 //! CompleteMultipartUpload: the parts that are named become the object, in the order of their numbers; no data moves.
 //! Parts that are not named are freed.
 //!
-//! A second Complete of the same upload answers NoSuchUpload: the upload is gone. (Amazon S3 answers 200 again for a
-//! while; a client that lost the first answer finds the object by HeadObject.)
+//! A client that lost the answer asks again. It hears the same answer as long as the upload's object is at the key and
+//! the parts that it names are the object's; whether its condition held was decided the first time.
 
 use bytes::Bytes;
-use datapath::{LaneStore, NewObject, Part};
+use datapath::{Bucket, LaneStore, NewObject, Object, Part};
 use datapath::{PartId, PartNumber, UploadId};
+use http::HeaderMap;
+use http::header::HOST;
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
     CompletedPart, ETag,
@@ -16,6 +18,7 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
 use super::checksum::{self, Checksum, checksum_fields};
+use super::describe::checksum_of as object_checksum;
 use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_READ_AT_ONCE};
 use super::operations::Operations;
 use super::page::percent_encoded;
@@ -32,7 +35,13 @@ pub(super) async fn complete(
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
-    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let upload = match uploads::find(operations, &bucket, &input.key, &input.upload_id) {
+        Err(Refusal::NoSuchUpload) => {
+            let (object, checksum) = repeated(operations, &bucket, &input).await?;
+            return Ok(answer(&request.headers, input, object.entity_tag, checksum));
+        }
+        found => found?,
+    };
     let condition = condition::of_write(&aside)?;
     let mut attributes = Attributes::decode(&upload.attributes)?;
     let list = input.multipart_upload.take();
@@ -43,12 +52,12 @@ pub(super) async fn complete(
     drop(list);
     check_sizes(&chosen, input.mpu_object_size)?;
     let declared = attributes.declared.take();
-    let answer = checksum_of(&chosen, declared)?;
-    check_promises(&input, declared, answer.as_ref())?;
+    let checksum = checksum_of(&chosen, declared)?;
+    check_promises(&input, declared, checksum.as_ref())?;
     let crc64 = checksum_of(&chosen, None)?.and_then(|checksum| checksum.as_crc64());
     // The store keeps CRC-64/NVME by itself.
     let is_kept = |checksum: &Checksum| checksum.as_crc64().is_none();
-    attributes.checksums = answer.filter(is_kept).into_iter().collect();
+    attributes.checksums = checksum.filter(is_kept).into_iter().collect();
     let new = NewObject {
         bucket: bucket.id,
         key: Bytes::from(input.key.clone()),
@@ -60,23 +69,54 @@ pub(super) async fn complete(
         chosen.iter().map(|chosen| (chosen.number, chosen.id)).collect();
     drop(chosen);
     let object = operations.lane().complete(upload.id, ids, new, crc64).await?;
-    let host = request
-        .headers
-        .get(http::header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    Ok(answer(&request.headers, input, object.entity_tag, checksum))
+}
+
+/// The object that an earlier request of this kind has made, and its checksum.
+///
+/// # Errors
+/// NoSuchUpload where there is none, or of other parts.
+async fn repeated(
+    operations: &Operations,
+    bucket: &Bucket,
+    input: &CompleteMultipartUploadInput,
+) -> Outcome<(Object, Option<Checksum>)> {
+    let gone = || Refusal::NoSuchUpload;
+    let upload = uploads::parse_id(&input.upload_id).ok_or_else(gone)?;
+    let found = operations.lane().completed(bucket.id, input.key.as_bytes(), upload)?;
+    let object = found.ok_or_else(gone)?;
+    let named = named_parts(input.multipart_upload.as_ref())?;
+    let chosen = match chosen_parts(operations.lane(), upload, &named).await {
+        Err(Refusal::InvalidPart(_)) => return Err(gone()),
+        chosen => chosen?,
+    };
+    let tag = entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag));
+    if tag != object.entity_tag {
+        return Err(gone());
+    }
+    let checksum = object_checksum(&object, &Attributes::decode_checksums(&object.attributes)?);
+    Ok((object, checksum))
+}
+
+fn answer(
+    headers: &HeaderMap,
+    input: CompleteMultipartUploadInput,
+    entity_tag: Box<str>,
+    checksum: Option<Checksum>,
+) -> S3Response<CompleteMultipartUploadOutput> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut output = CompleteMultipartUploadOutput {
         location: Some(format!("http://{host}/{}/{}", input.bucket, percent_encoded(&input.key))),
         bucket: Some(input.bucket),
         key: Some(input.key),
-        e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        e_tag: Some(ETag::Strong(entity_tag.into())),
         ..Default::default()
     };
-    if let Some(checksum) = answer {
+    if let Some(checksum) = checksum {
         checksum_fields!(output, checksum);
         output.checksum_type = Some(checksum.dto_kind());
     }
-    Ok(S3Response::new(output))
+    S3Response::new(output)
 }
 
 /// The parts of the request's list, their numbers checked and in order.

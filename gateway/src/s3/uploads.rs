@@ -28,7 +28,8 @@ pub(super) fn id_text(id: UploadId) -> String {
     format!("{:016x}", id.0)
 }
 
-fn parse_id(text: &str) -> Option<UploadId> {
+/// The id in a text; none in one that [`id_text`] has not made.
+pub(super) fn parse_id(text: &str) -> Option<UploadId> {
     let is_ours =
         text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_ours.then(|| u64::from_str_radix(text, 16).ok().map(UploadId)).flatten()

@@ -99,6 +99,32 @@ fn parts_in_any_order_become_one_object() {
 }
 
 #[test]
+fn a_lost_answer_is_given_again() {
+    with_client(async |client| {
+        let first_answer_lost = [("x-amz-checksum-algorithm", "SHA256")];
+        let id = begin(client, &first_answer_lost).await;
+        let a = upload(client, &id, 1, content(MIN, 1)).await;
+        let b = upload(client, &id, 7, content(3, 2)).await;
+        upload(client, &id, 9, content(3, 3)).await;
+        let parts = [(1, &*a), (7, &*b)];
+        let once = complete(client, &id, &parts, &[("if-none-match", "*")]).await;
+        let again = complete(client, &id, &parts, &[("if-none-match", "*")]).await;
+        assert_eq!(again.assert_ok().text(), once.assert_ok().text());
+        assert!(again.element("ChecksumSHA256").ends_with("-2"));
+        for other in [&[(1, &*a)][..], &[(1, &*a), (7, &*a)], &[(1, &*a), (8, &*b)]] {
+            complete(client, &id, other, &[]).await.assert_code(404, "NoSuchUpload");
+        }
+        complete(client, &id, &[], &[]).await.assert_code(400, "MalformedXML");
+        assert!(client.get("/bucket/big").await.assert_ok().body.len() == MIN + 3);
+        // Another object at the key, or none, is not this upload's.
+        client.put("/bucket/big", "other").await.assert_ok();
+        complete(client, &id, &parts, &[]).await.assert_code(404, "NoSuchUpload");
+        client.delete("/bucket/big").await;
+        complete(client, &id, &parts, &[]).await.assert_code(404, "NoSuchUpload");
+    });
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_the_upload_goes_on() {
     with_client(async |client| {
         let id = begin(client, &[]).await;
