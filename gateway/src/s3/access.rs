@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use datapath::LaneStore;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -64,6 +64,15 @@ impl Access {
         }
         context.extensions_mut().insert(KnownBucket(bucket));
         Ok(())
+    }
+}
+
+/// What a caller hears of a key that is not there. Which keys there are is known to those who may list, which is not
+/// everyone ("GetObject", "Permissions").
+pub(super) fn absent(extensions: &Extensions) -> Refusal {
+    match extensions.get::<Identity>() {
+        Some(Identity::Key(_)) => Refusal::NoSuchKey,
+        Some(Identity::Anonymous) | None => Refusal::AccessDenied(DENIED),
     }
 }
 

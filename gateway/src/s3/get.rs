@@ -16,7 +16,7 @@ use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, Refusal};
-use super::{stream, versions};
+use super::{access, stream, versions};
 
 /// See the module.
 pub(super) async fn get_object(
@@ -27,8 +27,10 @@ pub(super) async fn get_object(
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
-    let opened =
-        operations.lane().open(bucket.id, input.key.as_bytes())?.ok_or(Refusal::NoSuchKey)?;
+    let opened = operations
+        .lane()
+        .open(bucket.id, input.key.as_bytes())?
+        .ok_or_else(|| access::absent(&request.extensions))?;
     let object = opened.object();
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, object, &attributes)?;
