@@ -133,7 +133,9 @@ fn copied_range(text: Option<&str>, size: u64) -> Outcome<Range<u64>> {
     };
     let size = range.end - range.start;
     if size > PART_BYTES_MAX {
-        return Err(Refusal::EntityTooLarge { size, max: PART_BYTES_MAX });
+        return Err(Refusal::InvalidRequest(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {PART_BYTES_MAX}"
+        )));
     }
     Ok(range)
 }
@@ -261,10 +263,7 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(matches!(
-            copied_range(None, PART_BYTES_MAX + 1),
-            Err(Refusal::EntityTooLarge { .. })
-        ));
+        assert!(matches!(copied_range(None, PART_BYTES_MAX + 1), Err(Refusal::InvalidRequest(_))));
     }
 
     #[test]
