@@ -113,6 +113,10 @@ pub const REFUSED_BODY_DRAIN_BYTES: u64 = 64 << 10;
 /// How long the reading of [`REFUSED_BODY_DRAIN_BYTES`] may hold up the refusal.
 pub const REFUSED_BODY_DRAIN_TIME: Duration = Duration::from_millis(500);
 
+/// How long a connection on which nothing has come has to bring its request once the drain has begun: its client may
+/// have sent it before it could know, and losing it to a reset looks like a failure. A round trip between continents.
+pub const DRAIN_GRACE_TIME: Duration = Duration::from_millis(200);
+
 /// After the drain deadline has cut connections off, how long their tasks have to end.
 pub const CUT_OFF_TIME: Duration = Duration::from_secs(5);
 
