@@ -113,6 +113,12 @@ pub const COPY_ATTEMPTS_MAX: usize = 4;
 /// Seconds that `Retry-After` names when a request is refused for want of a resource.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// The same for a write to a store that a fault has made read-only: an operator has to look at it first.
+pub const RETRY_AFTER_READ_ONLY_SECONDS: u32 = 60;
+
+/// How long a trouble that meets every request alike is not logged again.
+pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// Bytes of a bucket's location constraint; the longest AWS region name has 14.
 pub const LOCATION_BYTES_MAX: usize = 64;
 
