@@ -118,6 +118,9 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 pub const SLICES_PER_ROW_MAX: usize = 8192;
 /// Most bytes that a caller may keep with a bucket, an object, an upload or a part.
 pub const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the attributes of an object or an upload that listings have: a page of 1,000 would
+/// otherwise hold up to 64 MiB of what few of its readers look at.
+pub const LISTED_ATTRIBUTES_BYTES_MAX: usize = 256;
 /// Extents of at most this many checksum blocks (1 MiB) carry their checksums in their own row.
 pub const CHECKSUMS_INLINE_MAX: usize = 16;
 /// Checksums in one row of `block_checksums`: 128 × 8 bytes = 1 KiB, three rows to an index page.

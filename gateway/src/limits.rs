@@ -118,6 +118,10 @@ pub const REFUSED_BODY_DRAIN_BYTES: u64 = 64 << 10;
 /// How long the reading of [`REFUSED_BODY_DRAIN_BYTES`] may hold up the refusal.
 pub const REFUSED_BODY_DRAIN_TIME: Duration = Duration::from_millis(500);
 
+/// How long a connection on which nothing has come has to bring its request once the drain has begun: its client may
+/// have sent it before it could know, and losing it to a reset looks like a failure. A round trip between continents.
+pub const DRAIN_GRACE_TIME: Duration = Duration::from_millis(200);
+
 /// After the drain deadline has cut connections off, how long their tasks have to end.
 pub const CUT_OFF_TIME: Duration = Duration::from_secs(5);
 
@@ -136,6 +140,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Addresses to listen on.
 pub const LISTEN_ADDRESSES_MAX: usize = 16;
+
+/// Threads that a lane's runtime keeps for work that may wait for a disk: reading listings. As many as there are turns
+/// at that in the whole process, so that a turn never waits for a thread.
+pub const HELPER_THREADS_MAX: usize = crate::s3::limits::LISTINGS_READ_AT_ONCE;
 
 /// Lanes of one process; machines with more cores run several processes.
 pub const LANES_MAX: usize = 512;

@@ -8,6 +8,8 @@
 //! Not here: what is refused before an operation is found (`crate::auth`, `crate::body` have their own codes).
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use datapath::StoreError;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
@@ -16,7 +18,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 use crate::body::BodyError;
 use crate::door::BodyFault;
-use crate::s3::limits::RETRY_AFTER_SECONDS;
+use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
 use crate::s3::refusal::Refusal;
 
 /// The code of a store that is full.
@@ -81,6 +83,9 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::NotImplemented(what) => {
             error(Code::NotImplemented, format!("{what} is not implemented"))
         }
+        Refusal::InvalidUri(why) => {
+            error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
+        }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {
@@ -134,6 +139,11 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::DocumentTooLarge => {
             error(Code::MaxMessageLengthExceeded, "Your request was too big.")
         }
+        Refusal::DocumentTooSlow => error(
+            Code::RequestTimeout,
+            "Your socket connection to the server was not read from or written to within the timeout period: a \
+             document has 30 seconds to arrive.",
+        ),
         Refusal::InvalidPart(number) => {
             let message = format!(
                 "One or more of the specified parts could not be found. The part may not have been uploaded, or the \
@@ -197,16 +207,16 @@ pub fn of_store(failure: StoreError) -> S3Error {
             let message = "The store's index is full; delete objects or raise the index's size.";
             custom(INSUFFICIENT_STORAGE, StatusCode::INSUFFICIENT_STORAGE, message)
         }
-        StoreError::Closing => retry_later(error(
-            Code::ServiceUnavailable,
-            "The server is shutting down; please retry your request.",
-        )),
+        StoreError::Closing => {
+            let message = "The server is shutting down; please retry your request.";
+            retry_later(error(Code::ServiceUnavailable, message), RETRY_AFTER_SECONDS)
+        }
         StoreError::ReadOnly(reason) => {
-            tracing::error!(%reason, "a write was refused: the store is read-only");
-            retry_later(error(
-                Code::ServiceUnavailable,
-                "The store takes no writes at present; reads work.",
-            ))
+            if READ_ONLY_LOGGED.is_due(Instant::now()) {
+                tracing::error!(%reason, "writes are being refused: the store is read-only");
+            }
+            let message = "The store takes no writes at present; reads work.";
+            retry_later(error(Code::ServiceUnavailable, message), RETRY_AFTER_READ_ONLY_SECONDS)
         }
         StoreError::Device(fault) => {
             tracing::error!(%fault, "a device failed");
@@ -234,7 +244,10 @@ pub fn of_body(failure: &BodyError) -> S3Error {
 
 fn busy(resource: &'static str) -> S3Error {
     tracing::debug!(resource, "a request was refused: busy");
-    retry_later(error(S3ErrorCode::SlowDown, "Please reduce your request rate."))
+    retry_later(
+        error(S3ErrorCode::SlowDown, "Please reduce your request rate."),
+        RETRY_AFTER_SECONDS,
+    )
 }
 
 fn internal() -> S3Error {
@@ -253,10 +266,28 @@ fn custom(code: &str, status: StatusCode, message: impl Into<Cow<'static, str>>)
     error
 }
 
-fn retry_later(error: S3Error) -> S3Error {
+fn retry_later(error: S3Error, seconds: u32) -> S3Error {
     let mut headers = xml_headers();
-    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     with_headers(error, headers)
+}
+
+/// When a line was last logged that would otherwise come with every request. Lanes share it.
+struct Logged(Mutex<Option<Instant>>);
+
+static READ_ONLY_LOGGED: Logged = Logged(Mutex::new(None));
+
+impl Logged {
+    /// Whether [`LOGGED_AGAIN_AFTER`] has passed; it begins anew then.
+    fn is_due(&self, now: Instant) -> bool {
+        // Nothing panics while the lock is held.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= LOGGED_AGAIN_AFTER);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 /// s3s replaces all of an error's headers by those that are set: the type goes along.
@@ -312,6 +343,21 @@ mod tests {
             let retry = told.headers().and_then(|headers| headers.get(RETRY_AFTER)).is_some();
             assert_eq!(retry, status == 503, "{code}");
         }
+    }
+
+    #[test]
+    fn a_store_that_is_read_only_is_asked_and_logged_about_seldom() {
+        let seconds = |failure| {
+            let told = of_store(failure);
+            told.headers().unwrap()[RETRY_AFTER].to_str().unwrap().parse::<u32>().unwrap()
+        };
+        assert_eq!(seconds(StoreError::ReadOnly("x".into())), RETRY_AFTER_READ_ONLY_SECONDS);
+        assert_eq!(seconds(StoreError::Overload("frames")), RETRY_AFTER_SECONDS);
+        let (logged, begin) = (Logged(Mutex::new(None)), Instant::now());
+        assert!(logged.is_due(begin) && !logged.is_due(begin));
+        assert!(!logged.is_due(begin + LOGGED_AGAIN_AFTER / 2));
+        assert!(logged.is_due(begin + LOGGED_AGAIN_AFTER));
+        assert!(!logged.is_due(begin + LOGGED_AGAIN_AFTER));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::keys;
 use super::lookup::Snapshot;
-use super::record::{Object, ObjectView, Upload};
+use super::record::{Object, ObjectView, Upload, listed};
 use super::tables::{IndexError, Table, in_table};
 use crate::id::{BucketId, UploadId};
 
@@ -48,7 +48,7 @@ pub enum ListEntry {
     Object {
         /// Its key.
         key: Bytes,
-        /// What it is.
+        /// What it is, with the first `LISTED_ATTRIBUTES_BYTES_MAX` bytes of its attributes.
         object: Object,
     },
     /// Keys that share this prefix, at least one.
@@ -84,7 +84,7 @@ pub struct UploadPage {
 /// An entry of an [`UploadPage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadEntry {
-    /// An upload.
+    /// An upload, with the first `LISTED_ATTRIBUTES_BYTES_MAX` bytes of its attributes.
     Upload(Upload),
     /// Keys of uploads that share this prefix, at least one.
     Prefix(Bytes),
@@ -123,7 +123,7 @@ impl Snapshot<'_> {
                 let view = ObjectView::decode(row.1).map_err(in_table("current"))?;
                 entries.push(ListEntry::Object {
                     key: Bytes::copy_from_slice(key),
-                    object: view.to_object(),
+                    object: view.to_listed(),
                 });
                 Ok(Next::Step)
             },
@@ -169,7 +169,9 @@ impl Snapshot<'_> {
                 }
                 let upload = self.upload(id)?;
                 let absent = IndexError::Inconsistent("uploads: an upload without its row");
-                entries.push(UploadEntry::Upload(upload.ok_or(absent)?));
+                let mut upload = upload.ok_or(absent)?;
+                upload.attributes = Bytes::copy_from_slice(listed(&upload.attributes));
+                entries.push(UploadEntry::Upload(upload));
                 Ok(Next::Step)
             },
         )?;

@@ -132,6 +132,22 @@ impl LaneStore {
         Ok(snapshot.object(bucket, key)?.map(|view| view.to_object()))
     }
 
+    /// The object at a key if it consists of that upload's parts: the upload was completed, and nothing else has been
+    /// put there since. [`Self::parts`] still answers the parts that it consists of.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn completed(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        upload: UploadId,
+    ) -> Result<Option<Object>, StoreError> {
+        let snapshot = self.index().read()?;
+        let of_upload = |view: &index::ObjectView<'_>| view.body.manifest() == Some(upload.into());
+        Ok(snapshot.object(bucket, key)?.filter(of_upload).map(|view| view.to_object()))
+    }
+
     /// An object whose content stays where it is while it is read.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ fn options(plan: &Plan) -> StoreOptions {
         extent_file_bytes: plan.extent_file_bytes,
         index_map_bytes: plan.index_map_bytes,
         memory_bytes: plan.memory_bytes,
-        memory_elsewhere: memory_elsewhere(plan.limits.connections),
+        memory_elsewhere: memory_elsewhere(plan),
         lanes: plan.lanes,
         connections_max: plan.limits.connections,
         create: true,
@@ -80,11 +80,13 @@ fn options(plan: &Plan) -> StoreOptions {
 }
 
 /// What requests take beside the store's frames.
-fn memory_elsewhere(connections: usize) -> Vec<(String, u64)> {
+fn memory_elsewhere(plan: &Plan) -> Vec<(String, u64)> {
+    let connections = plan.limits.connections;
     let each = limits::CONNECTION_BYTES;
     vec![
         (format!("{connections} connections × {} KiB", each >> 10), connections as u64 * each),
         ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
+        ("listings".to_owned(), s3::limits::listings_bytes(plan.memory_bytes) as u64),
     ]
 }
 
@@ -97,7 +99,10 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
     let gateway = Gateway {
         store: handle,
         keys,
-        settings: Arc::new(S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())),
+        settings: Arc::new(
+            S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
+                .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
+        ),
     };
     Ok(Behind {
         application: Arc::new(gateway),

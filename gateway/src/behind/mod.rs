@@ -87,7 +87,10 @@ impl Backend for LaneBackend {
         // is checked with the plan.
         let absent = body.is_end_stream() && !plan.is_chunked();
         let content = match absent {
-            true => s3s::Body::empty(),
+            true => {
+                plan.check_absent().map_err(refused_by_body)?;
+                s3s::Body::empty()
+            }
             false => s3s::Body::http_body(LaneBody(SendWrapper::new(Decoded::new(body, &plan)))),
         };
         parts.extensions.insert(plan.promised);

@@ -49,6 +49,23 @@ impl BodyPlan {
         self.length.ok_or(BodyError::MissingContentLength)
     }
 
+    /// What a body that has ended without a byte keeps of what was said of it. Whether HTTP/2 brings a body is known
+    /// only when it comes, so a request without one can be planned with that of another.
+    ///
+    /// # Errors
+    /// `IncompleteBody` where bytes were announced or framing was; `XAmzContentSHA256Mismatch` where
+    /// the signed hash is not that of no bytes.
+    pub fn check_absent(&self) -> Result<(), BodyError> {
+        let expected = self.length.unwrap_or(0);
+        match &self.framing {
+            Framing::Plain { sha256: Some(hash) } if *hash != EMPTY_SHA256 => {
+                Err(BodyError::ContentSha256)
+            }
+            Framing::Plain { .. } if expected == 0 => Ok(()),
+            _ => Err(BodyError::Incomplete { expected, received: 0 }),
+        }
+    }
+
     /// Whether the body is framed as aws-chunked.
     pub fn is_chunked(&self) -> bool {
         matches!(self.framing, Framing::Chunked(_))

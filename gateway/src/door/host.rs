@@ -1,7 +1,7 @@
 //! Which bucket a host names.
 //!
-//! Owns: RFC 9112's and 9113's rules on `Host` and authority, and the split of `bucket.domain` for
-//! naming requests in metrics. Addressing itself is `s3`'s.
+//! Owns: RFC 9112's and 9113's rules on `Host` and authority, and the one split of `bucket.domain`,
+//! by which metrics name requests and `s3` addresses buckets.
 
 use http::header::HOST;
 use http::request::Parts;
@@ -48,8 +48,11 @@ fn without_port(authority: &str) -> &str {
 }
 
 /// The bucket that the host names under one of the domains; `None` for the domain itself and for
-/// hosts under none. Of domains within each other the longest counts.
+/// hosts under none. Of domains within each other the longest counts. A port and the dot of a fully
+/// qualified name are no part of it; letters are as they came.
 pub fn bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
+    let host = without_port(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
     let under = |domain: &String| {
         let at = host.len().checked_sub(domain.len())?;
         let tail = host.get(at..)?;
@@ -95,6 +98,12 @@ mod tests {
             ("photos.eu.s3.example.com", Some("photos")),
             ("s3.example.com", None),
             ("eu.s3.example.com", None),
+            ("eu.s3.example.com:9000", None),
+            ("photos.eu.s3.example.com:9000", Some("photos")),
+            ("photos.s3.example.com.", Some("photos")),
+            ("photos.s3.example.com.:80", Some("photos")),
+            (".s3.example.com", None),
+            ("[::1]:9000", None),
             ("photoss3.example.com", None),
             ("example.com", None),
             ("127.0.0.1", None),

@@ -3,10 +3,8 @@
 //! Owns: the limit on connections, the pause when the process is out of descriptors or memory, and
 //! emptying the kernel's queue before a listener is closed, since closing resets what is in it.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::Poll;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,12 +40,21 @@ pub async fn run<B: Backend>(
             tokio::task::yield_now().await;
         }
     }
-    for _ in 0..limits::BACKLOG {
-        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-            Poll::Ready(Ok((socket, _))) => admit(socket, &protocols, &door),
-            Poll::Ready(Err(_)) | Poll::Pending => break,
-        }
+    for socket in queued(listener) {
+        admit(socket, &protocols, &door);
     }
+}
+
+/// What the kernel has queued for the listener. The kernel itself is asked: the runtime learns of
+/// connections in its next turn only, and these are the ones that come at the last moment.
+fn queued(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let listener = listener.into_std().ok();
+    let next = move || {
+        let (socket, _) = listener.as_ref()?.accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        TcpStream::from_std(socket).ok()
+    };
+    std::iter::from_fn(next).take(limits::BACKLOG as usize)
 }
 
 fn admit<B: Backend>(socket: TcpStream, protocols: &Rc<Protocols>, door: &Rc<Door<B>>) {

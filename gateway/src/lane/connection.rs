@@ -18,6 +18,7 @@ use hyper_util::rt::TokioTimer;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use super::context::{LaneContext, Share};
 use super::pulse::{Command, Pulse};
@@ -199,9 +200,18 @@ async fn serve_http1<B: Backend>(
         async { Ok::<_, Infallible>(handled.await) }
     });
     let mut connection = pin!(protocols.http1.serve_connection(stream, service));
+    let mut grace = Grace::default();
     let mut told = false;
     poll_fn(|cx| {
         if !told && pulse.command() != Command::Serve {
+            // What the socket holds is read first. hyper closes at once when it has read nothing,
+            // and closing with a request unread resets the connection.
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if pulse.awaits_head() {
+                ready!(grace.poll(cx));
+            }
             connection.as_mut().graceful_shutdown();
             told = true;
         }
@@ -233,21 +243,34 @@ async fn serve_http2<B: Backend>(
     .await
 }
 
+/// The time that a connection whose first request is awaited has to bring it, once its lane stops.
+#[derive(Default)]
+struct Grace(Option<Pin<Box<Sleep>>>);
+
+impl Grace {
+    /// Ready when it is over; it begins with the first call.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let begin = || Box::pin(tokio::time::sleep(limits::DRAIN_GRACE_TIME));
+        self.0.get_or_insert_with(begin).as_mut().poll(cx)
+    }
+}
+
 /// Reads until the first bytes are HTTP/2's preface or cannot become it: usually one byte, since
 /// no method but PUT, POST, PATCH and PROPFIND begins with P. `None` when the client went, or the
-/// lane stops, before that.
+/// lane stops and nothing comes for a while, before that.
 async fn recognise(
     socket: &mut TcpStream,
     pulse: &Pulse,
 ) -> io::Result<Option<(Protocol, Opening)>> {
     let mut opening = Opening::default();
+    let mut grace = Grace::default();
     poll_fn(|cx| {
         loop {
-            if pulse.command() != Command::Serve {
-                return Poll::Ready(Ok(None));
-            }
-            if ready!(poll_opening(socket, &mut opening, cx))? == 0 {
-                return Poll::Ready(Ok(None));
+            match poll_opening(socket, &mut opening, cx)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(None)),
+                Poll::Ready(_) => {}
+                Poll::Pending if pulse.command() == Command::Serve => return Poll::Pending,
+                Poll::Pending => return grace.poll(cx).map(|()| Ok(None)),
             }
             if let Some(protocol) = protocol_of(opening.bytes()) {
                 return Poll::Ready(Ok(Some((protocol, std::mem::take(&mut opening)))));

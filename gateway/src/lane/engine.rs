@@ -10,6 +10,7 @@ use std::io;
 use tokio::task::LocalSet;
 
 use crate::config::plan::EngineChoice;
+use crate::limits;
 
 /// What lanes run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +73,16 @@ pub fn probe() -> Result<(), String> {
 /// When the runtime cannot be made.
 pub fn run<F: Future>(engine: Engine, future: F) -> io::Result<F::Output> {
     match engine {
+        // This runtime cannot be told of a bound on its helper threads: the turns at reading listings are one.
         Engine::IoUring => {
             let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
             Ok(runtime.block_on(future))
         }
         Engine::Blocking => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(limits::HELPER_THREADS_MAX)
+                .build()?;
             let tasks = LocalSet::new();
             Ok(tasks.block_on(&runtime, future))
         }

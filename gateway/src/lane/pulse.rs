@@ -142,6 +142,11 @@ impl Pulse {
         }
     }
 
+    /// Whether a request's head is awaited and no request is under way.
+    pub fn awaits_head(&self) -> bool {
+        self.stage.get() == Stage::Head
+    }
+
     /// A request's head is complete.
     pub fn request_started(&self, now: Moment) {
         self.requests.set(self.requests.get() + 1);

@@ -444,6 +444,35 @@ fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     }
 }
 
+/// Connections that are new when the drain begins: some wait in the kernel's queue with their
+/// requests, some have none yet.
+#[test]
+fn a_drain_answers_requests_that_have_been_sent() {
+    for engine in engines() {
+        let mut server = Running::start(engine, limits());
+        let lanes = server.lanes.take().unwrap();
+        let mut silent = server.connect();
+        std::thread::sleep(SECOND / 5);
+        let mut asking: Vec<TcpStream> = (0..20)
+            .map(|_| {
+                let mut stream = server.connect();
+                stream.write_all(get("/b/k").as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        let mut late = server.connect();
+        lanes.drain(10 * SECOND);
+        std::thread::sleep(limits::DRAIN_GRACE_TIME / 4);
+        late.write_all(get("/b/late").as_bytes()).unwrap();
+        for stream in &mut asking {
+            assert!(read_to_close(stream).ends_with("/b/k"));
+        }
+        assert!(read_to_close(&mut late).ends_with("/b/late"));
+        closed_between(&mut silent, Duration::ZERO, 5 * SECOND);
+        lanes.join();
+    }
+}
+
 #[test]
 fn the_drain_deadline_cuts_off() {
     for engine in engines() {

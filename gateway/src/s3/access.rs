@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use datapath::LaneStore;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -17,6 +17,7 @@ use send_wrapper::SendWrapper;
 
 use super::bucket::OWNER_ID;
 use super::features;
+use super::names::parameter_names;
 use super::operations::KnownBucket;
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
@@ -66,6 +67,15 @@ impl Access {
     }
 }
 
+/// What a caller hears of a key that is not there. Which keys there are is known to those who may list, which is not
+/// everyone ("GetObject", "Permissions").
+pub(super) fn absent(extensions: &Extensions) -> Refusal {
+    match extensions.get::<Identity>() {
+        Some(Identity::Key(_)) => Refusal::NoSuchKey,
+        Some(Identity::Anonymous) | None => Refusal::AccessDenied(DENIED),
+    }
+}
+
 /// What an unsigned request hears.
 pub(super) const DENIED: &str = "Access Denied";
 
@@ -74,7 +84,7 @@ fn is_read(operation: &str) -> bool {
 }
 
 fn overrides_headers(query: Option<&str>) -> bool {
-    query.is_some_and(|query| query.split('&').any(|parameter| parameter.starts_with("response-")))
+    query.is_some_and(|query| parameter_names(query).any(|name| name.starts_with("response-")))
 }
 
 static EXPECTED_OWNERS: [HeaderName; 2] = [

@@ -9,7 +9,8 @@
 //! until the end: u8 field, u16 length, value              -- a content header
 //!            or: u8 0x80, u16 length, name, u16 length, value -- user metadata, name without x-amz-meta-
 //! ```
-//! Checksums stand first since listings need them and nothing else.
+//! Checksums stand first, and what was promised next, since listings need them and nothing else: the store gives them
+//! the first `datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX` bytes.
 //!
 //! Not here: sizes, dates, entity tags (the store's own fields), the headers of a response (`describe`).
 
@@ -26,6 +27,10 @@ use crate::body::checksum::{Algorithm, Value};
 
 const VERSION: u8 = 1;
 const METADATA: u8 = 0x80;
+
+/// Version and count, a checksum of each algorithm of at most 32 bytes, what was promised.
+const HEAD_BYTES_MAX: usize = 2 + Algorithm::ALL.len() * (1 + 2 + 32) + 2;
+const _: () = assert!(HEAD_BYTES_MAX <= datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX);
 
 /// The content headers that are kept, by their codes; never renumber.
 const CONTENT_HEADERS: [(u8, HeaderName); 6] = [
@@ -157,12 +162,9 @@ impl Attributes {
             return Ok(Self::default());
         }
         let mut from = encoded.clone();
-        let mut attributes = Self { checksums: take_checksums(&mut from)?, ..Self::default() };
-        let algorithm = from.try_get_u8().map_err(|_| Malformed)?;
-        let composite = from.try_get_u8().map_err(|_| Malformed)? == 1;
-        if algorithm != 0 {
-            attributes.declared = Some(Declared { algorithm: algorithm_of(algorithm)?, composite });
-        }
+        let checksums = take_checksums(&mut from)?;
+        let declared = take_declared(&mut from)?;
+        let mut attributes = Self { checksums, declared, ..Self::default() };
         while from.has_remaining() {
             let field = from.get_u8();
             let text = take_text(&mut from)?;
@@ -187,6 +189,28 @@ impl Attributes {
     /// As [`Self::decode`].
     pub(super) fn decode_checksums(encoded: &Bytes) -> Result<Vec<Checksum>, Malformed> {
         if encoded.is_empty() { Ok(Vec::new()) } else { take_checksums(&mut encoded.clone()) }
+    }
+
+    /// What an upload promised, alone.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub(super) fn decode_declared(encoded: &Bytes) -> Result<Option<Declared>, Malformed> {
+        if encoded.is_empty() {
+            return Ok(None);
+        }
+        let mut from = encoded.clone();
+        take_checksums(&mut from)?;
+        take_declared(&mut from)
+    }
+}
+
+fn take_declared(from: &mut Bytes) -> Result<Option<Declared>, Malformed> {
+    let algorithm = from.try_get_u8().map_err(|_| Malformed)?;
+    let composite = from.try_get_u8().map_err(|_| Malformed)? == 1;
+    match algorithm {
+        0 => Ok(None),
+        code => Ok(Some(Declared { algorithm: algorithm_of(code)?, composite })),
     }
 }
 

@@ -10,7 +10,10 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response};
 
 use super::http_date;
-use super::limits::{BUCKETS_PAGE_MAX, LOCATION_BYTES_MAX};
+use super::limits::{
+    BUCKET_READ_BYTES, BUCKET_WRITTEN_BYTES, BUCKETS_PAGE_MAX, LISTING_HEAD_BYTES,
+    LOCATION_BYTES_MAX,
+};
 use super::operations::Operations;
 use super::page;
 use super::refusal::{Outcome, Refusal};
@@ -51,10 +54,13 @@ pub(super) async fn list_buckets(
                 .as_ref()
                 .is_none_or(|asked| asked.as_str() == region(operations, bucket))
     };
+    let listings = operations.settings().listings();
+    let mut memory = listings.begin_with(BUCKETS_PAGE_MAX * BUCKET_READ_BYTES).await?;
     let mut found: Vec<datapath::Bucket> =
         operations.lane().buckets()?.into_iter().filter(wanted).collect();
     let truncated = found.len() > limit;
     found.truncate(limit);
+    memory.resize(LISTING_HEAD_BYTES + found.len() * BUCKET_WRITTEN_BYTES).await?;
     let token =
         found.last().filter(|_| truncated).map(|bucket| page::token(bucket.name.as_bytes()));
     let buckets = found.into_iter().map(|bucket| Bucket {
@@ -62,7 +68,7 @@ pub(super) async fn list_buckets(
         creation_date: Some(http_date::timestamp(bucket.created_ms)),
         name: Some(bucket.name.into()),
     });
-    Ok(S3Response::new(ListBucketsOutput {
+    Ok(memory.answer(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token: token,
         owner: Some(owner()),

@@ -19,14 +19,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::intake::{Promises, broken};
 use super::limits::{
-    DOCUMENT_BYTES_MAX, DOCUMENT_ENTRIES_MAX, DOCUMENT_ENTRY_BYTES, DOCUMENTS_BYTES_MAX,
-    DOCUMENTS_WAIT_MAX,
+    DOCUMENT_BYTES_MAX, DOCUMENT_ENTRIES_MAX, DOCUMENT_ENTRY_BYTES, DOCUMENT_TIME_MAX,
+    DOCUMENTS_BYTES_MAX, DOCUMENTS_WAIT_MAX,
 };
+use super::names::parameter_names;
 use super::refusal::{Outcome, Refusal};
 
 /// Memory for request bodies that are documents, shared by all lanes. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Documents(Arc<Semaphore>);
+pub(super) struct Documents {
+    memory: Arc<Semaphore>,
+    time: Duration,
+}
 
 /// A body in memory.
 pub(super) struct Document {
@@ -38,7 +42,7 @@ pub(super) struct Document {
 
 impl Default for Documents {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(DOCUMENTS_BYTES_MAX)))
+        Self { memory: Arc::new(Semaphore::new(DOCUMENTS_BYTES_MAX)), time: DOCUMENT_TIME_MAX }
     }
 }
 
@@ -46,7 +50,7 @@ impl Documents {
     /// Takes a body in and checks it. Call after the caller is known: what it costs is not for everyone.
     ///
     /// # Errors
-    /// MissingContentLength, DocumentTooLarge, Busy, IncompleteBody, BadDigest, MalformedXml, and what the body meets.
+    /// MissingContentLength, DocumentTooLarge, Busy, DocumentTooSlow, IncompleteBody, BadDigest, MalformedXml, and what the body meets.
     pub(super) async fn take(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
         let promises = Promises::take(&mut parts.extensions);
         let length = length(&parts.headers, &body)?;
@@ -59,7 +63,8 @@ impl Documents {
             return Ok(Document { body: Body::empty(), share: None });
         }
         let share = self.share(charge(length), DOCUMENTS_WAIT_MAX).await?;
-        let bytes = collect(body, length).await?;
+        let collected = tokio::time::timeout(self.time, collect(body, length)).await;
+        let bytes = collected.unwrap_or(Err(Refusal::DocumentTooSlow))?;
         promises.check_bytes(&bytes)?;
         check_text(&bytes)?;
         Ok(Document { body: Body::from(bytes), share: Some(share) })
@@ -67,7 +72,7 @@ impl Documents {
 
     async fn share(&self, bytes: usize, wait: Duration) -> Outcome<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).map_err(|_| Refusal::DocumentTooLarge)?;
-        let share = Arc::clone(&self.0).acquire_many_owned(bytes);
+        let share = Arc::clone(&self.memory).acquire_many_owned(bytes);
         match tokio::time::timeout(wait, share).await {
             Ok(Ok(share)) => Ok(share),
             Ok(Err(_)) | Err(_) => Err(Refusal::Busy("memory for documents")),
@@ -107,11 +112,7 @@ async fn collect(body: Body, length: usize) -> Outcome<Bytes> {
 }
 
 fn is_delete_objects(parts: &Parts) -> bool {
-    let has_delete = |query: &str| {
-        query.split('&').any(|parameter| {
-            parameter.split_once('=').map_or(parameter, |(name, _)| name) == "delete"
-        })
-    };
+    let has_delete = |query: &str| parameter_names(query).any(|name| name == "delete");
     parts.method == Method::POST && parts.uri.query().is_some_and(has_delete)
 }
 
@@ -219,6 +220,28 @@ mod tests {
         assert!(matches!(run(documents.share(1, wait)), Err(Refusal::Busy(_))));
         drop(held);
         assert!(run(documents.share(DOCUMENTS_BYTES_MAX, wait)).is_ok());
+    }
+
+    #[test]
+    fn a_document_that_trickles_in_gives_its_memory_back() {
+        struct Never;
+        impl http_body::Body for Never {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+                std::task::Poll::Pending
+            }
+        }
+        let documents = Documents { time: Duration::from_millis(20), ..Documents::default() };
+        let request = Request::post("/b/k?uploadId=1").header(CONTENT_LENGTH, DOCUMENT_BYTES_MAX);
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let taken = run(documents.take(&mut parts, Body::http_body(Never)));
+        assert!(matches!(taken.map(drop), Err(Refusal::DocumentTooSlow)));
+        assert_eq!(documents.memory.available_permits(), DOCUMENTS_BYTES_MAX);
     }
 
     #[test]

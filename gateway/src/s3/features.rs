@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::names::parameter_names;
 use super::refusal::{Outcome, Refusal};
 
 /// Query parameters of Amazon S3 that choose another operation or another object than the path alone.
@@ -85,8 +86,7 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
     let (Some(allowed), Some(query)) = (allowed(operation), query) else {
         return Ok(());
     };
-    for parameter in query.split('&') {
-        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+    for name in parameter_names(query) {
         if SUBRESOURCES.contains(&name) && !allowed.contains(&name) {
             return Err(match (operation, name) {
                 ("PutObject" | "CopyObject", "partNumber" | "uploadId") => Refusal::InvalidRequest(

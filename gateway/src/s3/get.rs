@@ -18,7 +18,7 @@ use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, Refusal};
-use super::{stream, versions};
+use super::{access, stream, versions};
 
 /// See the module. All but the bytes is done before there is a future, so that the request, 1 KiB, is not moved into
 /// one.
@@ -57,8 +57,10 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
-    let opened =
-        operations.lane().open(bucket.id, input.key.as_bytes())?.ok_or(Refusal::NoSuchKey)?;
+    let opened = operations
+        .lane()
+        .open(bucket.id, input.key.as_bytes())?
+        .ok_or_else(|| access::absent(&request.extensions))?;
     let object = opened.object();
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, object, &attributes)?;

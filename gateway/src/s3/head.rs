@@ -12,7 +12,7 @@ use super::get::{check_conditions, select, wants_checksum};
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
-use super::{range, versions};
+use super::{access, range, versions};
 
 /// See the module.
 pub(super) async fn head_object(
@@ -25,9 +25,18 @@ pub(super) async fn head_object(
     versions::check(input.version_id.as_deref())?;
     let key = input.key.as_bytes();
     let (object, part) = match input.part_number {
-        None => (operations.lane().lookup(bucket.id, key)?.ok_or(Refusal::NoSuchKey)?, None),
+        None => (
+            operations
+                .lane()
+                .lookup(bucket.id, key)?
+                .ok_or_else(|| access::absent(&request.extensions))?,
+            None,
+        ),
         Some(number) => {
-            let opened = operations.lane().open(bucket.id, key)?.ok_or(Refusal::NoSuchKey)?;
+            let opened = operations
+                .lane()
+                .open(bucket.id, key)?
+                .ok_or_else(|| access::absent(&request.extensions))?;
             let part = opened.part(part_number(number)?)?.ok_or(Refusal::InvalidPartNumber)?;
             (opened.object().clone(), Some(part))
         }

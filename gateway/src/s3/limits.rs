@@ -36,7 +36,8 @@ pub const BUCKETS_PAGE_MAX: usize = 10_000;
 /// Keys of one DeleteObjects.
 pub const DELETE_KEYS_MAX: usize = 1000;
 
-/// Parts read from the index at a time while an upload is completed.
+/// Parts read from the index at a time while an upload is completed: 300 bytes each, and the lane is kept from its
+/// other work for less than a millisecond.
 pub const PARTS_READ_AT_ONCE: usize = 1000;
 
 /// Bytes of an XML request body. The largest honest one is DeleteObjects: 1,000 keys of 1,024 bytes, each byte an
@@ -46,8 +47,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 6 << 20;
 /// Repeated elements (`Part`, `Object`) in an XML request body.
 pub const DOCUMENT_ENTRIES_MAX: usize = PART_NUMBER_MAX as usize;
 
-/// Memory that one parsed entry of an XML request body takes beside its text: `CompletedPart` is 184 bytes.
-pub const DOCUMENT_ENTRY_BYTES: usize = 256;
+/// Memory that one parsed entry of an XML request body takes beside its text until it has been acted on:
+/// `CompletedPart` is 184 bytes, the stored part that is chosen for it 160 with its tag, their pairing 16.
+pub const DOCUMENT_ENTRY_BYTES: usize = 384;
 
 /// Memory for XML request bodies being read and acted on, in the whole process.
 pub const DOCUMENTS_BYTES_MAX: usize = 32 << 20;
@@ -55,11 +57,67 @@ pub const DOCUMENTS_BYTES_MAX: usize = 32 << 20;
 /// How long an XML request body waits for its share of [`DOCUMENTS_BYTES_MAX`] before `SlowDown`.
 pub const DOCUMENTS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Memory that each entry of a page of a listing is charged with before it is read. Reading takes 1.5 KiB at worst: a
+/// key of 1,024 bytes, the store's record of it and the head of its attributes. Writing takes no more than this with
+/// names of up to 150 bytes.
+pub const LISTING_ENTRY_BYTES: usize = 4 << 10;
+
+/// Memory that an entry takes while its page is written, but for its name: what was read (370 bytes), what s3s writes
+/// from (500) and its XML with owner and checksum (400), in lists that double as they grow.
+pub const LISTING_ENTRY_WRITTEN_BYTES: usize = 2200;
+
+/// How often a name stands in memory while its page is written, at worst: as it was read, as text, and in XML, where
+/// each byte may be an escape of five, in a buffer that doubles as it grows.
+pub const LISTING_NAME_WRITTEN_FACTOR: usize = 12;
+
+/// Memory of a page besides its entries: what the request asked, which the answer repeats, at most 12 KiB of it.
+pub const LISTING_HEAD_BYTES: usize = 16 << 10;
+
+/// Memory that a bucket takes while all are read: 160 bytes and its name of 63, in a list that doubles as it grows.
+pub const BUCKET_READ_BYTES: usize = 512;
+
+/// Memory that a bucket takes while a page of them is written: as it was read, what s3s writes from (250 bytes), and
+/// its XML (200) in a buffer that doubles as it grows.
+pub const BUCKET_WRITTEN_BYTES: usize = 1200;
+
+/// Memory for listings in the whole process, at least: enough for any one page.
+pub const LISTINGS_BYTES_MIN: usize = 16 << 20;
+
+/// The same at most: 64 pages being written, or some hundred waiting for readers that are slow.
+pub const LISTINGS_BYTES_MAX: usize = 256 << 20;
+
+/// The share of the memory budget that listings get between these two.
+pub const LISTINGS_MEMORY_DIVISOR: u64 = 32;
+
+/// Memory for listings under a memory budget.
+pub fn listings_bytes(memory_bytes: u64) -> usize {
+    let share = usize::try_from(memory_bytes / LISTINGS_MEMORY_DIVISOR).unwrap_or(usize::MAX);
+    share.clamp(LISTINGS_BYTES_MIN, LISTINGS_BYTES_MAX)
+}
+
+/// Listings that read the index at once, in the whole process. Each has a thread for its time; more than the index's
+/// disk takes at once only wait in another place.
+pub const LISTINGS_READ_AT_ONCE: usize = 32;
+
+/// How long a listing waits for its share of the memory or its turn before `SlowDown`.
+pub const LISTINGS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// From having its share to its last byte: how long an XML request body may take. The largest is 6 MiB, which is
+/// 210 KB/s; the usual one comes at once. Two clients that send a byte now and then would otherwise keep everyone's
+/// documents out.
+pub const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// How often a copy looks its source up again when that is replaced under it.
 pub const COPY_ATTEMPTS_MAX: usize = 4;
 
 /// Seconds that `Retry-After` names when a request is refused for want of a resource.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// The same for a write to a store that a fault has made read-only: an operator has to look at it first.
+pub const RETRY_AFTER_READ_ONLY_SECONDS: u32 = 60;
+
+/// How long a trouble that meets every request alike is not logged again.
+pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Bytes of a bucket's location constraint; the longest AWS region name has 14.
 pub const LOCATION_BYTES_MAX: usize = 64;
@@ -73,4 +131,12 @@ const _: () = {
     assert!(DELETE_KEYS_MAX * KEY_BYTES_MAX * 5 <= DOCUMENT_BYTES_MAX);
     assert!(USER_METADATA_BYTES_MAX < ATTRIBUTES_BYTES_MAX);
     assert!(PART_BYTES_MIN <= PART_BYTES_MAX);
+    // The largest page must be admissible at all, as it is begun and as it is written.
+    let written = LISTING_ENTRY_WRITTEN_BYTES + KEY_BYTES_MAX * LISTING_NAME_WRITTEN_FACTOR;
+    assert!(LISTING_HEAD_BYTES + PAGE_ENTRIES_MAX * written <= LISTINGS_BYTES_MIN);
+    assert!(
+        LISTING_HEAD_BYTES + (PAGE_ENTRIES_MAX + 1) * LISTING_ENTRY_BYTES <= LISTINGS_BYTES_MIN
+    );
+    assert!(BUCKETS_PAGE_MAX * BUCKET_READ_BYTES <= LISTINGS_BYTES_MIN);
+    assert!(LISTING_HEAD_BYTES + BUCKETS_PAGE_MAX * BUCKET_WRITTEN_BYTES <= LISTINGS_BYTES_MIN);
 };

@@ -16,6 +16,7 @@ use super::bucket::owner;
 use super::describe::checksum_of;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
+use super::listings::PageMemory;
 use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::Outcome;
@@ -37,10 +38,10 @@ pub(super) async fn list_objects(
         after: page::filled(Some(marker.clone())),
         limit,
     };
-    let found = fetch(operations, &asked).await?;
+    let (found, memory) = fetch(operations, &asked).await?;
     let written = write(&found, encoding, Some(&owner()))?;
     let next = last(&found).filter(|_| found.truncated && asked.delimiter.is_some());
-    Ok(S3Response::new(ListObjectsOutput {
+    Ok(memory.answer(ListObjectsOutput {
         name: Some(input.bucket),
         prefix: Some(encoding.text(&asked.prefix)),
         marker: Some(encoding.text(marker.as_bytes())),
@@ -75,10 +76,10 @@ pub(super) async fn list_objects_v2(
         after,
         limit,
     };
-    let found = fetch(operations, &asked).await?;
+    let (found, memory) = fetch(operations, &asked).await?;
     let owner = input.fetch_owner.unwrap_or(false).then(owner);
     let written = write(&found, encoding, owner.as_ref())?;
-    Ok(S3Response::new(ListObjectsV2Output {
+    Ok(memory.answer(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.text(&asked.prefix)),
         max_keys: Some(page::count(limit)),
@@ -105,9 +106,11 @@ struct Asked {
     limit: usize,
 }
 
-async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<ListPage> {
+async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<(ListPage, PageMemory)> {
+    let listings = operations.settings().listings();
+    let mut memory = listings.begin(asked.limit).await?;
     if page::is_hopeless(&asked.prefix, asked.limit) {
-        return Ok(ListPage { entries: Vec::new(), truncated: false });
+        return Ok((ListPage { entries: Vec::new(), truncated: false }, memory));
     }
     let list = ListObjects {
         bucket: asked.bucket,
@@ -116,14 +119,20 @@ async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<ListPage> {
         after: page::start(asked.after.clone()),
         limit: asked.limit,
     };
-    Ok(operations.lane().list(list).await?)
+    let found = listings.read(operations.lane().list(list)).await?;
+    memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
+    Ok((found, memory))
 }
 
 fn last(page: &ListPage) -> Option<&Bytes> {
-    page.entries.last().map(|entry| match entry {
+    page.entries.last().map(name)
+}
+
+fn name(entry: &ListEntry) -> &Bytes {
+    match entry {
         ListEntry::Object { key, .. } => key,
         ListEntry::Prefix(prefix) => prefix,
-    })
+    }
 }
 
 struct Written {

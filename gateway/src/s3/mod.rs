@@ -4,7 +4,7 @@
 //! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here);
 //! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `attributes`
 //! (what is kept beside the bytes), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `describe`
-//! (headers out), `source` (copies), `page` (listings). What cannot be done is a `refusal`.
+//! (headers out), `source` (copies), `page` (listings) and `listings` (their memory). What cannot be done is a `refusal`.
 //!
 //! Not here: signatures and framing (`crate::auth`, `crate::body`), what a client is told (`crate::rescue`).
 
@@ -34,6 +34,7 @@ mod describe;
 mod entity_tag;
 mod http_date;
 mod intake;
+mod listings;
 mod page;
 mod range;
 mod source;

@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use http::Uri;
 use s3s::S3Result;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::validation::NameValidation;
 
 use super::limits::KEY_BYTES_MAX;
 use super::refusal::{Outcome, Refusal};
+use crate::door::host;
 
 /// Amazon S3's rules for general purpose buckets ("Bucket naming rules").
 #[derive(Debug)]
@@ -39,6 +41,34 @@ pub fn bucket_name_is_valid(name: &str) -> bool {
         && !SUFFIXES_RESERVED.iter().any(|suffix| name.ends_with(suffix))
 }
 
+/// Refuses targets that s3s, which decodes before it looks, would read otherwise than everything before it, which
+/// looks at the text: `?%61cl` would pass as no subresource and arrive as one, `/bucket%2Fkey` as a bucket and arrive
+/// as an object. No name of a parameter of Amazon S3 needs an escape, and no name of a bucket a slash, so nothing is
+/// lost. `in_host` tells that the host names the bucket, so that the path is all key.
+///
+/// # Errors
+/// InvalidURI.
+pub(super) fn check_target(uri: &Uri, in_host: bool) -> Outcome<()> {
+    let path = uri.path().strip_prefix('/').unwrap_or(uri.path());
+    let bucket = path.split_once('/').map_or(path, |(bucket, _key)| bucket);
+    let escapes_slash = |bucket: &str| bucket.contains("%2F") || bucket.contains("%2f");
+    if !in_host && escapes_slash(bucket) {
+        return Err(Refusal::InvalidUri("write the slash after the bucket without escape"));
+    }
+    let mut names = uri.query().into_iter().flat_map(parameter_names);
+    if names.any(|name| name.contains(['%', '+'])) {
+        return Err(Refusal::InvalidUri("write the names of query parameters without escapes"));
+    }
+    Ok(())
+}
+
+/// The names of a query's parameters, as they are written.
+pub(super) fn parameter_names(query: &str) -> impl Iterator<Item = &str> {
+    query
+        .split('&')
+        .map(|parameter| parameter.split_once('=').map_or(parameter, |(name, _value)| name))
+}
+
 /// 1 to 1,024 bytes of UTF-8.
 ///
 /// # Errors
@@ -54,34 +84,28 @@ pub(super) fn check_key(key: &str) -> Outcome<()> {
 /// Finds the bucket in the `Host` header. A host that is none of the endpoint's domains is an alias of the endpoint
 /// itself (an address, a load balancer's name), so it means path style.
 #[derive(Clone, Debug)]
-pub(super) struct Domains(Vec<Box<str>>);
+pub(super) struct Domains(Vec<String>);
 
 impl Domains {
     /// The endpoint's domains under which buckets are subdomains; without ports, any case.
     pub(super) fn new(domains: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        Self(
-            domains.into_iter().map(|domain| domain.as_ref().to_ascii_lowercase().into()).collect(),
-        )
+        Self(domains.into_iter().map(|domain| domain.as_ref().to_ascii_lowercase()).collect())
     }
 
     /// The bucket that the host names, if it does.
     pub(super) fn bucket<'a>(&self, host: &'a str) -> Option<&'a str> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        self.0.iter().find_map(|domain| {
-            let cut = name.len().checked_sub(domain.len())?;
-            let (bucket, tail) = name.split_at_checked(cut)?;
-            (tail.eq_ignore_ascii_case(domain)).then(|| bucket.strip_suffix('.')).flatten()
-        })
+        host::bucket(host, &self.0)
     }
+}
 
-    /// Whether the request is about an object, rather than about a bucket or the service.
-    pub(super) fn names_object(&self, host: Option<&str>, path: &str) -> bool {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        if host.and_then(|host| self.bucket(host)).is_some() {
-            return !path.is_empty();
-        }
-        path.split_once('/').is_some_and(|(_bucket, key)| !key.is_empty())
+/// Whether a request is about an object, rather than about a bucket or the service. [`check_target`] has made sure
+/// that the path says the same before and after it is decoded.
+pub(super) fn names_object(path: &str, in_host: bool) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    match path.split_once('/') {
+        _ if in_host => !path.is_empty(),
+        Some((_bucket, key)) => !key.is_empty(),
+        None => false,
     }
 }
 
@@ -131,6 +155,30 @@ mod tests {
     }
 
     #[test]
+    fn names_of_parameters_have_no_escapes() {
+        for fine in ["/b/k", "/b/k%2Fl?", "/b?delete", "/b?list-type=2&prefix=a%2Bb+c", "/b?&=&a"] {
+            assert!(check_target(&fine.parse().unwrap(), false).is_ok(), "{fine}");
+        }
+        for escaped in ["/b?%61cl", "/b?a=1&%64elete=", "/b/k?response%2Dexpires=x", "/b?ac+l"] {
+            for in_host in [false, true] {
+                let refused = check_target(&escaped.parse().unwrap(), in_host);
+                assert!(matches!(refused, Err(Refusal::InvalidUri(_))), "{escaped}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_slash_after_the_bucket_has_no_escape() {
+        for escaped in ["/bucket%2Fkey", "/bucket%2fkey/more", "/%2Fbucket/key", "/b%2f"] {
+            let uri = escaped.parse().unwrap();
+            let refused = check_target(&uri, false);
+            assert!(matches!(refused, Err(Refusal::InvalidUri(_))), "{escaped}");
+            assert!(check_target(&uri, true).is_ok(), "{escaped}");
+        }
+        assert!(check_target(&"/bucket/a%2Fb".parse().unwrap(), false).is_ok());
+    }
+
+    #[test]
     fn keys_are_bounded() {
         assert!(check_key("a").is_ok());
         assert!(check_key(&"я".repeat(512)).is_ok());
@@ -155,10 +203,18 @@ mod tests {
         ] {
             assert_eq!(domains.bucket(host), None, "{host}");
         }
-        assert!(domains.names_object(Some("media.local"), "/key"));
-        assert!(!domains.names_object(Some("media.local"), "/"));
-        assert!(domains.names_object(Some("local"), "/bucket/key"));
-        assert!(!domains.names_object(Some("local"), "/bucket/"));
-        assert!(!domains.names_object(None, "/bucket"));
+        // Requests in path style to a domain below another are not requests to its bucket `s3`.
+        let nested = Domains::new(["example.com", "s3.example.com"]);
+        assert_eq!(nested.bucket("s3.example.com"), None);
+        assert_eq!(nested.bucket("media.s3.example.com"), Some("media"));
+        assert_eq!(nested.bucket("media.example.com"), Some("media"));
+    }
+
+    #[test]
+    fn paths_name_objects() {
+        assert!(names_object("/key", true) && names_object("/a/key", true));
+        assert!(!names_object("/", true));
+        assert!(names_object("/bucket/key", false));
+        assert!(!names_object("/bucket/", false) && !names_object("/bucket", false));
     }
 }

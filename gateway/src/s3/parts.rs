@@ -133,7 +133,9 @@ fn copied_range(text: Option<&str>, size: u64) -> Outcome<Range<u64>> {
     };
     let size = range.end - range.start;
     if size > PART_BYTES_MAX {
-        return Err(Refusal::EntityTooLarge { size, max: PART_BYTES_MAX });
+        return Err(Refusal::InvalidRequest(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {PART_BYTES_MAX}"
+        )));
     }
     Ok(range)
 }
@@ -187,6 +189,7 @@ pub(super) async fn list_parts(
     let marker = input.part_number_marker.unwrap_or(0);
     let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
     let after = PartNumber(u16::try_from(after).unwrap_or(PART_NUMBER_MAX));
+    let memory = operations.settings().listings().begin(limit + 1).await?;
     // One more than the page tells whether there is another.
     let mut parts = if limit == 0 {
         Vec::new()
@@ -196,7 +199,7 @@ pub(super) async fn list_parts(
     let truncated = parts.len() > limit;
     parts.truncate(limit);
     let next = parts.last().map(|part| i32::from(part.number.0));
-    Ok(S3Response::new(ListPartsOutput {
+    Ok(memory.answer(ListPartsOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: declared.map(uploads::dto_algorithm),
         checksum_type: declared.map(uploads::dto_kind),
@@ -260,10 +263,7 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(matches!(
-            copied_range(None, PART_BYTES_MAX + 1),
-            Err(Refusal::EntityTooLarge { .. })
-        ));
+        assert!(matches!(copied_range(None, PART_BYTES_MAX + 1), Err(Refusal::InvalidRequest(_))));
     }
 
     #[test]

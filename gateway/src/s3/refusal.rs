@@ -31,6 +31,8 @@ pub enum Refusal {
     AccessDenied(&'static str),
     /// Something that the request asks for does not exist here (yet); never ignored, since the client relies on it.
     NotImplemented(String),
+    /// A target that can be read in two ways; says which part of it and how to write it.
+    InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
     /// Parameters or headers that cannot be together, or are missing.
@@ -79,6 +81,8 @@ pub enum Refusal {
     MalformedXml(&'static str),
     /// The document is larger than any that the operation expects.
     DocumentTooLarge,
+    /// The document did not arrive in time.
+    DocumentTooSlow,
     /// A part that is named does not exist or has another tag or checksum.
     InvalidPart(u16),
     /// The parts are not in ascending order.

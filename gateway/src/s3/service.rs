@@ -18,7 +18,8 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 use super::access::{Access, DENIED, NoSecrets};
 use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
-use super::names::{BucketNames, Domains};
+use super::listings::{self, Listings};
+use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
@@ -30,6 +31,7 @@ pub struct S3Settings {
     domains: Domains,
     public_read: BTreeSet<String>,
     documents: Documents,
+    listings: Listings,
 }
 
 impl S3Settings {
@@ -46,7 +48,18 @@ impl S3Settings {
             domains: Domains::new(domains),
             public_read,
             documents: Documents::default(),
+            listings: Listings::default(),
         }
+    }
+
+    /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
+    pub fn with_listings(self, bytes: usize) -> Self {
+        Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// The memory of listings.
+    pub(super) fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// The endpoint's region.
@@ -95,17 +108,23 @@ impl Service {
         let Document { body, share } = document;
         let answer = self.inner.call(HttpRequest::from_parts(parts, body)).await;
         drop(share);
-        Ok(finish(&method, answer?))
+        let mut answer = finish(&method, answer?);
+        listings::hold(&mut answer);
+        Ok(answer)
     }
 
     /// Takes a document in, or passes an object's bytes on.
     async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+        let in_host = host.is_some_and(|host| self.settings.domains.bucket(host).is_some());
+        check_target(&parts.uri, in_host)?;
         if parts.method == Method::POST && is_form(&parts.headers) {
             return Err(Refusal::NotImplemented(
                 "uploading by a browser's form (POST Object)".to_owned(),
             ));
         }
-        if !self.expects_document(parts) {
+        if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
         match parts.extensions.get::<Identity>() {
@@ -113,26 +132,20 @@ impl Service {
             Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
         }
     }
+}
 
-    /// Whether the body is XML: of every POST, and of every PUT but those of objects and parts.
-    fn expects_document(&self, parts: &Parts) -> bool {
-        if parts.method == Method::POST {
-            return true;
-        }
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
-        let is_object = self.settings.domains.names_object(host, parts.uri.path());
-        parts.method == Method::PUT && (!is_object || is_settings(parts.uri.query()))
-    }
+/// Whether the body is XML: of every POST, and of every PUT but those of objects and parts.
+fn expects_document(parts: &Parts, in_host: bool) -> bool {
+    parts.method == Method::POST
+        || parts.method == Method::PUT
+            && (!names_object(parts.uri.path(), in_host) || is_settings(parts.uri.query()))
 }
 
 /// The subresources of an object that s3s reads as a document.
 fn is_settings(query: Option<&str>) -> bool {
-    let name =
-        |parameter: &str| parameter.split_once('=').map_or(parameter, |(name, _)| name).to_owned();
     query.is_some_and(|query| {
-        let mut names = query.split('&').map(name);
-        names.any(|name| matches!(&*name, "acl" | "legal-hold" | "retention" | "tagging"))
+        let mut names = parameter_names(query);
+        names.any(|name| matches!(name, "acl" | "legal-hold" | "retention" | "tagging"))
     })
 }
 

@@ -28,7 +28,8 @@ pub(super) fn id_text(id: UploadId) -> String {
     format!("{:016x}", id.0)
 }
 
-fn parse_id(text: &str) -> Option<UploadId> {
+/// The id in a text; none in one that [`id_text`] has not made.
+pub(super) fn parse_id(text: &str) -> Option<UploadId> {
     let is_ours =
         text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_ours.then(|| u64::from_str_radix(text, 16).ok().map(UploadId)).flatten()
@@ -151,6 +152,8 @@ pub(super) async fn list(
     let delimiter = page::filled(input.delimiter);
     let key_marker = input.key_marker.unwrap_or_default();
     let id_marker = input.upload_id_marker.unwrap_or_default();
+    let listings = operations.settings().listings();
+    let mut memory = listings.begin(limit).await?;
     let found = if page::is_hopeless(&prefix, limit) {
         UploadPage { entries: Vec::new(), truncated: false }
     } else {
@@ -162,8 +165,9 @@ pub(super) async fn list(
             upload_after: upload_after(&key_marker, &id_marker)?,
             limit,
         };
-        operations.lane().list_uploads(list).await?
+        listings.read(operations.lane().list_uploads(list)).await?
     };
+    memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
     let written = write(&found, encoding)?;
     let (next_key, next_id) = match found.entries.last().filter(|_| found.truncated) {
         Some(UploadEntry::Upload(upload)) => {
@@ -172,7 +176,7 @@ pub(super) async fn list(
         Some(UploadEntry::Prefix(prefix)) => (Some(encoding.text(prefix)), Some(String::new())),
         None => (None, None),
     };
-    Ok(S3Response::new(ListMultipartUploadsOutput {
+    Ok(memory.answer(ListMultipartUploadsOutput {
         bucket: Some(input.bucket),
         common_prefixes: Some(written.prefixes),
         delimiter: delimiter.map(|delimiter| encoding.text(&delimiter)),
@@ -198,6 +202,13 @@ fn upload_after(key_marker: &str, id_marker: &str) -> Outcome<Option<UploadId>> 
     parse_id(id_marker).map(Some).ok_or_else(refused)
 }
 
+fn name(entry: &UploadEntry) -> &Bytes {
+    match entry {
+        UploadEntry::Upload(upload) => &upload.key,
+        UploadEntry::Prefix(prefix) => prefix,
+    }
+}
+
 struct Written {
     uploads: Vec<MultipartUpload>,
     prefixes: Vec<CommonPrefix>,
@@ -211,7 +222,7 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
                 written.prefixes.push(CommonPrefix { prefix: Some(encoding.text(prefix)) });
             }
             UploadEntry::Upload(upload) => {
-                let declared = Attributes::decode(&upload.attributes)?.declared;
+                let declared = Attributes::decode_declared(&upload.attributes)?;
                 written.uploads.push(MultipartUpload {
                     checksum_algorithm: declared.map(dto_algorithm),
                     checksum_type: declared.map(dto_kind),

@@ -158,6 +158,14 @@ impl<'a> BodyView<'a> {
         }
     }
 
+    /// The manifest, if the body is one.
+    pub fn manifest(&self) -> Option<ManifestId> {
+        match self {
+            BodyView::Manifest { id, .. } => Some(*id),
+            BodyView::Inline { .. } | BodyView::Slices(_) => None,
+        }
+    }
+
     /// How many parts an object of this body has; 0 if it is not multipart.
     pub fn part_count(&self) -> u16 {
         match self {

@@ -13,6 +13,7 @@ mod upload;
 pub use body::{Body, BodyView, Slice, SliceList};
 pub use bucket::Bucket;
 pub use extent::{Checksums, ExtentLocation, ExtentRecord, InlineChecksums, checksum_blocks};
+pub(super) use object::listed;
 pub use object::{Object, ObjectRecord, ObjectView};
 pub use upload::{ManifestRecord, Part, PartRecord, PartView, Upload};
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::body::{Body, BodyView};
 use crate::id::RowId;
 use crate::index::codec::{DecodeError, Decoder, Encoder};
+use crate::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 
 /// One version of one object, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,11 @@ pub struct Object {
 
 const VERSION: u8 = 1;
 const HAS_CRC64: u8 = 1;
+
+/// The head of attributes that listings have.
+pub(in crate::index) fn listed(attributes: &[u8]) -> &[u8] {
+    &attributes[..attributes.len().min(LISTED_ATTRIBUTES_BYTES_MAX)]
+}
 
 impl ObjectRecord {
     /// Everything but the body.
@@ -163,6 +169,11 @@ impl<'a> ObjectView<'a> {
             encryption: Bytes::copy_from_slice(self.encryption),
             body: self.body.to_body(),
         }
+    }
+
+    /// The owned form without the body, as listings have it: with the head of the attributes.
+    pub fn to_listed(&self) -> Object {
+        ObjectView { attributes: listed(self.attributes), ..*self }.to_object()
     }
 
     /// The owned form without the body.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::id::*;
+use crate::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 
 /// U+0000, the delimiter, neighbours of it, and the last UTF-8 character.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -224,6 +225,41 @@ fn the_longest_keys_of_zeros_are_listed_in_order() {
     let expected: Vec<Entry> =
         keys[2..].iter().map(|key| Entry::Key(key.clone(), ids[key].0)).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn listings_have_the_head_of_attributes() {
+    let mut fixture = Fixture::new();
+    let bucket = fixture.bucket("bucket");
+    let long = LISTED_ATTRIBUTES_BYTES_MAX * 10;
+    let attributes: Bytes = (0..=255).cycle().take(long).collect::<Vec<u8>>().into();
+    let object = NewObject { attributes: attributes.clone(), ..new_object(bucket, b"key") };
+    fixture.apply(Mutation::Put { object, content: inline(b"x") }).unwrap();
+    let key = Bytes::from_static(b"key");
+    let create = Mutation::CreateUpload { bucket, key, attributes: attributes.clone() };
+    fixture.apply(create).unwrap();
+    let head = attributes.slice(..LISTED_ATTRIBUTES_BYTES_MAX);
+    let snapshot = fixture.index().read().unwrap();
+    let (prefix, delimiter, limit) = (Bytes::new(), None, 1);
+    let listed = ListObjects {
+        bucket,
+        prefix: prefix.clone(),
+        delimiter: delimiter.clone(),
+        after: None,
+        limit,
+    };
+    let ListEntry::Object { object, .. } = &snapshot.list_objects(&listed).unwrap().entries[0]
+    else {
+        panic!("a prefix without a delimiter");
+    };
+    assert_eq!(object.attributes, head);
+    let listed =
+        ListUploads { bucket, prefix, delimiter, key_after: None, upload_after: None, limit };
+    let UploadEntry::Upload(upload) = &snapshot.list_uploads(&listed).unwrap().entries[0] else {
+        panic!("a prefix without a delimiter");
+    };
+    assert_eq!(upload.attributes, head);
+    assert_eq!(snapshot.object(bucket, b"key").unwrap().unwrap().attributes, attributes);
 }
 
 /// A page costs what is on it: listing one level over 20,000 keys below ten prefixes must not read

@@ -60,6 +60,25 @@ fn lengths() {
     assert_refused(outcome, 411, "MissingContentLength", "Content-Length");
 }
 
+/// HTTP/2 may end a request with its head, whatever its method; only then is it known that there is
+/// no body.
+#[test]
+fn a_body_that_never_comes_is_held_to_what_was_signed() {
+    let absent = |payload, headers: &[(&str, &str)]| {
+        let mut parts = put(headers);
+        parts.version = Version::HTTP_2;
+        let plan = planned(&parts, Mechanism::Header, payload).expect("a plan");
+        plan.check_absent().map_err(|error| error.code())
+    };
+    assert_eq!(absent(Payload::Exact([7; 32]), &[]), Err("XAmzContentSHA256Mismatch"));
+    assert_eq!(absent(Payload::Exact(EMPTY_SHA256), &[]), Ok(()));
+    assert_eq!(absent(UNSIGNED, &[]), Ok(()));
+    assert_eq!(absent(UNSIGNED, &[("content-length", "5")]), Err("IncompleteBody"));
+    let framed = Payload::Chunked { chain: None, trailer: true };
+    let headers = [("x-amz-decoded-content-length", "0")];
+    assert_eq!(absent(framed, &headers), Err("IncompleteBody"));
+}
+
 #[test]
 fn framing_that_is_declared_is_decoded_whoever_declares_it() {
     let declared = [

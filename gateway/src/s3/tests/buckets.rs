@@ -79,7 +79,15 @@ fn anyone_reads_what_is_public_and_nothing_else() {
             client.anonymous(Method::HEAD, "/bucket/key").await.header("content-length"),
             "4"
         );
-        client.anonymous(Method::GET, "/bucket/missing").await.assert_code(404, "NoSuchKey");
+        // Who may not list a bucket may not find out what is in it.
+        client.anonymous(Method::GET, "/bucket/missing").await.assert_code(403, "AccessDenied");
+        assert_eq!(client.anonymous(Method::HEAD, "/bucket/missing").await.status, 403);
+        client
+            .anonymous(Method::GET, "/bucket/a?partNumber=1")
+            .await
+            .assert_code(403, "AccessDenied");
+        assert_eq!(client.anonymous(Method::HEAD, "/bucket/a?partNumber=1").await.status, 403);
+        client.get("/bucket/missing").await.assert_code(404, "NoSuchKey");
         let overridden = client.anonymous(Method::GET, "/bucket/key?response-content-type=a").await;
         overridden.assert_code(400, "InvalidRequest");
         for (method, uri) in [

@@ -1,11 +1,38 @@
 //! Listings of objects: both forms, pages, prefixes, names that XML cannot hold.
 
+use http::Request;
+use http::header::HOST;
+use s3s::Body;
+
 use super::{Client, with_client};
+use crate::auth::Identity;
 
 async fn fill(client: &Client, keys: &[&str]) {
     for key in keys {
         client.put(&format!("/bucket/{key}"), "x").await.assert_ok();
     }
+}
+
+#[test]
+fn a_listing_holds_its_memory_until_its_xml_has_left() {
+    with_client(async |client| {
+        client.put("/bucket/key", "x").await.assert_ok();
+        let free = || client.settings.listings().free_bytes();
+        let before = free();
+        for uri in ["/bucket", "/bucket?list-type=2", "/bucket?uploads", "/"] {
+            let request = Request::get(uri)
+                .header(HOST, "127.0.0.1:9000")
+                .extension(Identity::Key("AKIDEXAMPLE".into()))
+                .body(Body::empty());
+            let response = client.service.call(request.unwrap()).await.unwrap();
+            let xml = response.body().bytes().unwrap();
+            assert_eq!(before - free(), 2 * xml.len(), "{uri}");
+            drop(response);
+            assert_eq!(before - free(), 2 * xml.len(), "{uri}");
+            drop(xml);
+            assert_eq!(free(), before, "{uri}");
+        }
+    });
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::body::{Promised, PromisedValue, TrailerSlot};
 struct Client {
     service: Service,
     lane: LaneStore,
+    settings: Arc<S3Settings>,
 }
 
 /// What came back.
@@ -90,7 +91,8 @@ fn with_client(test: impl AsyncFnOnce(&Client)) {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let lane = store.handle().lane(EngineKind::Blocking, 0);
         let settings = Arc::new(S3Settings::new("us-east-1", ["s3.test"], Default::default()));
-        let client = Client { service: service(lane.clone(), settings), lane: lane.clone() };
+        let service = service(lane.clone(), settings.clone());
+        let client = Client { service, lane: lane.clone(), settings };
         client.put("/bucket", "").await.assert_ok();
         test(&client).await;
         drop(client);

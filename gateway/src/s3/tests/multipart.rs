@@ -99,6 +99,32 @@ fn parts_in_any_order_become_one_object() {
 }
 
 #[test]
+fn a_lost_answer_is_given_again() {
+    with_client(async |client| {
+        let first_answer_lost = [("x-amz-checksum-algorithm", "SHA256")];
+        let id = begin(client, &first_answer_lost).await;
+        let a = upload(client, &id, 1, content(MIN, 1)).await;
+        let b = upload(client, &id, 7, content(3, 2)).await;
+        upload(client, &id, 9, content(3, 3)).await;
+        let parts = [(1, &*a), (7, &*b)];
+        let once = complete(client, &id, &parts, &[("if-none-match", "*")]).await;
+        let again = complete(client, &id, &parts, &[("if-none-match", "*")]).await;
+        assert_eq!(again.assert_ok().text(), once.assert_ok().text());
+        assert!(again.element("ChecksumSHA256").ends_with("-2"));
+        for other in [&[(1, &*a)][..], &[(1, &*a), (7, &*a)], &[(1, &*a), (8, &*b)]] {
+            complete(client, &id, other, &[]).await.assert_code(404, "NoSuchUpload");
+        }
+        complete(client, &id, &[], &[]).await.assert_code(400, "MalformedXML");
+        assert!(client.get("/bucket/big").await.assert_ok().body.len() == MIN + 3);
+        // Another object at the key, or none, is not this upload's.
+        client.put("/bucket/big", "other").await.assert_ok();
+        complete(client, &id, &parts, &[]).await.assert_code(404, "NoSuchUpload");
+        client.delete("/bucket/big").await;
+        complete(client, &id, &parts, &[]).await.assert_code(404, "NoSuchUpload");
+    });
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_the_upload_goes_on() {
     with_client(async |client| {
         let id = begin(client, &[]).await;
@@ -138,6 +164,27 @@ fn what_does_not_fit_is_refused_and_the_upload_goes_on() {
         complete(client, &id, &[(1, &a)], &[("if-none-match", "*")]).await.assert_ok();
         assert_eq!(client.get("/bucket/big").await.body, content(100, 1));
         assert!(client.head("/bucket/big").await.header("etag").ends_with("-1\""));
+    });
+}
+
+#[test]
+fn more_parts_than_are_read_at_once_become_one_object() {
+    with_client(async |client| {
+        let id = begin(client, &[]).await;
+        let numbers: Vec<u16> = (1..=1100).filter(|number| number % 300 != 0).collect();
+        let mut tags = Vec::new();
+        for number in &numbers {
+            tags.push(upload(client, &id, *number, content(1, (*number % 251) as u8)).await);
+        }
+        let parts: Vec<(u16, &str)> =
+            numbers.iter().zip(&tags).map(|(number, tag)| (*number, &**tag)).collect();
+        // Each part but the last is too small: all of them have been found and compared by then.
+        complete(client, &id, &parts, &[]).await.assert_code(400, "EntityTooSmall");
+        let missing: Vec<(u16, &str)> = parts.iter().copied().chain([(1200, &*tags[0])]).collect();
+        complete(client, &id, &missing, &[]).await.assert_code(400, "InvalidPart");
+        let last = [(1100, &**tags.last().unwrap())];
+        complete(client, &id, &last, &[]).await.assert_ok();
+        assert_eq!(client.get("/bucket/big").await.body, content(1, (1100 % 251) as u8));
     });
 }
 

@@ -75,6 +75,52 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
     });
 }
 
+#[test]
+fn an_escaped_name_is_no_way_around_a_check() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        client.put("/empty", "").await.assert_ok();
+        client.lane.set_public_read("bucket", true).await.unwrap();
+        let delete = "<Delete><Object><Key>key</Key></Object></Delete>";
+        for (method, uri, body) in [
+            (Method::DELETE, "/empty?%61cl", ""),
+            (Method::DELETE, "/empty?metadata%43onfiguration=", ""),
+            (Method::PUT, "/bucket/key?rename%4Fbject", "other"),
+            (Method::PUT, "/bucket/key?%74agging", "other"),
+            (Method::PUT, "/bucket/key?part%4Eumber=1&uploadId=1", "other"),
+            (Method::POST, "/bucket?%64elete", delete),
+            (Method::GET, "/bucket?list%2Dtype=2", ""),
+        ] {
+            let request = Request::builder().method(method).uri(uri);
+            client.send(request, body).await.assert_code(400, "InvalidURI");
+            assert_untouched(client).await;
+        }
+        let uri = "/bucket/key?response%2Dcontent-type=text/html";
+        client.anonymous(Method::GET, uri).await.assert_code(400, "InvalidURI");
+        let uri = "/bucket/key?response-content-type=text/html";
+        client.anonymous(Method::GET, uri).await.assert_code(400, "InvalidRequest");
+        assert_eq!(client.head("/empty").await.status, 200);
+        // A value may have escapes.
+        assert_eq!(client.get("/bucket?prefix=%6Bey").await.elements("Key"), ["key"]);
+    });
+}
+
+#[test]
+fn an_escaped_slash_is_no_way_into_a_bucket() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        for method in [Method::PUT, Method::GET, Method::DELETE, Method::HEAD] {
+            let request = Request::builder().method(method.clone()).uri("/bucket%2Fkey");
+            assert_eq!(client.send(request, "other").await.status, 400, "{method}");
+        }
+        client.put("/bucket%2fkey", "other").await.assert_code(400, "InvalidURI");
+        assert_untouched(client).await;
+        let hosted = || Request::put("/a%2Fb").header(HOST, "bucket.s3.test");
+        client.send(hosted(), "x").await.assert_ok();
+        assert_eq!(client.get("/bucket/a/b").await.assert_ok().text(), "x");
+    });
+}
+
 /// A body that says `announced` bytes, sends `sent` and then ends as given.
 async fn broken(
     client: &Client,
