@@ -3,6 +3,7 @@
 use datapath::arena::ShareStats;
 use datapath::{DeviceStats, StoreHandle, StoreStats};
 
+use super::capabilities;
 use crate::admin::Health;
 use crate::metrics::{Figure, Figures, Kind};
 
@@ -29,6 +30,7 @@ impl Figures for StoreFigures {
         for device in &stats.devices {
             figures.device(device);
         }
+        figures.0.extend(capabilities::figures(self.store.plan()));
         figures.0
     }
 }

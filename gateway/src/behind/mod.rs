@@ -3,6 +3,7 @@
 //! Owns: the one place where these parts meet on a lane and in the process.
 //! Not here: what any of them does; the commands that need the store (`commands.rs`).
 
+pub mod capabilities;
 pub mod commands;
 pub mod figures;
 

@@ -77,16 +77,16 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-/// Refuses subresources that the operation does not have. Operations that are not here are not looked at: they
-/// answer NotImplemented by themselves.
+/// Refuses subresources that the operation does not have, and operations that are not here: s3s would read their
+/// input first and find fault with that.
 ///
 /// # Errors
 /// NotImplemented; InvalidRequest for half of `partNumber` and `uploadId`.
 pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
-    let (Some(allowed), Some(query)) = (allowed(operation), query) else {
-        return Ok(());
+    let Some(allowed) = allowed(operation) else {
+        return Err(Refusal::NotImplemented(format!("the operation {operation}")));
     };
-    for name in parameter_names(query) {
+    for name in query.into_iter().flat_map(parameter_names) {
         if SUBRESOURCES.contains(&name) && !allowed.contains(&name) {
             return Err(match (operation, name) {
                 ("PutObject" | "CopyObject", "partNumber" | "uploadId") => Refusal::InvalidRequest(
@@ -178,11 +178,14 @@ mod tests {
             ("GetObject", "versionId=null&partNumber=1&response-content-type=x"),
             ("ListObjectsV2", "list-type=2&prefix=acl"),
             ("UploadPart", "partNumber=1&uploadId=2"),
-            ("GetBucketAcl", "acl"),
         ] {
             assert!(check_query(operation, Some(query)).is_ok(), "{operation}?{query}");
         }
         assert!(check_query("PutObject", None).is_ok());
+        for query in [Some("acl"), None] {
+            let refused = check_query("GetBucketAcl", query);
+            assert!(matches!(refused, Err(Refusal::NotImplemented(_))));
+        }
     }
 
     #[test]

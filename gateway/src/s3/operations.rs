@@ -74,6 +74,10 @@ fn local<'a, T>(work: impl Future<Output = Outcome<T>> + 'a) -> Answer<'a, T> {
 
 macro_rules! table {
     ($($method:ident($input:ident) -> $output:ident = $function:path;)*) => {
+        /// The operations' input types, for the test that the document lists them.
+        #[cfg(test)]
+        const HERE: &[&str] = &[$(stringify!($input)),*];
+
         impl S3 for Operations {
             $(
                 fn $method<'life0, 'async_trait>(
@@ -115,4 +119,28 @@ table! {
     upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::upload_part_copy;
     list_parts(ListPartsInput) -> ListPartsOutput = parts::list_parts;
     complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = complete::complete;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lists_what_is_here() {
+        let document = include_str!("../../../docs/S3.md");
+        let (_, rest) = document.split_once("## Operations that are here").unwrap();
+        let (here, not) = rest.split_once("## Operations that are not").unwrap();
+        let named = |text: &str| -> Vec<String> {
+            let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+            let names = rows.filter_map(|row| row.split(' ').next());
+            names.filter(|name| *name != "operation").map(str::to_owned).collect()
+        };
+        let mut table: Vec<&str> =
+            HERE.iter().map(|it| it.strip_suffix("Input").unwrap()).collect();
+        table.sort_unstable();
+        assert_eq!(named(here), table);
+        let (not, _) = not.split_once("## ").unwrap();
+        let not = named(not);
+        assert!(not.is_sorted() && not.iter().all(|name| !table.contains(&&**name)), "{not:?}");
+    }
 }

@@ -121,6 +121,73 @@ fn an_escaped_slash_is_no_way_into_a_bucket() {
     });
 }
 
+#[test]
+fn operations_that_are_not_here_say_so_whatever_their_input() {
+    with_client(async |client| {
+        client.put("/bucket/key", "kept").await.assert_ok();
+        for name in [
+            "accelerate",
+            "acl",
+            "analytics",
+            "cors",
+            "encryption",
+            "intelligent-tiering",
+            "inventory",
+            "lifecycle",
+            "logging",
+            "metadataConfiguration",
+            "metadataTable",
+            "metrics",
+            "notification",
+            "object-lock",
+            "ownershipControls",
+            "policy",
+            "publicAccessBlock",
+            "replication",
+            "requestPayment",
+            "tagging",
+            "versioning",
+            "website",
+        ] {
+            for method in [Method::GET, Method::PUT, Method::DELETE] {
+                let uri = format!("/bucket?{name}&id=1");
+                let request = Request::builder().method(method).uri(uri);
+                client.send(request, "").await.assert_code(501, "NotImplemented");
+            }
+        }
+        for (method, target) in [
+            (Method::GET, "?versions"),
+            (Method::GET, "?policyStatus"),
+            (Method::GET, "?session"),
+            (Method::GET, "?abac"),
+            (Method::PUT, "?abac"),
+            (Method::POST, "?metadataTable"),
+            (Method::GET, "/key?acl"),
+            (Method::GET, "/key?attributes"),
+            (Method::GET, "/key?legal-hold"),
+            (Method::GET, "/key?retention"),
+            (Method::GET, "/key?tagging"),
+            (Method::GET, "/key?torrent"),
+            (Method::PUT, "/key?acl"),
+            (Method::PUT, "/key?legal-hold"),
+            (Method::PUT, "/key?retention"),
+            (Method::PUT, "/key?tagging"),
+            (Method::PUT, "/key?renameObject"),
+            (Method::DELETE, "/key?tagging"),
+            (Method::POST, "/key?restore"),
+            (Method::POST, "/key?select&select-type=2"),
+        ] {
+            let uri = format!("/bucket{target}");
+            let request = Request::builder().method(method.clone()).uri(&uri);
+            let answer = client.send(request, "").await;
+            assert_eq!(answer.status, 501, "{method} {uri}: {}", answer.text());
+        }
+        client.get("/?x-id=ListDirectoryBuckets").await.assert_code(501, "NotImplemented");
+        client.post("/WriteGetObjectResponse", "").await.assert_code(400, "InvalidBucketName");
+        assert_untouched(client).await;
+    });
+}
+
 /// A body that says `announced` bytes, sends `sent` and then ends as given.
 async fn broken(
     client: &Client,
