@@ -109,7 +109,7 @@ pub fn format(paths: &[PathBuf], force: bool) -> Result<FormatReport, DeviceErro
     format_as(paths, Uuid::random()?, replace)
 }
 
-/// As [`format`], for a store whose id is known already.
+/// As [`format()`], for a store whose id is known already.
 pub fn format_as(
     paths: &[PathBuf],
     store: Uuid,

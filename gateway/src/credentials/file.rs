@@ -209,7 +209,7 @@ pub fn write(path: &Path, keys: &[StoredKey]) -> Result<(), CredentialsError> {
 /// Changes the file under its lock: reads, lets `change` work on the keys, writes when it succeeds.
 ///
 /// # Errors
-/// Those of [`read`], [`write`] and `change`; the file is then unchanged.
+/// Those of [`read`], [`write()`] and `change`; the file is then unchanged.
 pub fn update<T>(
     path: &Path,
     change: impl FnOnce(&mut Vec<StoredKey>) -> Result<T, CredentialsError>,
