@@ -10,6 +10,7 @@
 //! weighs at most the cache's share of the arena.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
@@ -47,6 +48,8 @@ pub struct CacheStats {
 pub(crate) struct FrameCache {
     frames: Cache<BlockKey, CacheFrame, FrameWeight>,
     capacity_bytes: u64,
+    /// Held by the one who evicts for the arena.
+    reclaiming: Mutex<()>,
     hits: AtomicU64,
     fills: AtomicU64,
     joins: AtomicU64,
@@ -69,6 +72,7 @@ impl FrameCache {
                 DefaultLifecycle::default(),
             ),
             capacity_bytes,
+            reclaiming: Mutex::new(()),
             hits: AtomicU64::new(0),
             fills: AtomicU64::new(0),
             joins: AtomicU64::new(0),
@@ -121,23 +125,44 @@ impl FrameCache {
 
 /// The arena asks when free memory is too cut up for the frame that it must make.
 impl Reclaim for FrameCache {
-    /// Drops `bytes`, or an eighth of what is cached when that is more, the coldest first.
+    /// Drops an eighth of what is cached, at least `bytes` and else at most [`RECLAIM_BYTES_MAX`],
+    /// the coldest first. Of several lanes that ask at once one evicts; the others wait for it and
+    /// look again.
     fn reclaim(&self, bytes: usize) -> bool {
+        let _evicting = match self.reclaiming.try_lock() {
+            Ok(evicting) => evicting,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                drop(self.reclaiming.lock().unwrap_or_else(PoisonError::into_inner));
+                return true;
+            }
+        };
         let before = self.frames.weight();
         if before == 0 {
             return false;
         }
-        self.frames.set_capacity(before.saturating_sub((before / 8).max(bytes as u64)));
-        self.frames.set_capacity(self.capacity_bytes);
-        if self.frames.weight() == before {
-            self.frames.clear(); // what is left lies too thinly over the shards to be dropped by weight
+        if before <= THIN_BYTES {
+            self.frames.clear(); // too thin over the shards for what is hot to be told from the rest
+            return true;
         }
+        let step = (before / 8).min(RECLAIM_BYTES_MAX).max(bytes as u64);
+        // Something goes: what is cached exceeds the new capacity by more than the rounding of the
+        // shards' parts, so at least one shard exceeds its part.
+        self.frames.set_capacity(before.saturating_sub(step).max(THIN_BYTES));
+        self.frames.set_capacity(self.capacity_bytes);
         true
     }
 }
 
 /// Few enough that a shard of the smallest cache holds many frames.
 const CACHE_SHARDS: usize = 8;
+
+/// One frame a shard.
+const THIN_BYTES: u64 = CACHE_SHARDS as u64 * CHECKSUM_BLOCK_BYTES;
+
+/// What one call evicts at most, unless asked for more: 16,384 frames of 4 KiB, each unlinked and
+/// freed in under 0.5 µs, keep the lane for some milliseconds.
+const RECLAIM_BYTES_MAX: u64 = 64 << 20;
 
 /// Frames weigh what they take of the arena.
 #[derive(Clone, Debug)]
@@ -146,5 +171,117 @@ struct FrameWeight;
 impl Weighter<BlockKey, CacheFrame> for FrameWeight {
     fn weight(&self, _: &BlockKey, frame: &CacheFrame) -> u64 {
         frame.capacity() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::arena::{Arena, ArenaOptions, Reservation, Share};
+
+    fn arena() -> Arena {
+        Arena::new(&ArenaOptions {
+            bytes: 64 << 20,
+            reads_bytes: 16 << 20,
+            reads_growth_bytes: 0,
+            writes_bytes: 4 << 20,
+            writes_growth_bytes: 0,
+            huge_pages: false,
+            lock_memory: false,
+        })
+        .unwrap()
+    }
+
+    fn key(extent: u64) -> BlockKey {
+        BlockKey { extent: ExtentId(extent), block: 0 }
+    }
+
+    /// A cache of `count` frames of `bytes`, of which those below `hot` were asked for often.
+    fn filled(stream: &mut Reservation, count: u64, bytes: usize, hot: u64) -> FrameCache {
+        let cache = FrameCache::new(32 << 20);
+        for number in 0..count {
+            let mut frame = stream.frame(bytes).unwrap();
+            frame.append(b"content");
+            cache.frames.insert(key(number), frame.share().retain());
+            if number < hot {
+                for _ in 0..3 {
+                    assert!(cache.frames.get(&key(number)).is_some());
+                }
+            }
+        }
+        cache
+    }
+
+    #[test]
+    fn reclaiming_drops_the_cold_first_and_in_steps() {
+        let arena = arena();
+        let mut stream = arena.reserve(Share::Reads, 1 << 20).unwrap();
+        let (count, hot) = (256, 32);
+        let cache = filled(&mut stream, count, 64 << 10, hot);
+        let all = cache.frames.weight();
+        assert_eq!(all, count * (64 << 10));
+        let mut before = all;
+        while cache.frames.weight() > all / 2 {
+            assert!(cache.reclaim(4096));
+            let after = cache.frames.weight();
+            assert!(after < before, "every step drops something");
+            assert!(after >= before / 4 * 3, "and not much: {before} to {after}");
+            before = after;
+        }
+        let kept = (0..hot).filter(|number| cache.frames.peek(&key(*number)).is_some()).count();
+        assert_eq!(kept as u64, hot, "what is hot stays");
+        let free = arena.stats().free_bytes;
+        assert_eq!(free, (64 << 20) - cache.frames.weight(), "what was dropped is free");
+        let mut steps = 0;
+        while cache.reclaim(4096) {
+            steps += 1;
+            assert!(steps < 100, "it ends");
+        }
+        assert_eq!(cache.frames.weight(), 0);
+        assert_eq!(arena.stats().free_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn lanes_that_ask_at_once_evict_once() {
+        let arena = arena();
+        let mut stream = arena.reserve(Share::Reads, 1 << 20).unwrap();
+        let cache = Arc::new(filled(&mut stream, 256, 64 << 10, 0));
+        let before = cache.frames.weight();
+        let evicting = cache.reclaiming.lock().unwrap();
+        let (begun, asking) = std::sync::mpsc::channel();
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                let (cache, begun) = (Arc::clone(&cache), begun.clone());
+                std::thread::spawn(move || {
+                    begun.send(()).unwrap();
+                    cache.reclaim(64 << 10)
+                })
+            })
+            .collect();
+        others.iter().for_each(|_| asking.recv().unwrap());
+        std::thread::sleep(Duration::from_millis(300));
+        drop(evicting);
+        let looked_again = others.into_iter().all(|other| other.join().unwrap());
+        assert!(looked_again);
+        assert_eq!(cache.frames.weight(), before, "the one who evicts does it for all");
+    }
+
+    #[test]
+    fn a_cache_of_small_frames_is_reclaimed_quickly() {
+        let arena = arena();
+        let mut stream = arena.reserve(Share::Reads, 1 << 20).unwrap();
+        let count = 8000;
+        let cache = filled(&mut stream, count, 4096, 0);
+        let began = Instant::now();
+        assert!(cache.reclaim(64 << 10));
+        let took = began.elapsed();
+        let dropped = count - cache.frames.weight() / 4096;
+        eprintln!("{dropped} frames of 4 KiB dropped in {took:?}");
+        assert!((900..=1100).contains(&dropped), "an eighth: {dropped}");
+        // Under 1 µs each where nothing else runs; unoptimised, on a busy machine, a hundredfold.
+        assert!(took < Duration::from_millis(200), "{took:?}");
     }
 }

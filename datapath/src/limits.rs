@@ -204,6 +204,9 @@ pub const SLOW_READER: Duration = Duration::from_secs(1);
 pub const WRITE_FRAME_BYTES: u64 = 256 << 10;
 /// Device writes that one writer keeps in flight.
 pub const WRITES_IN_FLIGHT_MAX: usize = 4;
+/// Space that a writer takes ahead of its body: a client that announces 5 GiB and sends nothing
+/// holds no more than this. Content up to it lies in one piece where there is one.
+pub const WRITE_AHEAD_BYTES: u64 = 64 << 20;
 /// How long a request waits for memory before it is told to slow down.
 pub const RESERVE_WAIT: Duration = Duration::from_secs(5);
 /// Objects that a connection may have open, HTTP/2 streams and sources of copies included.
@@ -214,3 +217,5 @@ const _: () = assert!((5 << 30) / CHECKSUM_BLOCK_BYTES * 8 <= WRITER_CHECKSUM_BY
 const _: () = assert!(CHECKSUM_BLOCK_BYTES == FRAME_BYTES_GUARANTEED as u64);
 const _: () = assert!(WRITE_FRAME_BYTES.is_multiple_of(CHECKSUM_BLOCK_BYTES));
 const _: () = assert!(WRITE_FRAME_BYTES <= FRAME_BYTES_MAX as u64);
+const _: () = assert!(WRITE_AHEAD_BYTES.is_multiple_of(STRIPE_BYTES));
+const _: () = assert!(WRITE_AHEAD_BYTES <= EXTENT_BYTES_MAX);

@@ -8,6 +8,11 @@
 //! bytes. The store is opened on that, checked, and compared with what had been acknowledged by
 //! then.
 //!
+//! What is covered: the index, and data that the blocking engine writes. io_uring's writes do not
+//! pass through libc and are not seen. What the two engines share is the order of flush, commit and
+//! answer; what is io_uring's own is that its completed writes are counted, so that the flush is not
+//! left out, and that is tested for each engine in `device/engine/conformance.rs`.
+//!
 //! The last two tests take one of the flushes out of the log, as if the store had not called it,
 //! and require that the loss is found: they test the test.
 #![allow(unsafe_code, reason = "stands in for three functions of libc")]

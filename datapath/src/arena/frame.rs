@@ -84,14 +84,13 @@ impl Drop for Pages {
 /// }
 /// ```
 ///
-/// Shared, it cannot be written any more, and it cannot be owned twice:
+/// Only this crate makes it readable for delivery, when its content is verified, and it cannot be
+/// owned twice:
 ///
-/// ```compile_fail,E0382
+/// ```compile_fail,E0624
 /// # use datapath::arena::Frame;
-/// fn write_after_sharing(mut frame: Frame) {
-///     let shared = frame.share();
-///     frame.append(b"under a reader"); // error: value used after move
-///     drop(shared);
+/// fn deliver_unverified(frame: Frame) -> bytes::Bytes {
+///     frame.share().into_bytes() // error: method `share` is private
 /// }
 /// ```
 ///
@@ -106,9 +105,9 @@ impl Drop for Pages {
 ///
 /// ```
 /// # use datapath::{arena::Frame, device::Engine, id::DeviceId};
-/// async fn read_then_share(engine: &Engine, frame: Frame) -> bytes::Bytes {
-///     let done = engine.read(DeviceId(0), 1 << 20, frame, 4096, ()).await;
-///     done.frame.share().into_bytes()
+/// async fn read_then_touch(engine: &Engine, frame: Frame) {
+///     let mut done = engine.read(DeviceId(0), 1 << 20, frame, 4096, ()).await;
+///     done.frame.append(b"the device has written all that it will");
 /// }
 /// ```
 pub struct Frame {
@@ -149,7 +148,7 @@ impl Frame {
 
     /// The whole frame, with the residue of earlier use behind what was filled. For filling in
     /// place; say how much with [`Frame::set_filled`].
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: the pages are this frame's alone (the allocator gives none twice, a frame in
         // flight is moved away) and mapped zeroed, so initialised. Until the borrow of `self` ends.
         unsafe { slice::from_raw_parts_mut(self.pages.pointer(), self.pages.bytes()) }
@@ -159,7 +158,7 @@ impl Frame {
     ///
     /// # Panics
     /// When that is more than the capacity.
-    pub fn set_filled(&mut self, bytes: usize) {
+    pub(crate) fn set_filled(&mut self, bytes: usize) {
         assert!(
             bytes <= self.capacity(),
             "{bytes} bytes do not fit a frame of {}",
@@ -185,10 +184,11 @@ impl Frame {
         end
     }
 
-    /// Ends writing: from here on the filled part is read only, and may be read by many.
-    pub fn share(self) -> SharedFrame {
+    /// Ends writing: from here on the filled part is read only, and may be read by many. Only this
+    /// crate may say so, of content that it has held against its checksum.
+    pub(crate) fn share(self) -> SharedFrame {
         let Frame { pages, charge, filled } = self;
-        SharedFrame { pages: Arc::new(pages), charge, filled }
+        SharedFrame { pages: Arc::new(pages), _charge: charge, filled }
     }
 
     /// The region of the arena it lies in: the index of the fixed buffer.
@@ -223,7 +223,8 @@ impl fmt::Debug for Frame {
 /// ```
 pub struct SharedFrame {
     pages: Arc<Pages>,
-    charge: Charge,
+    /// Given back after the memory.
+    _charge: Charge,
     filled: usize,
 }
 
@@ -259,11 +260,6 @@ impl SharedFrame {
     /// When the range is not inside what was filled.
     pub fn slice(self, range: Range<usize>) -> Bytes {
         self.into_bytes().slice(range)
-    }
-
-    /// Bytes charged for this reader.
-    pub fn charged_bytes(&self) -> usize {
-        self.charge.bytes()
     }
 }
 
@@ -316,11 +312,6 @@ impl CacheFrame {
         charge_for(self.capacity())
     }
 
-    /// Whether somebody beside this holder has it: evicting it would free nothing at once.
-    pub fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.pages) > 1
-    }
-
     /// Gives a reader the contents against its charge. Take the charge before looking into the
     /// cache: then a frame found is paid for at every moment.
     ///
@@ -330,7 +321,7 @@ impl CacheFrame {
         if charge.bytes() < self.charge_bytes() {
             return Err(charge);
         }
-        Ok(SharedFrame { pages: Arc::clone(&self.pages), charge, filled: self.filled })
+        Ok(SharedFrame { pages: Arc::clone(&self.pages), _charge: charge, filled: self.filled })
     }
 }
 

@@ -361,11 +361,12 @@ fn refuse(shared: &Shared, changes: Vec<Change>, error: &StoreError) {
 fn answer(shared: &Shared, changes: Vec<Change>, answers: Vec<Answer>) {
     assert_eq!(changes.len(), answers.len(), "one answer a mutation");
     for (change, outcome) in changes.into_iter().zip(answers) {
-        let Change { mut staged, answer, .. } = change;
+        let Change { mut staged, answer, room, .. } = change;
         if outcome.is_ok() {
             staged.keep();
         }
         drop(staged);
+        drop(room);
         shared.stats.mutations.add(1);
         shared.stats.mutations_failed.add(u64::from(outcome.is_err()));
         // Nobody listens when the request is gone; the mutation stands all the same.

@@ -97,8 +97,8 @@ struct Change {
     staged: Staged,
     submitted: Instant,
     answer: oneshot::Sender<Result<Outcome, StoreError>>,
-    /// Declared last: given back when the mutation is gone.
-    _room: OwnedSemaphorePermit,
+    /// Given back when the mutation is gone.
+    room: OwnedSemaphorePermit,
 }
 
 /// A mutation with the space written for it, which goes back unless the mutation happens.
@@ -173,9 +173,9 @@ impl CommitHandle {
             // First the bytes, which nothing but answers gives back; a place comes free before that.
             let bytes = staged.mutation.queued_bytes().min(COMMIT_QUEUE_BYTES) as u32;
             let room = Arc::clone(&self.room).acquire_many_owned(bytes).await;
-            let _room = room.map_err(|_| StoreError::Closing)?;
+            let room = room.map_err(|_| StoreError::Closing)?;
             let place = self.jobs.reserve().await.map_err(|_| StoreError::Closing)?;
-            place.send(Job::Change(Box::new(Change { staged, submitted, answer, _room })));
+            place.send(Job::Change(Box::new(Change { staged, submitted, answer, room })));
             answered.await.map_err(|_| self.ended())?
         }
     }

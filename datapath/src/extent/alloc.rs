@@ -72,6 +72,11 @@ impl Allocator {
             .is_some_and(|map| map.take_at(location.offset_blocks, location.length_blocks))
     }
 
+    /// Whether that many bytes are free now, in however many pieces. Takes nothing.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.lock().iter().map(FreeMap::free_blocks).sum::<u64>() >= blocks_of(bytes)
+    }
+
     /// Takes room for `bytes` bytes (more than 0), all or nothing.
     pub(crate) fn allocate(self: &Arc<Self>, bytes: u64) -> Result<Vec<ExtentLease>, StoreError> {
         let mut leases = Vec::new();

@@ -19,7 +19,7 @@ pub(crate) const KEY_BYTES_MAX: usize = 8 + grouped_length(OBJECT_KEY_BYTES_MAX)
 
 const GROUP: usize = 8;
 
-/// `buckets` by id, and every table that is keyed by one number.
+/// `bucket_names` and every other table that is keyed by one number.
 pub(crate) fn number(id: u64) -> [u8; 8] {
     id.to_be_bytes()
 }

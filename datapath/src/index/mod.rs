@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heed::types::Bytes;
-use heed::{Env, WithoutTls};
+use heed::{Env, EnvFlags, WithoutTls};
 
 pub use codec::DecodeError;
 pub use directory::PartEntry;
@@ -77,10 +77,9 @@ pub struct IndexOptions {
     /// Address space to map, which bounds the index's size. Raising it later is fine; lowering it
     /// below what is used has no effect.
     pub map_bytes: u64,
-    /// Leaves out the flushes that make commits durable. Only for tests that show that their
-    /// absence is noticed.
-    #[doc(hidden)]
-    pub skip_flush_for_tests: bool,
+    /// Leaves out the flushes that make commits durable, for tests that do not cut the power.
+    #[cfg(test)]
+    pub(crate) skip_flush: bool,
 }
 
 /// Why the index does not open.
@@ -280,7 +279,11 @@ fn open_env(options: &IndexOptions) -> Result<Env<WithoutTls>, IndexOpenError> {
     // LMDB wants whole pages; 64 KiB is the largest page size of any Linux.
     let map_bytes = options.map_bytes.checked_next_multiple_of(65_536).ok_or_else(impossible)?;
     let map_bytes = usize::try_from(map_bytes).map_err(|_| impossible())?;
-    let env = env::open(&options.path, map_bytes, !options.skip_flush_for_tests)
+    #[cfg(test)]
+    let flags = if options.skip_flush { EnvFlags::NO_SYNC } else { EnvFlags::empty() };
+    #[cfg(not(test))]
+    let flags = EnvFlags::empty();
+    let env = env::open(&options.path, map_bytes, flags)
         .map_err(|error| IndexOpenError::Lmdb { path: options.path.clone(), error })?;
     match env.max_key_size() {
         bytes if bytes >= keys::KEY_BYTES_MAX => Ok(env),

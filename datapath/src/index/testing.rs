@@ -40,7 +40,7 @@ impl Held for NothingHeld {
 pub(crate) fn options(directory: &TempDir, map_bytes: u64) -> IndexOptions {
     let path = directory.path().join("index");
     // Tests of logic need no flushes, and are ten times faster without.
-    IndexOptions { path, map_bytes, skip_flush_for_tests: true }
+    IndexOptions { path, map_bytes, skip_flush: true }
 }
 
 impl Fixture {

@@ -20,7 +20,7 @@ use crate::limits::{INDEX_RESERVE_DIVISOR, INDEX_RESERVE_PAGES_MAX, INDEX_RESERV
 #[derive(Debug)]
 pub struct IndexWriter {
     index: Index,
-    /// The stored identifier mark; none until the first transaction has stored one.
+    /// The stored identifier mark; 0 until a transaction of this writer has stored one.
     mark: u64,
     pages_max: u64,
     reserve: u64,

@@ -163,12 +163,7 @@ mod tests {
     /// What LMDB leaves when it is killed before the first commit.
     fn empty_environment(path: &Path) {
         std::fs::create_dir_all(path).unwrap();
-        let index = IndexOptions {
-            path: path.to_owned(),
-            map_bytes: 1 << 28,
-            #[cfg(test)]
-            skip_flush_for_tests: false,
-        };
+        let index = IndexOptions { path: path.to_owned(), map_bytes: 1 << 28, skip_flush: false };
         std::fs::write(path.join("data.mdb"), []).unwrap();
         assert_eq!(Index::made_for(&index).unwrap(), None);
         assert!(path.join("data.mdb").metadata().unwrap().len() > 0, "opening has made it");

@@ -10,7 +10,10 @@ use crate::{
     device::{Injection, Operation},
     error::StoreError,
     id::PartNumber,
-    limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, RESERVE_WAIT, WRITER_CHECKSUM_BYTES},
+    limits::{
+        CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, RESERVE_WAIT, WRITE_AHEAD_BYTES,
+        WRITER_CHECKSUM_BYTES,
+    },
 };
 
 const MIB: usize = 1 << 20;
@@ -245,5 +248,50 @@ fn a_copy_that_fails_half_way_keeps_no_space() {
         assert_eq!(free(), block);
         drop(others);
         assert_eq!(copy().await.unwrap().size, 1600);
+    });
+}
+
+#[test]
+fn space_is_taken_as_the_body_arrives() {
+    let simulated = Simulated::new(&[192 << 20]);
+    let simulated = &simulated;
+    simulated.run(|lane| async move {
+        let space = || simulated.store.handle().stats().space;
+        let (all, ahead) = (space().bytes_free, WRITE_AHEAD_BYTES);
+        assert!(matches!(lane.writer(all + 1).await.map(drop), Err(StoreError::NoSpace)));
+        let small = lane.writer(ahead).await.unwrap();
+        assert_eq!((all - space().bytes_free, space().free_runs), (ahead, 1), "in one piece");
+        drop(small);
+
+        let size = ahead + ahead / 2;
+        let bytes = content(3, size as usize);
+        let mut writer = lane.writer(size).await.unwrap();
+        assert_eq!(all - space().bytes_free, ahead);
+        writer.write(&bytes[..ahead as usize]).await.unwrap();
+        assert_eq!(all - space().bytes_free, ahead, "the rest is still to come");
+        writer.write(&bytes[ahead as usize..]).await.unwrap();
+        assert_eq!(all - space().bytes_free, size);
+        let staged = writer.finish().await.unwrap();
+        lane.put(new_object(bucket(&lane).await, "key"), staged).await.unwrap();
+        assert!(get(&lane, "key").await.unwrap() == Some(bytes));
+
+        // Others take the space in between: the body fails cleanly.
+        let rest = space().bytes_free;
+        assert!(rest > ahead, "{rest}");
+        let mut writer = lane.writer(rest).await.unwrap();
+        let others = lane.allocator().allocate(space().bytes_free).unwrap();
+        writer.write(&vec![7; ahead as usize]).await.unwrap();
+        assert_eq!(writer.write(&[7]).await, Err(StoreError::NoSpace));
+        drop(writer);
+        lane.quiesce().await;
+        drop(others);
+        // The tasks of the writes end when the lane comes to them.
+        for _ in 0..1000 {
+            if space().bytes_free == rest {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(space().bytes_free, rest);
     });
 }

@@ -278,7 +278,8 @@ pub(super) fn index_options(options: &StoreOptions) -> IndexOptions {
     IndexOptions {
         path: options.data_dir.join(INDEX_DIRECTORY),
         map_bytes: options.index_map_bytes,
-        skip_flush_for_tests: false,
+        #[cfg(test)]
+        skip_flush: false,
     }
 }
 

@@ -23,7 +23,8 @@ use crate::{
     index::checksum_blocks,
     limits::{
         CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES, INLINE_BYTES_MAX, RESERVE_WAIT,
-        WRITE_FRAME_BYTES, WRITER_CHECKSUM_BYTES, WRITES_IN_FLIGHT_MAX,
+        SLICES_PER_ROW_MAX, WRITE_AHEAD_BYTES, WRITE_FRAME_BYTES, WRITER_CHECKSUM_BYTES,
+        WRITES_IN_FLIGHT_MAX,
     },
 };
 
@@ -77,7 +78,8 @@ impl Staged {
 }
 
 impl Writer {
-    /// Takes the space and the memory that `size` bytes need.
+    /// Takes the memory that `size` bytes need, and the space, or the first part of it where they are
+    /// more than [`WRITE_AHEAD_BYTES`].
     pub(super) async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
         let target = if size <= INLINE_BYTES_MAX {
             Target::Inline(Vec::with_capacity(size as usize))
@@ -96,8 +98,8 @@ impl Writer {
     /// Takes the next piece of the body.
     ///
     /// # Errors
-    /// [`StoreError::SizeMismatch`] when it is more than was announced; device faults, also of
-    /// earlier pieces. After an error the writer must be dropped.
+    /// [`StoreError::SizeMismatch`] when it is more than was announced; [`StoreError::NoSpace`] when
+    /// others have taken the space for it meanwhile; device faults, also of earlier pieces. After an error the writer must be dropped.
     pub async fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let written = self.written + piece.len() as u64;
         if written > self.size {
@@ -136,6 +138,8 @@ struct ExtentWriter {
     lane: LaneStore,
     /// Extents that still have room, the current one first.
     open: VecDeque<Arc<ExtentLease>>,
+    /// Bytes of the content for which no extent was taken yet.
+    unallocated: u64,
     /// Bytes of the current extent that were handed to its device.
     extent_written: u64,
     checksums: BlockChecksums,
@@ -158,21 +162,19 @@ impl ExtentWriter {
     async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
         let memory = Some(reserve_checksums(lane, size).await?);
         let (reservation, frame_bytes) = reserve_frames(lane, size).await?;
-        let leases = match lane.allocator().allocate(size) {
+        if !lane.allocator().has_room(size) {
             // What was deleted a moment ago may still be on its way to the free space.
-            Err(StoreError::NoSpace) => {
-                lane.settle().await?;
-                lane.allocator().allocate(size)?
+            lane.settle().await?;
+            if !lane.allocator().has_room(size) {
+                return Err(StoreError::NoSpace);
             }
-            other => other?,
-        };
-        let open: VecDeque<_> = leases.into_iter().map(Arc::new).collect();
-        let checksums = checksums_for(open.front());
-        Ok(Self {
+        }
+        let mut writer = Self {
             lane: lane.clone(),
-            open,
+            open: VecDeque::new(),
+            unallocated: size,
             extent_written: 0,
-            checksums,
+            checksums: BlockChecksums::default(),
             done: Vec::new(),
             whole_crc: 0,
             frame: None,
@@ -180,7 +182,28 @@ impl ExtentWriter {
             frame_bytes,
             in_flight: VecDeque::new(),
             memory,
-        })
+        };
+        writer.take_extents().await?;
+        Ok(writer)
+    }
+
+    /// Takes the extents that come next, [`WRITE_AHEAD_BYTES`] at most.
+    async fn take_extents(&mut self) -> Result<(), StoreError> {
+        let bytes = self.unallocated.min(WRITE_AHEAD_BYTES);
+        let leases = match self.lane.allocator().allocate(bytes) {
+            Err(StoreError::NoSpace) => {
+                self.lane.settle().await?;
+                self.lane.allocator().allocate(bytes)?
+            }
+            other => other?,
+        };
+        if self.done.len() + leases.len() > SLICES_PER_ROW_MAX {
+            return Err(StoreError::NoSpace); // too scattered for one record
+        }
+        self.unallocated -= bytes;
+        self.open.extend(leases.into_iter().map(Arc::new));
+        self.checksums = checksums_for(self.open.front());
+        Ok(())
     }
 
     async fn write(&mut self, mut piece: &[u8]) -> Result<(), StoreError> {
@@ -203,6 +226,9 @@ impl ExtentWriter {
 
     /// A frame for the current extent, as soon as the reservation has one.
     async fn next_frame(&mut self) -> Result<Filling, StoreError> {
+        if self.open.is_empty() && self.unallocated > 0 {
+            self.take_extents().await?;
+        }
         loop {
             let lease = self.open.front().ok_or(StoreError::NoSpace)?;
             let capacity = (lease.data_bytes() - self.extent_written).min(self.frame_bytes);
