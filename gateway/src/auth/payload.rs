@@ -68,7 +68,6 @@ pub(super) fn payload_line(
     parts: &Parts,
     mechanism: Mechanism,
     claim: &Claim<'_>,
-    body: Option<&[u8; 32]>,
     query: &Query,
 ) -> Result<Line, AuthError> {
     let header = one_header(parts, &CONTENT_SHA256)?;
@@ -83,15 +82,11 @@ pub(super) fn payload_line(
                 .filter(|_| covers(&claim.signed_headers, "x-amz-content-sha256"))
                 .unwrap_or(UNSIGNED_PAYLOAD.as_bytes()),
         },
-        _ => match (header, body) {
-            (Some(value), _) => value,
-            (None, Some(body)) => return Ok(Line::from_bytes(&hex(body))),
-            (None, None) => {
-                return Err(AuthError::InvalidRequest(
-                    "Missing required header for this request: x-amz-content-sha256".into(),
-                ));
-            }
-        },
+        _ => header.ok_or_else(|| {
+            AuthError::InvalidRequest(
+                "Missing required header for this request: x-amz-content-sha256".into(),
+            )
+        })?,
     };
     // Refused before it is signed: no kind is longer than the line can hold.
     Stated::parse(line)?;

@@ -1,5 +1,5 @@
 //! Owns: the secret half of a key pair in memory, and where the verifier asks for it.
-//! Not here: where secrets are stored (`credentials`).
+//! Not here: where secrets are stored, and what makes one that is taken over from outside (`credentials`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +14,11 @@ impl Secret {
     /// Takes the secret as the client has it, with no prefix.
     pub fn new(text: impl Into<Arc<str>>) -> Secret {
         Secret(text.into())
+    }
+
+    /// The secret itself: for the file of credentials, and for its one showing at generation.
+    pub fn reveal(&self) -> Arc<str> {
+        self.0.clone()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

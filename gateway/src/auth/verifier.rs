@@ -29,10 +29,10 @@ use super::secret::{Secret, Secrets};
 use super::time::unix_seconds;
 
 /// Checks the signatures of requests. One per lane is best: the keys it keeps are then never
-/// contended. A clone shares the secrets and starts with no keys.
+/// contended.
 pub struct Verifier {
     secrets: Arc<dyn Secrets>,
-    services: Arc<[Box<str>]>,
+    services: Box<[Box<str>]>,
     keys: KeyCache,
 }
 
@@ -69,7 +69,8 @@ impl SignedHeaders {
     }
 
     /// The names, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.split(';').filter(|name| !name.is_empty())
     }
 }
@@ -87,8 +88,7 @@ thread_local! {
 }
 
 impl Verifier {
-    /// A verifier for credential scopes of these `services` (`s3`; other routes may add theirs,
-    /// `sts` or `hipobj`). The region of a scope is not checked: the server is in no region, and
+    /// A verifier for credential scopes of these `services` (`s3`). The region of a scope is not checked: the server is in no region, and
     /// clients are configured with all sorts of them.
     pub fn new(secrets: Arc<dyn Secrets>, services: &[&str]) -> Verifier {
         let services = services.iter().map(|&service| Box::from(service)).collect();
@@ -101,35 +101,10 @@ impl Verifier {
     /// Every refusal of S3's that concerns signing; see [`AuthError`]. A request without any
     /// signature is not refused here, it is [`Identity::Anonymous`].
     pub fn verify(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
-        self.verify_in_scratch(parts, now, None)
-    }
-
-    /// Verifies a request whose signer may leave `x-amz-content-sha256` out: services other than
-    /// S3 sign the hash of the body without stating it. `body` is the SHA-256 of the body, which the
-    /// caller has read, or [`EMPTY_SHA256`](super::EMPTY_SHA256) for routes that take none. A stated
-    /// value counts before it.
-    ///
-    /// # Errors
-    /// As [`verify`](Verifier::verify).
-    pub fn verify_with_body_hash(
-        &self,
-        parts: &Parts,
-        now: SystemTime,
-        body: &[u8; 32],
-    ) -> Result<Verified, AuthError> {
-        self.verify_in_scratch(parts, now, Some(body))
-    }
-
-    fn verify_in_scratch(
-        &self,
-        parts: &Parts,
-        now: SystemTime,
-        body: Option<&[u8; 32]>,
-    ) -> Result<Verified, AuthError> {
         // Taken out, not borrowed: a panic or a `Secrets` that verifies something itself find an
         // empty scratch, which is only slower.
         let mut scratch = SCRATCH.take();
-        let outcome = self.decide(parts, unix_seconds(now), body, &mut scratch);
+        let outcome = self.decide(parts, unix_seconds(now), &mut scratch);
         let kept =
             scratch.query.kept_bytes() + scratch.canonical.capacity() + scratch.to_sign.capacity();
         if kept <= SCRATCH_KEPT_BYTES_MAX {
@@ -142,7 +117,6 @@ impl Verifier {
         &self,
         parts: &Parts,
         now: i64,
-        body: Option<&[u8; 32]>,
         scratch: &mut Scratch,
     ) -> Result<Verified, AuthError> {
         scratch.query.read(parts.uri.query().unwrap_or_default())?;
@@ -163,7 +137,7 @@ impl Verifier {
         let missing =
             |name: &str| AuthError::AccessDenied(Denied::SignedHeaderMissing(name.into()));
         let host = host(parts)?.ok_or_else(|| missing("host"))?;
-        let line = payload_line(parts, mechanism, &claim, body, &scratch.query)?;
+        let line = payload_line(parts, mechanism, &claim, &scratch.query)?;
         let Some(secret) = self.secrets.secret(scope.access_key) else {
             return Err(AuthError::InvalidAccessKeyId(scope.access_key.into()));
         };
@@ -219,16 +193,6 @@ impl Verifier {
             },
             |(_, access_key)| access_key,
         )
-    }
-}
-
-impl Clone for Verifier {
-    fn clone(&self) -> Verifier {
-        Verifier {
-            secrets: Arc::clone(&self.secrets),
-            services: Arc::clone(&self.services),
-            keys: KeyCache::new(),
-        }
     }
 }
 

@@ -28,8 +28,7 @@ use crate::s3::{self, S3Settings};
 
 impl Secrets for KeyRing {
     fn secret(&self, access_key: &str) -> Option<Secret> {
-        // The same allocation, so that verification sees at a glance that nothing has changed.
-        KeyRing::secret(self, access_key).map(|secret| Secret::new(secret.reveal()))
+        KeyRing::secret(self, access_key)
     }
 }
 

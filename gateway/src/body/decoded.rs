@@ -15,11 +15,10 @@ use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::checksum::Digests;
 use super::chunked::{Chunked, Step};
 use super::error::BodyError;
 use super::plan::{BodyPlan, Framing};
-use super::promised::{Promised, TrailerSlot};
+use super::promised::TrailerSlot;
 
 /// The decoded body. Gives exactly `size_hint` bytes, or ends with an error; after that, nothing.
 #[derive(Debug)]
@@ -31,7 +30,6 @@ pub struct Decoded<B> {
     length: Option<u64>,
     received: u64,
     sha256: Option<Box<(Sha256, [u8; 32])>>,
-    promises: Option<Box<(Digests, Promised)>>,
     trailer: TrailerSlot,
     held: Option<Bytes>,
     ended: bool,
@@ -49,7 +47,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Decodes `source` as planned. The promises are the reader's to check, who hashes the content
-    /// anyway ([`Promised::check`]); all else is checked here.
+    /// anyway ([`Promised::check`](super::Promised::check)); all else is checked here.
     pub fn new(source: B, plan: &BodyPlan) -> Decoded<B> {
         let (framing, sha256) = match &plan.framing {
             Framing::Plain { sha256 } => (Unframe::Plain, *sha256),
@@ -64,21 +62,10 @@ where
             length: plan.length,
             received: 0,
             sha256: sha256.map(|expected| Box::new((Sha256::new(), expected))),
-            promises: None,
             trailer: plan.trailer.clone(),
             held: None,
             ended: false,
         }
-    }
-
-    /// The same, and checks the promises too: for operations that take a document, not an object.
-    pub fn checking(source: B, plan: &BodyPlan) -> Decoded<B> {
-        let mut decoded = Decoded::new(source, plan);
-        let selection = plan.promised.selection();
-        if !selection.is_empty() {
-            decoded.promises = Some(Box::new((Digests::new(selection), plan.promised.clone())));
-        }
-        decoded
     }
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
@@ -127,9 +114,6 @@ where
         if let Some(sha256) = &mut self.sha256 {
             sha256.0.update(data);
         }
-        if let Some(promises) = &mut self.promises {
-            promises.0.update(data);
-        }
         Ok(self.length != Some(self.received))
     }
 
@@ -154,10 +138,6 @@ where
             && let Some((algorithm, value)) = chunked.checksum()
         {
             self.trailer.fill(algorithm, value);
-        }
-        if let Some(promises) = self.promises.take() {
-            let (digests, promised) = *promises;
-            promised.check(&digests.finish(), &self.trailer)?;
         }
         self.ended = true;
         Ok(())

@@ -25,5 +25,5 @@ mod tests;
 pub use decoded::Decoded;
 pub use error::BodyError;
 pub use plan::{BodyPlan, plan};
-pub use promised::{ChecksumType, Promised, PromisedValue, TrailerSlot};
+pub use promised::{Promised, PromisedValue, TrailerSlot};
 pub use strip::strip;

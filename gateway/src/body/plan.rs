@@ -41,14 +41,6 @@ pub(super) enum Framing {
 }
 
 impl BodyPlan {
-    /// The content's length, for operations that need it before the content.
-    ///
-    /// # Errors
-    /// `MissingContentLength` (411) when nothing in the head says it.
-    pub fn required_length(&self) -> Result<u64, BodyError> {
-        self.length.ok_or(BodyError::MissingContentLength)
-    }
-
     /// What a body that has ended without a byte keeps of what was said of it. Whether HTTP/2 brings a body is known
     /// only when it comes, so a request without one can be planned with that of another.
     ///

@@ -23,8 +23,6 @@ pub struct Promised {
     /// `x-amz-sdk-checksum-algorithm`: what the client wants computed. Stands alone only in requests
     /// without a body and in presigned ones.
     pub algorithm: Option<Algorithm>,
-    /// `x-amz-checksum-type`.
-    pub kind: Option<ChecksumType>,
 }
 
 /// When the promised value is known.
@@ -34,15 +32,6 @@ pub enum PromisedValue {
     Header(Value),
     /// After it, in the trailer: [`TrailerSlot`] has it once the body has ended well.
     Trailer,
-}
-
-/// What a multipart object's checksum covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChecksumType {
-    /// The parts' checksums.
-    Composite,
-    /// The content.
-    FullObject,
 }
 
 /// Where the decoder leaves the trailer's checksum. Clones share it.
@@ -87,15 +76,14 @@ impl Promised {
             }
             None => None,
         };
-        let kind = match fields.one(&CHECKSUM_TYPE)? {
-            None => None,
-            Some(b"COMPOSITE") => Some(ChecksumType::Composite),
-            Some(b"FULL_OBJECT") => Some(ChecksumType::FullObject),
-            Some(_) => return Err(invalid_value("x-amz-checksum-type")),
-        };
+        // What it says is for the operations of uploads.
+        if !matches!(fields.one(&CHECKSUM_TYPE)?, None | Some(b"COMPOSITE") | Some(b"FULL_OBJECT"))
+        {
+            return Err(invalid_value("x-amz-checksum-type"));
+        }
         // CompleteMultipartUpload's checksum is the object's, not that of the list it sends.
         if parts.method == Method::POST && query::has(parts, "uploadId") {
-            return Ok(Promised { content_md5, checksum: None, algorithm: None, kind });
+            return Ok(Promised { content_md5, checksum: None, algorithm: None });
         }
         let algorithm = match fields.one(&SDK_ALGORITHM)? {
             None => None,
@@ -118,7 +106,7 @@ impl Promised {
             }
             _ => {}
         }
-        Ok(Promised { content_md5, checksum, algorithm, kind })
+        Ok(Promised { content_md5, checksum, algorithm })
     }
 
     /// The digests that are needed to check the promises, and that the client wants.

@@ -8,14 +8,10 @@ pub mod file;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use crate::auth::Secret;
 use crate::limits;
-
-/// The secret half of an access key. Shown to nobody: `Debug` hides it and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Takes over a secret from outside.
@@ -28,19 +24,8 @@ impl Secret {
             length if length < limits::SECRET_CHARS_MIN => Err("shorter than 8 characters"),
             length if length > limits::SECRET_CHARS_MAX => Err("longer than 128 characters"),
             _ if !printable => Err("not printable ASCII without spaces"),
-            _ => Ok(Secret(text.into())),
+            _ => Ok(Secret::new(text)),
         }
-    }
-
-    /// The secret itself: for signing, for the file, and for its one showing at generation.
-    pub fn reveal(&self) -> Arc<str> {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
     }
 }
 
@@ -73,7 +58,7 @@ impl AccessKey {
         let letter = |alphabet: &[u8], byte: &u8| alphabet[*byte as usize % alphabet.len()] as char;
         let tail: String = id.iter().map(|byte| letter(ID_ALPHABET, byte)).collect();
         let secret: String = secret.iter().map(|byte| letter(SECRET_ALPHABET, byte)).collect();
-        Ok(AccessKey { id: format!("AKIA{tail}").into(), secret: Secret(secret.into()) })
+        Ok(AccessKey { id: format!("AKIA{tail}").into(), secret: Secret::new(secret) })
     }
 
     /// Checks an id from outside. `/` and `,` separate the parts of a signature's credential, so

@@ -318,13 +318,7 @@ fn content_hashes() {
     let client = Client::new();
     let headers = vec![("host", "h".into()), ("x-amz-date", DATE.into())];
     let message = "Missing required header for this request: x-amz-content-sha256";
-    assert_refused(&client.by_header_with(headers.clone()), 400, "InvalidRequest", message);
-    let with_hash =
-        verifier().verify_with_body_hash(&client.by_header_with(headers), at(NOW), &EMPTY_SHA256);
-    assert!(matches!(
-        with_hash.expect("the caller knows the hash").payload,
-        Payload::Exact(EMPTY_SHA256)
-    ));
+    assert_refused(&client.by_header_with(headers), 400, "InvalidRequest", message);
     let odd = Client { payload: "md5", ..Client::new() };
     assert_refused(&odd.by_header(), 400, "InvalidArgument", "or a valid sha256 value");
     let ecdsa = Client { payload: "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", ..Client::new() };

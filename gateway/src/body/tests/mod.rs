@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
+use super::checksum::Digests;
 use super::*;
 use crate::auth::{ChunkChain, Identity, Mechanism, Payload, SignedHeaders, Verified};
 
@@ -103,6 +104,15 @@ fn drained(
     body: impl Body<Data = Bytes, Error = BodyError> + Unpin,
 ) -> (Vec<u8>, Option<BodyError>) {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(drain(body))
+}
+
+/// As [`drained`], with the check of the promises that readers make at the end.
+fn checked(source: Pieces, plan: &BodyPlan) -> (Vec<u8>, Option<BodyError>) {
+    let (content, error) = drained(Decoded::new(source, plan));
+    let mut digests = Digests::new(plan.promised.selection());
+    digests.update(&content);
+    let check = || plan.promised.check(&digests.finish(), &plan.trailer).err();
+    (content, error.or_else(check))
 }
 
 /// A client that frames content as aws-chunked.
