@@ -211,7 +211,8 @@ pub(crate) fn reference(body: &Body, size: u64) -> Content {
 pub(crate) fn inline(data: &[u8]) -> Content {
     let data = Bytes::copy_from_slice(data);
     let size = data.len() as u64;
-    Content { size, crc64: None, body: Body::Inline { data, crc64: 7 }, extents: Vec::new() }
+    let crc64 = crate::extent::checksum::crc64(&data);
+    Content { size, crc64: None, body: Body::Inline { data, crc64 }, extents: Vec::new() }
 }
 
 /// Makes an object's row undecodable, as a defect of a program or of memory might.
