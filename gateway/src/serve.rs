@@ -82,7 +82,7 @@ async fn start<A: Application>(
     let bound = Bound::to(plan)?;
     make_directory(&plan.data)?;
     let mut keys = Keys::open(plan)?;
-    let behind = open(plan, &settled, keys.ring.clone())?;
+    let behind = open(plan, &settled, keys.ring.clone()).inspect_err(|_| keys.take_back())?;
     *close = Some(behind.close);
     let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
     let pass = Pass { address: bound.admin_address, token: token.clone() };
@@ -200,6 +200,16 @@ impl Keys {
             stamp,
         };
         Ok(Keys { ring, watch, generated: opened.generated })
+    }
+
+    /// Removes what was generated for a start that failed: its secret was never shown, and the next
+    /// start shows the one that it generates.
+    fn take_back(&self) {
+        if self.generated.is_some()
+            && let Err(error) = fs::remove_file(&self.watch.path)
+        {
+            tracing::warn!(%error, path = %self.watch.path.display(), "keys nobody has seen are left");
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn look_at_devices(
     replace: MayReplace,
 ) -> Result<(), OpenError> {
     let embedded = options.devices.is_empty();
-    let bytes = options.extent_file_bytes.unwrap_or(DEFAULT_EXTENT_FILE_BYTES);
+    let bytes = extent_file_bytes(options);
     for spec in device_specs(options) {
         let path = spec.path;
         if embedded && bytes < DEVICE_BYTES_MIN {
@@ -93,6 +93,17 @@ fn look_at_devices(
     Ok(())
 }
 
+/// What is asked, or [`DEFAULT_EXTENT_FILE_BYTES`], or half of what the file system has left when
+/// that is less, in whole MiB: a first try must not fill somebody's disk.
+fn extent_file_bytes(options: &StoreOptions) -> u64 {
+    const MIB: u64 = 1 << 20;
+    options.extent_file_bytes.unwrap_or_else(|| {
+        let left = rustix::fs::statvfs(&options.data_dir)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        DEFAULT_EXTENT_FILE_BYTES.min(left / 2 / MIB * MIB)
+    })
+}
+
 /// A blank extent file in place of what is there, which may go.
 fn create_extent_file(options: &StoreOptions) -> Result<(), OpenError> {
     let path = options.data_dir.join(EXTENT_FILE);
@@ -106,7 +117,7 @@ fn create_extent_file(options: &StoreOptions) -> Result<(), OpenError> {
             _ => {}
         }
     }
-    let bytes = options.extent_file_bytes.unwrap_or(DEFAULT_EXTENT_FILE_BYTES);
+    let bytes = extent_file_bytes(options);
     device::create_extent_file(&unfinished, bytes)?;
     rename(&unfinished, &path)
 }

@@ -7,8 +7,9 @@ use crate::{
     device::Capabilities,
 };
 
-/// Size of the extent file that a new store gets when nobody says otherwise: enough for a first
-/// trial with real data, small enough for a laptop. It can be grown later.
+/// Size of the extent file that a new store gets when nobody says otherwise and the disk has twice as
+/// much left: enough for a first trial with real data, small enough for a laptop. It can be grown
+/// later.
 pub const DEFAULT_EXTENT_FILE_BYTES: u64 = 16 << 30;
 
 /// How to open a store.
