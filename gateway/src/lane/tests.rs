@@ -128,6 +128,16 @@ impl Running {
         lanes.cells().iter().map(|lane| lane.refusals(reason)).sum()
     }
 
+    /// Whether at least `count` were refused within five seconds: a lane counts what hyper refused
+    /// when the connection has ended, which the client sees first.
+    fn refuses(&self, reason: Refusal, count: u64) -> bool {
+        let end = Instant::now() + 5 * SECOND;
+        while self.refusals(reason) < count && Instant::now() < end {
+            std::thread::sleep(SECOND / 100);
+        }
+        self.refusals(reason) >= count
+    }
+
     fn open(&self) -> u64 {
         self.lanes.as_ref().unwrap().cells().iter().map(|lane| lane.open()).sum()
     }
@@ -300,6 +310,7 @@ fn a_panic_ends_its_request_and_nothing_else() {
         }
         stream.write_all(get("/b/alive").as_bytes()).unwrap();
         assert!(read_one(&mut stream).ends_with("/b/alive"));
+        assert!(server.refuses(Refusal::Panic, 3));
         assert_eq!(server.refusals(Refusal::Panic), 3);
     }
 }
@@ -341,7 +352,7 @@ fn what_hyper_refuses() {
     assert!(server.ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
     let twice = closing("PUT", "/b/k", "Content-Length: 1\r\nContent-Length: 2\r\n");
     assert!(server.ask(&twice).starts_with("HTTP/1.1 400"));
-    assert!(server.refusals(Refusal::Protocol) >= 3);
+    assert!(server.refuses(Refusal::Protocol, 3));
 }
 
 #[test]
@@ -358,7 +369,9 @@ fn slow_heads_and_idle_connections_are_closed_in_time() {
         idle.write_all(get("/b/k").as_bytes()).unwrap();
         read_one(&mut idle);
         closed_between(&mut idle, SECOND, 5 * SECOND);
+        assert!(server.refuses(Refusal::HeaderTime, 2));
         assert_eq!(server.refusals(Refusal::HeaderTime), 2);
+        assert!(server.refuses(Refusal::IdleTime, 1));
         assert_eq!(server.refusals(Refusal::IdleTime), 1);
     }
 }
@@ -375,6 +388,7 @@ fn a_body_that_stops_coming_is_refused() {
         let response = read_to_close(&mut stream);
         assert!(response.starts_with("HTTP/1.1 400"), "{response}");
         assert!(response.contains("within the timeout period"), "{response}");
+        assert!(server.refuses(Refusal::BodyTime, 1));
         assert_eq!(server.refusals(Refusal::BodyTime), 1);
     }
 }
@@ -418,6 +432,7 @@ fn one_connection_too_many_is_closed_and_the_others_go_on() {
         })
         .collect();
     closed_between(&mut server.connect(), Duration::ZERO, 5 * SECOND);
+    assert!(server.refuses(Refusal::Connections, 1));
     assert_eq!(server.refusals(Refusal::Connections), 1);
     held[0].write_all(get("/b/k").as_bytes()).unwrap();
     assert!(read_one(&mut held[0]).ends_with("/b/k"));
