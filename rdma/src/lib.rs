@@ -1,5 +1,9 @@
-//! Delivery of objects by one-sided RDMA verbs, from the frame that the drive wrote to the client's memory.
+//! Delivery by RDMA: S3's payload moves by one-sided verbs between the frames that NVMe reads and writes and the
+//! memory of a client. HTTP and S3 are not known here.
 //!
-//! *Not here yet*: the crate is empty until the RDMA door lands; the gateway does not depend on it and does not
-//! claim to speak RDMA.
-#![forbid(unsafe_code)]
+//! | module | owns |
+//! |---|---|
+//! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+
+pub mod fabric;
+pub mod limits;

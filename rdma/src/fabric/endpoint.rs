@@ -1,0 +1,285 @@
+//! Owns one thread's completion queue: it wakes when there are completions and hands each to its queue pair. Also the
+//! fencing of queue pairs whose owner has gone.
+//!
+//! *Not here*: what a queue pair may do ([`super::QueuePair`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::address::Qpn;
+use super::driver::{EndpointDriver, Fabric, QueuePairDriver, Transition};
+use super::error::{FabricError, QueuePairState};
+use super::work::Completion;
+use crate::limits::{COMPLETIONS_PER_ROUND, FENCE_TIME};
+
+/// One thread's part of a fabric. Clones are the same endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Rc<Shared>,
+}
+
+pub(super) struct Shared {
+    fabric: Arc<dyn Fabric>,
+    driver: Rc<dyn EndpointDriver>,
+    queue_pairs: RefCell<HashMap<Qpn, Weak<Line>>>,
+    pump: RefCell<Option<JoinHandle<()>>>,
+    /// Why nothing completes any more, once that is so.
+    broken: RefCell<Option<FabricError>>,
+    live: Cell<usize>,
+    leaked: Cell<u64>,
+    /// Told when a queue pair is gone.
+    gone: Notify,
+}
+
+/// What is known of one queue pair: its driver, and the completions that nobody has taken.
+pub(super) struct Line {
+    pub(super) number: Qpn,
+    pub(super) state: Cell<QueuePairState>,
+    driver: RefCell<Option<Box<dyn QueuePairDriver>>>,
+    arrived: RefCell<VecDeque<Completion>>,
+    wake: Notify,
+    /// Posted less completed, of both queues.
+    outstanding: Cell<u64>,
+    endpoint: Rc<Shared>,
+}
+
+impl Endpoint {
+    /// This thread's endpoint. Within a `LocalSet`, or a runtime that can `spawn_local`.
+    ///
+    /// # Errors
+    /// When the device has no more completion queues.
+    pub fn open(fabric: &Arc<dyn Fabric>) -> Result<Endpoint, FabricError> {
+        let driver: Rc<dyn EndpointDriver> = fabric.endpoint()?.into();
+        let shared = Rc::new(Shared {
+            fabric: Arc::clone(fabric),
+            driver: Rc::clone(&driver),
+            queue_pairs: RefCell::default(),
+            pump: RefCell::default(),
+            broken: RefCell::default(),
+            live: Cell::new(0),
+            leaked: Cell::new(0),
+            gone: Notify::new(),
+        });
+        let pump = tokio::task::spawn_local(pump(driver, Rc::downgrade(&shared)));
+        *shared.pump.borrow_mut() = Some(pump);
+        Ok(Endpoint { shared })
+    }
+
+    /// The fabric that it is of.
+    #[must_use]
+    pub fn fabric(&self) -> &Arc<dyn Fabric> {
+        &self.shared.fabric
+    }
+
+    /// Queue pairs that exist, those being fenced included.
+    #[must_use]
+    pub fn live_queue_pairs(&self) -> usize {
+        self.shared.live.get()
+    }
+
+    /// Queue pairs that the device would not destroy; the memory of their work is lost.
+    #[must_use]
+    pub fn leaked_queue_pairs(&self) -> u64 {
+        self.shared.leaked.get()
+    }
+
+    /// Ready when no queue pair of this endpoint exists any more. Whoever still holds one must drop it.
+    pub async fn drained(&self) {
+        while self.shared.live.get() > 0 {
+            let gone = self.shared.gone.notified();
+            if self.shared.live.get() == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    pub(super) fn driver(&self) -> &dyn EndpointDriver {
+        &*self.driver
+    }
+
+    fn deliver(&self, completion: Completion) {
+        let line = self.queue_pairs.borrow().get(&completion.queue_pair).and_then(Weak::upgrade);
+        if let Some(line) = line {
+            line.outstanding.set(line.outstanding.get().saturating_sub(1));
+            line.arrived.borrow_mut().push_back(completion);
+            line.wake.notify_one();
+        }
+    }
+
+    fn fail(&self, error: FabricError) {
+        tracing::error!(%error, "an RDMA completion queue has failed; its transfers end");
+        *self.broken.borrow_mut() = Some(error);
+        for line in self.queue_pairs.borrow().values().filter_map(Weak::upgrade) {
+            line.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(pump) = self.pump.borrow_mut().take() {
+            pump.abort();
+        }
+    }
+}
+
+/// Waits for completions and hands them over, a bounded number at a time: other tasks of the thread get their turn
+/// between rounds. Holds the endpoint only while it hands over, so that it can go.
+async fn pump(driver: Rc<dyn EndpointDriver>, endpoint: Weak<Shared>) {
+    let mut batch = Vec::with_capacity(COMPLETIONS_PER_ROUND);
+    loop {
+        let polled = driver.poll(COMPLETIONS_PER_ROUND, &mut batch);
+        let found = batch.len();
+        {
+            let Some(shared) = endpoint.upgrade() else { return };
+            for completion in batch.drain(..) {
+                shared.deliver(completion);
+            }
+        }
+        let outcome = match polled {
+            Err(error) => Err(error),
+            Ok(()) if found > 0 => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Ok(()) => driver.ready().await,
+        };
+        if let Err(error) = outcome {
+            if let Some(shared) = endpoint.upgrade() {
+                shared.fail(error);
+            }
+            return;
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn new(endpoint: &Rc<Shared>, driver: Box<dyn QueuePairDriver>) -> Rc<Line> {
+        let number = driver.number();
+        let line = Rc::new(Line {
+            number,
+            state: Cell::new(QueuePairState::Reset),
+            driver: RefCell::new(Some(driver)),
+            arrived: RefCell::default(),
+            wake: Notify::new(),
+            outstanding: Cell::new(0),
+            endpoint: Rc::clone(endpoint),
+        });
+        endpoint.live.set(endpoint.live.get() + 1);
+        endpoint.queue_pairs.borrow_mut().insert(number, Rc::downgrade(&line));
+        line
+    }
+
+    pub(super) fn outstanding(&self) -> u64 {
+        self.outstanding.get()
+    }
+
+    /// Does something with the driver, which is there until [`Self::destroy`].
+    pub(super) fn with_driver<T>(
+        &self,
+        act: impl FnOnce(&mut dyn QueuePairDriver) -> T,
+    ) -> Option<T> {
+        self.driver.borrow_mut().as_mut().map(|driver| act(&mut **driver))
+    }
+
+    /// One more work request was posted.
+    pub(super) fn posted(&self) {
+        self.outstanding.set(self.outstanding.get() + 1);
+    }
+
+    pub(super) fn step(&self, step: &Transition) -> Result<(), FabricError> {
+        let done = self.with_driver(|driver| driver.modify(step));
+        done.unwrap_or_else(|| Err(FabricError::new("ibv_modify_qp", "the queue pair is gone")))
+            .map_err(|error| error.in_state(self.state.get()))?;
+        self.state.set(step.target());
+        Ok(())
+    }
+
+    pub(super) fn take(&self) -> Option<Completion> {
+        self.arrived.borrow_mut().pop_front()
+    }
+
+    /// The next completion; an error when there will be none because the completion queue has failed.
+    pub(super) async fn next(&self) -> Result<Completion, FabricError> {
+        loop {
+            let wake = self.wake.notified();
+            if let Some(completion) = self.take() {
+                return Ok(completion);
+            }
+            if let Some(error) = self.endpoint.broken.borrow().clone() {
+                return Err(error);
+            }
+            wake.await;
+        }
+    }
+
+    /// Puts the queue pair into the error state, takes all that it flushes, and destroys it.
+    pub(super) async fn fence(&self) -> Fenced {
+        let began = tokio::time::Instant::now();
+        let mut flushed = 0;
+        let moved = self.step(&Transition::Error);
+        if moved.is_ok() {
+            let drain = async {
+                while self.outstanding.get() > 0 {
+                    if self.next().await.is_err() {
+                        return;
+                    }
+                    flushed += 1;
+                }
+            };
+            // A device that doesn't flush in time is made to by destroying the queue pair, which ends all access of
+            // its work requests just so (ibv_destroy_qp(3)).
+            if tokio::time::timeout(FENCE_TIME, drain).await.is_err() {
+                tracing::warn!(
+                    queue_pair = self.number.number(),
+                    "not all work was flushed in time"
+                );
+            }
+        }
+        let clean = self.destroy();
+        Fenced { clean, took: began.elapsed() }
+    }
+
+    fn destroy(&self) -> bool {
+        let Some(driver) = self.driver.borrow_mut().take() else { return true };
+        self.arrived.borrow_mut().clear();
+        let outcome = driver.destroy();
+        let endpoint = &self.endpoint;
+        endpoint.queue_pairs.borrow_mut().remove(&self.number);
+        endpoint.live.set(endpoint.live.get() - 1);
+        endpoint.gone.notify_waiters();
+        if let Err(error) = &outcome {
+            endpoint.leaked.set(endpoint.leaked.get() + 1);
+            tracing::error!(%error, "a queue pair could not be destroyed; the memory of its work is lost");
+        }
+        outcome.is_ok()
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.driver.borrow().is_none()
+    }
+}
+
+/// That a queue pair is gone: none of its work touches memory any more, here or at the peer, but for packets that the
+/// network has yet to deliver.
+#[derive(Debug)]
+#[must_use = "an answer may be given, or memory reused, only after the fence"]
+pub struct Fenced {
+    /// Whether the device destroyed it as asked. If not, the memory of its work is lost for good, not reused.
+    pub clean: bool,
+    /// How long it took.
+    pub took: Duration,
+}

@@ -1,0 +1,28 @@
+//! *Owns:* what the protocols need of an RDMA fabric, the same for real devices (`crate::verbs`), for one in memory
+//! ([`loopback`]) and for one that misbehaves as its seed says ([`simulated`]).
+//!
+//! ```text
+//!  Fabric (process)  ── Endpoint (thread: a completion queue) ── QueuePair<Initialised | Connected> ── Fenced
+//!    └─ Buffer ⇄ Window: memory that is the CPU's or a peer's
+//! ```
+//!
+//! *Limits:* `limits.rs`, section Fabric. *Not here:* what is transferred and for whom.
+
+mod address;
+mod buffer;
+mod driver;
+mod endpoint;
+mod error;
+mod queue_pair;
+mod work;
+
+pub use address::{Gid, Mtu, Peer, Psn, Qpn, RemoteWindow};
+pub use buffer::{Buffer, Window};
+pub use driver::{
+    BufferDriver, EndpointDriver, Fabric, FabricFacts, Local, QueuePairDriver, QueuePairShape,
+    RemoteAccess, Transition,
+};
+pub use endpoint::{Endpoint, Fenced};
+pub use error::{FabricError, QueuePairState};
+pub use queue_pair::{Connected, Connection, Initialised, QueuePair, QueuePairOptions};
+pub use work::{Completion, Payload, Work, WorkKind, WorkStatus};
