@@ -96,6 +96,18 @@ pub(super) fn hex_bytes<const N: usize>(
     Ok(bytes)
 }
 
+/// The digits of these bytes, lower case. `DIGITS` is twice as many.
+pub(super) fn hex_digits<const DIGITS: usize>(bytes: &[u8]) -> [u8; DIGITS] {
+    debug_assert_eq!(2 * bytes.len(), DIGITS);
+    let mut digits = [b'0'; DIGITS];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+            *digit = b"0123456789abcdef"[usize::from(half)];
+        }
+    }
+    digits
+}
+
 /// What a hexadecimal digit of either case stands for.
 pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     match byte {

@@ -126,8 +126,9 @@ impl RcToken {
     /// # Errors
     /// 0, or more than 24 bits.
     pub fn queue_pair(&self) -> Result<Qpn, WireError> {
-        let shown = HexU32::of(self.qpn);
-        sequence::qpn("RC token's queue pair number", shown.as_str(), u64::from(self.qpn))
+        let shown: [u8; 8] = number::hex_digits(&self.qpn.to_be_bytes());
+        let shown = std::str::from_utf8(&shown).unwrap_or_default();
+        sequence::qpn("RC token's queue pair number", shown, u64::from(self.qpn))
     }
 
     /// The memory, where there is some: neither key nor address are zero.
@@ -140,7 +141,8 @@ impl RcToken {
     /// The 88 digits alone, which is all that a reply may have.
     pub(super) fn digits(&self) -> impl fmt::Display {
         let bytes = if self.is_loopback { [0; BYTES] } else { to_bytes(RELIABLE_CONNECTION, self) };
-        fmt::from_fn(move |f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
+        let digits: [u8; DIGITS] = number::hex_digits(&bytes);
+        fmt::from_fn(move |f| f.write_str(std::str::from_utf8(&digits).unwrap_or_default()))
     }
 }
 
@@ -191,20 +193,6 @@ fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     let (bytes, behind) = rest.split_first_chunk().expect("the fields make 44 bytes");
     *rest = behind;
     *bytes
-}
-
-/// A number as text for an error, without an allocation.
-struct HexU32([u8; 8]);
-
-impl HexU32 {
-    fn of(number: u32) -> HexU32 {
-        let digit = |at: u32| b"0123456789abcdef"[(number >> (28 - 4 * at) & 0xf) as usize];
-        HexU32([0, 1, 2, 3, 4, 5, 6, 7].map(digit))
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
