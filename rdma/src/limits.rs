@@ -10,3 +10,23 @@ pub const COMPLETIONS_PER_ROUND: usize = 64;
 /// How long a fence waits for flushed work before it destroys the queue pair as it is. Devices flush in microseconds;
 /// soft-RoCE on an overloaded machine has taken a second.
 pub const FENCE_TIME: Duration = Duration::from_secs(5);
+
+// ----- Fabrics in memory ------------------------------------------------------------------------
+
+/// Times that a packet is sent again when nobody answers: as `retry_cnt` 7 on real devices.
+pub const MODEL_RETRIES: u32 = 7;
+
+/// Between two of these. Real ones wait 67 ms (`timeout` 14) to 4 times that; tests need not.
+pub const MODEL_RETRY_TIME: Duration = Duration::from_millis(10);
+
+/// Until a receiver that wasn't ready is asked again: as `min_rnr_timer` 12, rounded up to a tick of tokio's clock.
+pub const MODEL_RECEIVER_NOT_READY_TIME: Duration = Duration::from_millis(1);
+
+/// Bytes of one message: half of what the InfiniBand specification allows (9.7.7.1.1).
+pub const MODEL_MESSAGE_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of one buffer: more than the largest transfer of the protocols (2 GiB less 1) by its alignment.
+pub const MODEL_BUFFER_BYTES_MAX: usize = 2 << 30;
+
+/// Placements that are remembered: 40 MiB of them.
+pub const MODEL_LOG_ENTRIES_MAX: usize = 1 << 20;

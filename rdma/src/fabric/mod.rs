@@ -13,7 +13,10 @@ mod buffer;
 mod driver;
 mod endpoint;
 mod error;
+pub mod loopback;
+mod model;
 mod queue_pair;
+pub mod simulated;
 mod work;
 
 pub use address::{Gid, Mtu, Peer, Psn, Qpn, RemoteWindow};
