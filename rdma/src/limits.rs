@@ -30,3 +30,15 @@ pub const MODEL_BUFFER_BYTES_MAX: usize = 2 << 30;
 
 /// Placements that are remembered: 40 MiB of them.
 pub const MODEL_LOG_ENTRIES_MAX: usize = 1 << 20;
+
+// ----- Conformance ------------------------------------------------------------------------------
+
+/// For one check. Emulated machines with soft-RoCE are 30 times slower than real ones, and a device gives up on a silent
+/// peer only after 7 retries of up to half a second.
+pub const CONFORMANCE_CHECK_TIME: Duration = Duration::from_secs(240);
+
+/// For one completion.
+pub const CONFORMANCE_COMPLETION_TIME: Duration = Duration::from_secs(60);
+
+/// In which nothing may happen: far longer than a packet takes, and than the simulated fabric's longest pause.
+pub const CONFORMANCE_QUIET_TIME: Duration = Duration::from_millis(200);

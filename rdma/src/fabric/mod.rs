@@ -10,6 +10,8 @@
 
 mod address;
 mod buffer;
+#[doc(hidden)]
+pub mod conformance;
 mod driver;
 mod endpoint;
 mod error;
