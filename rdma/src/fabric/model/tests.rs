@@ -318,6 +318,19 @@ fn a_message_has_a_limit() {
     });
 }
 
+/// Not among the checks that devices pass: kernels have had their trouble with it.
+#[test]
+fn a_range_that_wraps_is_refused() {
+    locally(async {
+        let network = loopback::Network::new();
+        let (from, to) = (network.fabric(gid(1), None), network.fabric(gid(2), None));
+        let (ends, window) = (connect([&from, &to]), window(&to, 64));
+        let wrapping = RemoteWindow { address: u64::MAX - 7, ..window.remote() };
+        ends.writer.post(write(&source(&from, 16), wrapping), true).unwrap();
+        assert_eq!(ends.writer.completion().await.unwrap().status, WorkStatus::RemoteAccess);
+    });
+}
+
 #[test]
 fn keys_and_addresses_are_drawn() {
     let network = loopback::Network::new();
