@@ -178,15 +178,26 @@ fn a_completion_comes_after_its_placement() {
     assert!(later > 20, "in {later} of 50 runs");
 }
 
-/// Aborts a large write at some moment and says when the answer was given, before the fence or after it: how many runs
-/// placed something after it.
-fn late_after(answer_before_fence: bool) -> usize {
-    let mut late = 0;
+/// Who ends its queue pair when a write is aborted.
+#[derive(Clone, Copy, PartialEq)]
+enum Fences {
+    /// As the server of a GET does.
+    Writer,
+    /// As the server of a PUT does.
+    Peer,
+}
+
+/// Aborts large writes at some moment and says when the answer was given, before the fence or after it: how many runs
+/// placed something after it, and how many ended with a half-placed message.
+fn late_after(fences: Fences, answer_before_fence: bool, faults: Faults) -> (usize, usize) {
+    let (mut late, mut half_placed) = (0, 0);
     for seed in 0..100 {
         locally(async {
-            let (network, from, to) = network(seed, Faults::DELAYS);
+            let (network, from, to) = network(seed, faults);
             let (ends, window) = (connect([&from, &to]), window(&to, 1 << 16));
             let bytes = source(&from, 1 << 16);
+            // Its flush takes time, in which the peer's device still takes what arrives.
+            ends.peer.post_receive().unwrap();
             for _ in 0..4 {
                 ends.writer.post(write(&bytes, window.remote()), true).unwrap();
             }
@@ -194,25 +205,85 @@ fn late_after(answer_before_fence: bool) -> usize {
             if answer_before_fence {
                 network.close_window(window.remote().rkey);
             }
-            assert!(ends.writer.fence().await.clean);
+            let Ends { writer, peer } = ends;
+            let fenced = match fences {
+                Fences::Writer => writer.fence().await,
+                Fences::Peer => peer.fence().await,
+            };
+            assert!(fenced.clean);
             network.close_window(window.remote().rkey);
-            let placed = network.placements().len();
+            let placements = network.placements();
+            let placed: u64 = placements.iter().map(|placement| placement.bytes).sum();
+            half_placed += usize::from(!placed.is_multiple_of(1 << 16));
             tokio::time::sleep(Duration::from_secs(1)).await;
             late += usize::from(!network.violations().is_empty());
-            assert_eq!(network.placements().len(), placed, "after the fence; seed {seed}");
+            assert_eq!(network.placements(), placements, "after the fence; seed {seed}");
         });
     }
-    late
+    (late, half_placed)
 }
 
 #[test]
 fn an_answer_before_the_fence_is_found_out() {
-    assert!(late_after(true) > 20);
+    for fences in [Fences::Writer, Fences::Peer] {
+        let (late, _) = late_after(fences, true, Faults::DELAYS);
+        assert!(late > 20, "in {late} of 100 runs");
+    }
 }
 
 #[test]
 fn nothing_is_placed_after_the_fence() {
-    assert_eq!(late_after(false), 0);
+    for fences in [Fences::Writer, Fences::Peer] {
+        for faults in [Faults::DELAYS, Faults::ALL] {
+            let (late, half_placed) = late_after(fences, false, faults);
+            assert_eq!(late, 0);
+            assert!(
+                half_placed > 20,
+                "only {half_placed} of 100 runs caught a message half placed"
+            );
+        }
+    }
+}
+
+/// Whatever order a thread ends in, frames and buffers come back.
+#[test]
+fn memory_comes_back_when_a_thread_ends() {
+    const MIB: u64 = 1 << 20;
+    let arena = Arena::new(&datapath::arena::ArenaOptions {
+        bytes: 20 * MIB,
+        reads_bytes: MIB,
+        reads_growth_bytes: MIB,
+        writes_bytes: MIB,
+        writes_growth_bytes: MIB,
+        huge_pages: false,
+        lock_memory: false,
+    })
+    .unwrap();
+    let network = Network::new(3, Faults::DELAYS);
+    let (from, to) = (network.fabric(gid(1), Some(&arena)), network.fabric(gid(2), None));
+    let reservation = arena.reserve(datapath::arena::Share::Reads, MIB).unwrap();
+    for wait in [false, true] {
+        let (pair, mut kept, window) = locally(async {
+            let ends = connect([&from, &to]);
+            let window = Buffer::allocate(&*to, 4096).unwrap().expose(RemoteAccess::Read).unwrap();
+            let into = reservation.frame(4096).unwrap();
+            let read = Work::Read { into, bytes: 4096, from: window.remote() };
+            ends.writer.post(read, true).unwrap();
+            let kept = Buffer::allocate(&*from, 4096).unwrap();
+            ends.writer.post(write(&kept.lend(), window.remote()), true).unwrap();
+            if wait {
+                // Until completions have arrived that nobody takes.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            (ends.writer, kept, window)
+        });
+        assert!(reservation.used_bytes() > 0);
+        assert!(kept.as_mut_slice().is_none());
+        drop(pair);
+        assert_eq!(reservation.used_bytes(), 0);
+        assert!(kept.as_mut_slice().is_some());
+        drop(window);
+    }
 }
 
 #[test]
