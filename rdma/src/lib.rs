@@ -4,6 +4,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 
 pub mod fabric;
 pub mod limits;
+#[cfg(feature = "verbs")]
+pub mod verbs;
