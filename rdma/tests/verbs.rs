@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use datapath::arena::{Arena, ArenaOptions, Frame, Reservation, Share};
 use rdma::fabric::{
-    Buffer, Completion, Connected, Connection, Endpoint, Fabric, Initialised, Payload, Peer, Psn,
-    QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Work, WorkKind,
+    Buffer, Completion, Connected, Connection, Endpoint, Fabric, Gid, Initialised, Payload, Peer,
+    Psn, QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Work, WorkKind,
     WorkStatus,
 };
 use rdma::limits::{COMPLETION_QUEUE_ENTRIES_MAX, FENCE_TIME};
@@ -200,6 +200,44 @@ fn a_write_arrives_and_a_read_brings_it_back() {
         assert!(written.as_slice()[..1000].iter().all(|&byte| byte == 0));
         assert!(written.as_slice()[51_000..].iter().all(|&byte| byte == 0));
         assert!(ours.fence().await.clean);
+    });
+}
+
+#[test]
+fn a_link_local_peer_is_reached_from_a_link_local_address() {
+    on_device("a_link_local_peer_is_reached_from_a_link_local_address", async |bench: Bench| {
+        let fabric = &bench.fabric;
+        let somebody = Gid([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let local = fabric.local_gid(somebody).unwrap();
+        assert!(local.is_link_local(), "{local}");
+        let endpoint = Endpoint::open(fabric).unwrap();
+        let ours = initialised(&endpoint, RemoteAccess::None);
+        let theirs = initialised(&endpoint, RemoteAccess::Write);
+        let here = Peer { gid: local, ..peer_of(fabric, &ours, 1) };
+        let there = Peer { gid: local, ..peer_of(fabric, &theirs, 2) };
+        let _theirs = theirs.connect(&connection(fabric, here, 2)).unwrap();
+        let ours = ours.connect(&connection(fabric, there, 1)).unwrap();
+        let source = filled(fabric, 5000, 14);
+        let window = Buffer::allocate(&**fabric, 5000).unwrap();
+        let window = window.expose(RemoteAccess::Write).unwrap();
+        ours.post(write(&source, window.remote(), None), true).unwrap();
+        assert_eq!(next(&ours).await.status, WorkStatus::Success);
+        assert!(window.reclaim().as_slice() == source.as_slice());
+        let nobody = Connection { local: somebody, ..connection(fabric, there, 1) };
+        let refused = initialised(&endpoint, RemoteAccess::None).connect(&nobody);
+        let error = refused.err().expect("it is no address of ours");
+        assert!(error.reason.contains("is no address of the port"), "{error}");
+    });
+}
+
+#[test]
+fn an_empty_buffer_is_one_too() {
+    on_device("an_empty_buffer_is_one_too", async |bench: Bench| {
+        let adopted = Buffer::adopt(&*bench.fabric, Box::default()).unwrap();
+        assert_eq!((adopted.size(), adopted.lend().len()), (0, 0));
+        let window = adopted.expose(RemoteAccess::Read).unwrap();
+        assert_eq!(window.remote().size, 0);
+        assert!(window.revoke().unwrap().as_slice().is_empty());
     });
 }
 
