@@ -9,3 +9,9 @@
 pub mod fabric;
 pub mod limits;
 pub mod wire;
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
+
+pub mod fabric;
+pub mod limits;
+#[cfg(feature = "verbs")]
+pub mod verbs;
