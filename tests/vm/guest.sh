@@ -9,6 +9,7 @@
 #
 #   -r, --rdma           soft-RoCE device rxe0 on eth0: 10.77.0.NODE, GID index 1, MTU 9000
 #   -n, --nvme N         NVMe drives, empty                                     (default 0)
+#       --nvme-sectors L drives with logical sectors of these sizes instead: 512,4096
 #       --nvme-size S    size of each; a sparse file behind it                  (default 4G)
 #   -p, --peer COMMAND   one more guest, on a link with the first, running this shell command;
 #                        repeatable. Peers are NODE 2, 3, ... and end with the first guest.
@@ -38,7 +39,7 @@ fail() {
     exit 125
 }
 
-memory=2048 cpus=2 drives=0 drive_size=4G rdma=0 limit=600 verbose=0
+memory=2048 cpus=2 sectors=() drive_size=4G rdma=0 limit=600 verbose=0
 shares=() passed=() commands=('')
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -49,7 +50,8 @@ while [ $# -gt 0 ]; do
     -?*)
         [ $# -gt 1 ] || fail "$1 needs a value (see --help)"
         case "$1" in
-        -n | --nvme) drives="$2" ;;
+        -n | --nvme) mapfile -t sectors < <(yes 512 | head -n "$2") ;;
+        --nvme-sectors) IFS=, read -r -a sectors <<<"$2" ;;
         --nvme-size) drive_size="$2" ;;
         -p | --peer) commands+=("$2") ;;
         -w | --share) shares+=("$(realpath "$2")") ;;
@@ -105,17 +107,18 @@ settings() {
         printf 'export %s=%q\n' "${variable%%=*}" "$value"
     done
     # Drives belong to the first guest.
-    echo "rdma=$rdma drives=$(($1 == 1 ? drives : 0)) shares='${shares[*]}'"
+    echo "rdma=$rdma drives=$(($1 == 1 ? ${#sectors[@]} : 0)) shares='${shares[*]}'"
     printf 'modules=%q folder_of_command=%q\n' "$kernel/modules" "$PWD"
     printf 'command=%q\n' "${commands[$1 - 1]}"
 }
 
 drive_options=()
-for ((i = 0; i < drives; i++)); do
+for i in "${!sectors[@]}"; do
     truncate -s "$drive_size" "$run/nvme$i.raw"
     drive_options+=(
         -blockdev "driver=raw,node-name=d$i,discard=unmap,file.driver=file,file.filename=$run/nvme$i.raw"
-        -device "nvme,id=nvme$i,serial=penstock$i" -device "nvme-ns,drive=d$i,bus=nvme$i,nsid=1"
+        -device "nvme,id=nvme$i,serial=penstock$i"
+        -device "nvme-ns,drive=d$i,bus=nvme$i,nsid=1,logical_block_size=${sectors[$i]},physical_block_size=${sectors[$i]}"
     )
 done
 
