@@ -9,7 +9,7 @@ DATA ?= ./data
 # More arguments for `make run`: make run ARGS="--listen 0.0.0.0:9000"
 ARGS ?=
 
-.PHONY: help run build test check unit bench bench-gate loom fmt doc clean
+.PHONY: help run build test check unit guest bench bench-gate loom fmt doc clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -40,6 +40,14 @@ check: ## what to run before a commit: format, lints, documentation, unit tests 
 
 unit: ## unit tests alone
 	@cargo nextest run --workspace --locked -E 'not (package(penstock-tests) & kind(test))'
+
+guest: ## tests that need RDMA or NVMe, in a QEMU guest (ARGS="-E 'binary(guest_nvme)'" chooses some)
+	@tools/packages.sh build
+	@tools/nextest.sh
+	@cargo build --release --locked -p gateway -p loadgen
+	@GATEWAY_TEST_BIN="$(TARGET)/release/penstock" \
+		GATEWAY_TEST_LOADGEN="$(TARGET)/release/penstock-loadgen" \
+		tests/vm/suite.py target/test-results/guest.xml $(ARGS)
 
 loom: ## the pin table under every interleaving that loom can reach
 	@tools/nextest.sh

@@ -2,7 +2,7 @@
 # Installs the system packages that a target needs: only what is missing, only with apt-get, only
 # when root or sudo is at hand; otherwise says what to install.
 #
-#   tools/packages.sh build|test|bench|gate...
+#   tools/packages.sh build|test|bench|gate|guest...
 set -euo pipefail
 
 missing=()
@@ -68,6 +68,27 @@ for use in "$@"; do
         want valgrind valgrind
         want setarch util-linux
         ;;
+    guest)
+        # Not the package rdma-core: it brings udev rules and services, and would upgrade systemd.
+        want qemu-system-x86_64 qemu-system-x86
+        want cc gcc
+        want ip iproute2
+        want tc iproute2
+        want depmod kmod
+        want xz xz-utils
+        want zstd zstd
+        want python3 python3
+        want setpriv util-linux
+        want flock util-linux
+        # What libibverbs drives soft-RoCE with, and a program that sends over it.
+        compgen -G '/usr/lib/*/libibverbs/librxe*.so' >/dev/null || missing+=(ibverbs-providers)
+        want ibv_rc_pingpong ibverbs-utils
+        # The initramfs has no shared libraries: a busybox that needs some does not run there.
+        if ! command -v busybox >/dev/null 2>&1 ||
+            ldd "$(command -v busybox)" >/dev/null 2>&1; then
+            missing+=(busybox-static)
+        fi
+        ;;
     *)
         echo "tools/packages.sh: unknown use $use" >&2
         exit 2
@@ -100,6 +121,35 @@ if [ ! -e "$policy" ]; then
     "${as_root[@]}" chmod 755 "$policy"
     trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
+# Debian 12 with qemu-utils from its backports (cloud images have it) takes no QEMU of its own
+# release: the two break each other. Then QEMU comes from backports too, from the same mirror, with
+# package lists of its own so that nothing else moves there.
+install_qemu_from_backports() {
+    local sources=/etc/apt/sources.list.d/debian.sources folder status=0
+    folder="$(mktemp -d)"
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    {
+        cat "$sources"
+        printf '\nTypes: deb\nSuites: bookworm-backports\nComponents: main\n'
+        grep -m 1 '^URIs:' "$sources"
+        grep -m 1 '^Signed-By:' "$sources"
+    } >"$folder/all.sources"
+    set -- -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" \
+        -o "Dir::Etc::sourcelist=$folder/all.sources" -o Dir::Etc::sourceparts=/dev/null \
+        -o APT::Sandbox::User=root
+    { "${as_root[@]}" apt-get "$@" -q update &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@" install -q -y \
+            --no-install-recommends --no-remove -t bookworm-backports qemu-system-x86; } || status=$?
+    "${as_root[@]}" rm -rf "$folder"
+    return "$status"
+}
+
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+if [[ " ${missing[*]} " == *" qemu-system-x86 "* ]] &&
+    [[ "$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null)" == *~bpo12* ]]; then
+    install_qemu_from_backports
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | grep -vx qemu-system-x86)
+    [ ${#missing[@]} -gt 0 ] || exit 0
+fi
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends "${missing[@]}"

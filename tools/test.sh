@@ -46,6 +46,7 @@ step loom tools/loom.sh
 keep "$target/loom/nextest/loom/junit.xml" loom
 step process cargo nextest run -p penstock-tests --locked -E 'kind(test)'
 keep "$target/nextest/default/junit.xml" process
+step guest python3 tests/vm/suite.py "$results/guest.xml"
 step clients .venv/bin/python -m pytest tests/python -q -p no:cacheprovider \
     --junitxml "$results/clients.xml"
 step bench-smoke python3 tools/bench/bench.py --smoke --out "$results/bench"

@@ -1,7 +1,8 @@
 //! What the process-level tests stand on: the real binary as a child process, an S3 client whose
 //! every byte can be bent, and the seeds that make a failure repeatable.
 //!
-//! The tests themselves are in `tests/`, one file per promise. They know the product only from
+//! The tests themselves are in `tests/`, one file per promise, and in `vm/` where they need a kernel
+//! with RDMA or NVMe and so run in a guest. They know the product only from
 //! outside: command line, sockets, files, `/proc`, system calls. The client here shares no code
 //! with the server, so a mistake in one cannot hide the same mistake in the other.
 //!
@@ -10,8 +11,10 @@
 pub mod chunked;
 pub mod client;
 pub mod content;
+pub mod guest;
 pub mod http;
 pub mod limits;
+pub mod loadgen;
 pub mod random;
 pub mod server;
 pub mod sign;

@@ -9,6 +9,10 @@ pub const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a server may take from SIGTERM to its exit when it has nothing left to do.
 pub const EXIT_WITHIN: Duration = Duration::from_secs(40);
 
+/// How long the second guest may take to be up. It boots in 5 s on an idle machine, in 30 on a busy
+/// one, and begins together with the first.
+pub const PEER_READY_WITHIN: Duration = Duration::from_secs(90);
+
 /// Pause between two looks at something that is awaited.
 pub const POLL_EVERY: Duration = Duration::from_millis(10);
 
