@@ -3,7 +3,9 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 
+pub mod client;
 pub mod fabric;
 pub mod limits;
