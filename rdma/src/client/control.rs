@@ -87,6 +87,17 @@ pub struct ControlRequest {
     pub fresh_connection: bool,
 }
 
+impl ControlRequest {
+    /// A request without a body, on any connection.
+    pub(super) fn new(
+        method: Method,
+        target: String,
+        headers: Vec<(&'static str, String)>,
+    ) -> ControlRequest {
+        ControlRequest { method, target, headers, body: Bytes::new(), fresh_connection: false }
+    }
+}
+
 /// The head of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerHead {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::control::ControlError;
+use super::control::{AnswerHead, ControlError};
+use super::memory::MemoryWindow;
 use crate::fabric::{FabricError, WorkKind, WorkStatus};
 
 /// An operation that succeeded.
@@ -127,6 +128,8 @@ pub enum ClientError {
         /// For how long.
         after: Duration,
     },
+    /// The server has no RDMA, or not by this protocol; plain HTTP works.
+    Unsupported,
     /// An S3 error: nothing was stored.
     Refused {
         /// The answer to what.
@@ -179,6 +182,9 @@ impl fmt::Display for ClientError {
             ClientError::Deadline { step, after } => {
                 write!(f, "{step} did not end within {:.1} s", after.as_secs_f64())
             }
+            ClientError::Unsupported => {
+                f.write_str("the server does not offer this RDMA protocol; use plain HTTP")
+            }
             ClientError::Refused { step, status, code } => {
                 let code = code.as_deref().unwrap_or("no code");
                 write!(f, "{step} was refused with HTTP status {status} ({code})")
@@ -207,6 +213,66 @@ impl fmt::Display for ClientError {
 }
 
 impl std::error::Error for ClientError {}
+
+impl ClientError {
+    /// The same of a PUT that had reached the server: unless the server has said clearly that nothing was stored,
+    /// nobody knows.
+    pub(super) fn of_put(self) -> ClientError {
+        match &self {
+            ClientError::Control(ControlError::NotSent(_))
+            | ClientError::Busy { .. }
+            | ClientError::Unsupported
+            | ClientError::UnknownOutcome(_) => self,
+            // What a proxy says of a server that is silent, and what a server says that is lost itself.
+            ClientError::Refused { status, code, .. }
+                if *status < 500 || code.as_deref() == Some("RDMATransferFailed") =>
+            {
+                self
+            }
+            ClientError::Refused { status: 501 | 503, .. } => self,
+            _ => ClientError::UnknownOutcome(Box::new(self)),
+        }
+    }
+}
+
+/// What is counted along an operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) work_requests: u64,
+    pub(super) retries: u32,
+}
+
+impl Outcome {
+    /// An outcome with what the head of an answer says of the object.
+    pub(super) fn of(path: Path, bytes: u64, head: &AnswerHead, tally: Tally) -> Outcome {
+        let text = |name| head.header(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        Outcome {
+            path,
+            bytes,
+            entity_tag: text("etag"),
+            version_id: text("x-amz-version-id"),
+            content_range: text("content-range"),
+            checksum: Verification::NotOffered,
+            work_requests: tally.work_requests,
+            retries: tally.retries,
+        }
+    }
+}
+
+impl<M> Failed<M> {
+    /// Before a peer knew of the memory.
+    pub(super) fn untouched(error: impl Into<ClientError>, memory: M) -> Failed<M> {
+        Failed { error: error.into(), memory: Some(memory) }
+    }
+
+    /// After a peer knew of it: its key dies first. That the device does not do that is worse than what was before.
+    pub(super) fn revoked<W: MemoryWindow<Memory = M>>(error: ClientError, window: W) -> Failed<M> {
+        match window.revoke() {
+            Ok(memory) => Failed { error, memory: Some(memory) },
+            Err(fabric) => Failed { error: ClientError::Fabric(fabric), memory: None },
+        }
+    }
+}
 
 impl From<FabricError> for ClientError {
     fn from(error: FabricError) -> ClientError {

@@ -1,5 +1,9 @@
 //! Owns what a caller asks for: which object, which bytes of it, under which conditions.
 
+use super::outcome::ClientError;
+use crate::limits::CLIENT_PART_NUMBER_MAX;
+use crate::wire::{Target, TargetQuery};
+
 /// A GetObject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Get {
@@ -43,6 +47,29 @@ impl Get {
     pub fn part(mut self, number: u16) -> Get {
         self.part_number = Some(number);
         self
+    }
+
+    /// The object as both protocols name it.
+    ///
+    /// # Errors
+    /// When it cannot be asked for.
+    pub(super) fn target(&self) -> Result<Target, ClientError> {
+        let query = match (self.part_number, &self.version_id) {
+            (None, None) => TargetQuery::None,
+            (Some(number), None) => TargetQuery::Part(checked_part(number)?),
+            (None, Some(version)) => TargetQuery::Version(version.clone()),
+            (Some(_), Some(_)) => return Err(invalid("a part of a version: ask for one of them")),
+        };
+        if self.range.is_some_and(|range| range.bytes == 0) {
+            return Err(invalid("a range of 0 bytes"));
+        }
+        if self.range.is_some_and(|range| range.offset.checked_add(range.bytes).is_none()) {
+            return Err(invalid("a range that ends beyond 2^64"));
+        }
+        if self.range.is_some() && self.part_number.is_some() {
+            return Err(invalid("a range of a part: ask for one of them"));
+        }
+        named(&self.bucket, &self.key, query)
     }
 }
 
@@ -101,5 +128,73 @@ impl Put {
     pub fn condition(mut self, condition: Condition) -> Put {
         self.condition = Some(condition);
         self
+    }
+
+    /// The object as both protocols name it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn target(&self, memory: u64) -> Result<Target, ClientError> {
+        if self.bytes > memory {
+            let bytes = self.bytes;
+            return Err(invalid(&format!("{bytes} bytes of memory that has {memory}")));
+        }
+        let query = match &self.part {
+            None => TargetQuery::None,
+            Some(PartOf { upload_id, .. }) if upload_id.is_empty() => {
+                return Err(invalid("an upload without an id"));
+            }
+            Some(PartOf { upload_id, number }) => TargetQuery::Upload {
+                upload_id: upload_id.clone(),
+                part_number: checked_part(*number)?,
+            },
+        };
+        named(&self.bucket, &self.key, query)
+    }
+}
+
+fn named(bucket: &str, key: &str, query: TargetQuery) -> Result<Target, ClientError> {
+    if bucket.is_empty() || key.is_empty() {
+        return Err(invalid("an empty bucket or key"));
+    }
+    Ok(Target { bucket: bucket.to_owned(), key: key.to_owned(), query })
+}
+
+fn checked_part(number: u16) -> Result<u16, ClientError> {
+    if (1..=CLIENT_PART_NUMBER_MAX).contains(&number) {
+        return Ok(number);
+    }
+    Err(invalid(&format!("part {number}: parts are 1 to {CLIENT_PART_NUMBER_MAX}")))
+}
+
+fn invalid(why: &str) -> ClientError {
+    ClientError::Invalid(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_for() {
+        let get = || Get::object("b", "k");
+        for bad in [
+            Get::object("", "k"),
+            Get::object("b", ""),
+            get().part(0),
+            get().part(10_001),
+            get().part(1).range(0, 1),
+            get().range(0, 0),
+            get().range(u64::MAX, 1),
+            Get { version_id: Some("v".to_owned()), ..get().part(1) },
+        ] {
+            assert!(matches!(bad.target(), Err(ClientError::Invalid(_))), "{bad:?}");
+        }
+        assert_eq!(get().part(7).target().map(|t| t.to_string()), Ok("/b/k?partNumber=7".into()));
+        let put = Put::object("b", "a b", 5);
+        assert_eq!(put.target(5).map(|t| t.to_string()), Ok("/b/a%20b".into()));
+        assert!(put.target(4).is_err());
+        assert!(put.clone().part("", 1).target(5).is_err());
+        assert!(put.part("u", 0).target(5).is_err());
     }
 }
