@@ -3,9 +3,11 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 //! | [`wire`] | the protocols' texts in HTTP headers |
 
+pub mod client;
 pub mod fabric;
 pub mod limits;
 pub mod wire;
