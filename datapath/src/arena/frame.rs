@@ -148,7 +148,7 @@ impl Frame {
 
     /// The whole frame, with the residue of earlier use behind what was filled. For filling in
     /// place; say how much with [`Frame::set_filled`].
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: the pages are this frame's alone (the allocator gives none twice, a frame in
         // flight is moved away) and mapped zeroed, so initialised. Until the borrow of `self` ends.
         unsafe { slice::from_raw_parts_mut(self.pages.pointer(), self.pages.bytes()) }
@@ -158,7 +158,7 @@ impl Frame {
     ///
     /// # Panics
     /// When that is more than the capacity.
-    pub(crate) fn set_filled(&mut self, bytes: usize) {
+    pub fn set_filled(&mut self, bytes: usize) {
         assert!(
             bytes <= self.capacity(),
             "{bytes} bytes do not fit a frame of {}",

@@ -216,12 +216,16 @@ impl Arena {
     }
 
     /// Regions of the mapping: all of [`limits::REGION_BYTES_MAX`] but the last.
-    pub(crate) fn region_count(&self) -> usize {
+    pub fn region_count(&self) -> usize {
         self.shared.mapping.bytes().div_ceil(limits::REGION_BYTES_MAX)
     }
 
-    /// Start and length of a region, to be registered as one fixed buffer.
-    pub(crate) fn region(&self, index: usize) -> (*mut u8, usize) {
+    /// Start and length of a region, to be registered with a device as one piece. Whoever reaches it
+    /// there may touch only the frames that it was given.
+    ///
+    /// # Panics
+    /// When there is no such region.
+    pub fn region(&self, index: usize) -> (*mut u8, usize) {
         let start = index * limits::REGION_BYTES_MAX;
         let length = (self.shared.mapping.bytes() - start).min(limits::REGION_BYTES_MAX);
         (self.shared.mapping.pointer(start), length)
