@@ -4,6 +4,8 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`wire`] | the protocols' texts in HTTP headers |
 
 pub mod fabric;
 pub mod limits;
+pub mod wire;
