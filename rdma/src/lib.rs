@@ -4,6 +4,10 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`transfer`] | one object's bytes over one queue pair |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 
 pub mod fabric;
 pub mod limits;
+pub mod server;
+pub mod transfer;
