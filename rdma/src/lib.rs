@@ -4,6 +4,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
+//! | [`transfer`] | one object's bytes over one queue pair |
+//! | [`wire`] | the protocols' texts in HTTP headers |
 
 pub mod fabric;
 pub mod limits;
+pub mod server;
+pub mod transfer;
+pub mod wire;
