@@ -41,8 +41,8 @@ pub use {
         Upload, UploadEntry, UploadPage,
     },
     store::{
-        CheckProgress, CheckReport, DEFAULT_EXTENT_FILE_BYTES, DeviceStats, LaneStore, OpenError,
-        OpenObject, PartSpan, ReadStream, Staged, Store, StoreHandle, StoreOptions, StorePlan,
-        StoreStats, Writer,
+        CheckProgress, CheckReport, DEFAULT_EXTENT_FILE_BYTES, DeviceStats, FrameWriter, LaneStore,
+        OpenError, OpenObject, PartSpan, ReadStream, Staged, Store, StoreHandle, StoreOptions,
+        StorePlan, StoreStats, Writer,
     },
 };

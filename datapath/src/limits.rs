@@ -204,6 +204,11 @@ pub const SLOW_READER: Duration = Duration::from_secs(1);
 pub const WRITE_FRAME_BYTES: u64 = 256 << 10;
 /// Device writes that one writer keeps in flight.
 pub const WRITES_IN_FLIGHT_MAX: usize = 4;
+/// Frames of one content that may be out to be filled by others. Four of [`WRITE_FRAME_BYTES`] hold
+/// what a 100 Gbit/s link brings in 80 µs, more than a round trip between racks.
+pub const FRAMES_AHEAD_MAX: usize = 4;
+/// Of them, those that never wait for memory, so that one is on its way while another is taken.
+pub const FRAMES_AHEAD_MIN: u64 = 2;
 /// Space that a writer takes ahead of its body: a client that announces 5 GiB and sends nothing
 /// holds no more than this. Content up to it lies in one piece where there is one.
 pub const WRITE_AHEAD_BYTES: u64 = 64 << 20;

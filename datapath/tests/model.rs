@@ -12,7 +12,7 @@ use datapath::{
     Condition, EngineKind, LaneStore, ListEntry, ListObjects, NewObject, PartNumber, StoreError,
 };
 use proptest::prelude::*;
-use support::{TestStore, content, read_all, run_on_lane, stage};
+use support::{TestStore, collect, content, read_all, run_on_lane, stage, stage_in_frames};
 
 /// Keys that are prefixes of each other, hold U+0000 and sort around the delimiter.
 const KEYS: [&str; 10] =
@@ -24,6 +24,12 @@ enum Operation {
         key: usize,
         size: usize,
         seed: u64,
+    },
+    PutFrames {
+        key: usize,
+        size: usize,
+        seed: u64,
+        ahead: usize,
     },
     PutIfAbsent {
         key: usize,
@@ -61,6 +67,9 @@ enum Operation {
     AbandonedWriter {
         size: usize,
     },
+    AbandonedFrames {
+        size: usize,
+    },
     Read {
         key: usize,
         start: prop::sample::Index,
@@ -88,6 +97,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     use Operation::*;
     prop_oneof![
         6 => (key(), size(), any::<u64>()).prop_map(|(key, size, seed)| Put { key, size, seed }),
+        3 => (key(), size(), any::<u64>(), 1..6usize)
+            .prop_map(|(key, size, seed, ahead)| PutFrames { key, size, seed, ahead }),
         1 => (key(), size(), any::<u64>()).prop_map(|(key, size, seed)| PutIfAbsent { key, size, seed }),
         1 => (key(), key(), size(), any::<u64>())
             .prop_map(|(key, tag_of, size, seed)| PutIfTag { key, tag_of, size, seed }),
@@ -98,6 +109,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(key, sizes, copied_from, seed, skip_first)| Multipart { key, sizes, copied_from, seed, skip_first }),
         1 => (key(), size()).prop_map(|(key, size)| AbandonedUpload { key, size }),
         1 => size().prop_map(|size| AbandonedWriter { size }),
+        1 => size().prop_map(|size| AbandonedFrames { size }),
         5 => (key(), any::<prop::sample::Index>(), any::<prop::sample::Index>())
             .prop_map(|(key, start, length)| Read { key, start, length }),
         3 => (key(), any::<bool>(), prop::option::of(key()), 1..6usize)
@@ -267,6 +279,14 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
         Operation::Put { key, size, seed } => {
             put(lane, model, key, content(seed, size), Condition::None).await
         }
+        Operation::PutFrames { key, size, seed, ahead } => {
+            let bytes = content(seed, size);
+            let staged = stage_in_frames(lane, &bytes, ahead).await;
+            let tag = format!("tag-{:x}-{size}", datapath::crc64(&bytes));
+            let object = new_object(lane, KEYS[key], &tag, Condition::None);
+            lane.put(object, staged).await.unwrap();
+            model.insert(KEYS[key].to_owned(), Expected { tag, bytes });
+        }
         Operation::PutIfAbsent { key, size, seed } => {
             put(lane, model, key, content(seed, size), Condition::Absent).await;
         }
@@ -326,6 +346,16 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
             let mut writer = lane.writer(size as u64).await.unwrap();
             writer.write(&content(1, size / 2)).await.unwrap();
         }
+        Operation::AbandonedFrames { size } => {
+            let mut writer = lane.frame_writer(size as u64).await.unwrap();
+            let first = writer.next_frame().await.unwrap();
+            assert_eq!(first.is_some(), size > 0);
+            drop(writer.next_frame().await.unwrap());
+            if let Some((mut frame, wanted)) = first {
+                frame.set_filled(wanted);
+                writer.filled(frame).unwrap();
+            }
+        }
         Operation::Read { key, start, length } => {
             let opened = lane.open(bucket, KEYS[key].as_bytes()).unwrap();
             assert_eq!(opened.is_some(), model.contains_key(KEYS[key]));
@@ -336,6 +366,9 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
                 let end = start + length.index(expected.bytes.len() - start + 1);
                 let got = read_all(&object, start as u64..end as u64).await.unwrap();
                 assert!(got == expected.bytes[start..end], "{start}..{end} of {}", KEYS[key]);
+                let stream = object.read_in_frames(start as u64..end as u64).await.unwrap();
+                let framed = collect(stream).await.unwrap();
+                assert!(framed == got, "{start}..{end} of {} in frames", KEYS[key]);
             }
         }
         Operation::List { prefix, delimiter, after, limit } => {

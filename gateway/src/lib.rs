@@ -18,6 +18,7 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod rdma;
 pub mod rescue;
 pub mod s3;
 

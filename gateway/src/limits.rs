@@ -237,6 +237,51 @@ pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an administration response that the command line reads.
 pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
 
+// ----- RDMA -----------------------------------------------------------------------------------
+
+/// Memory for uploads that clients write: a share of the memory budget when nothing is configured.
+pub const RDMA_STAGING_DEFAULT_DIVISOR: u64 = 16;
+
+/// The same, at most. Uploads over it go by HTTP, or over a pooled connection, which needs none.
+pub const RDMA_STAGING_DEFAULT_MAX: u64 = 256 << 20;
+
+/// The smallest that is useful: one part of a multipart upload has 5 MiB at least, and most have
+/// 8 MiB. A sixteenth of [`MEMORY_MIN`] is 4 MiB.
+pub const RDMA_STAGING_BYTES_MIN: u64 = 4 << 20;
+
+/// The largest: more than anybody has in one network card's locked memory.
+pub const RDMA_STAGING_BYTES_MAX: u64 = 1 << 40;
+
+/// Of the memory budget at least this share is left: the store cannot work with less.
+pub const RDMA_STAGING_DIVISOR_MIN: u64 = 2;
+
+/// Sessions, and pooled connections, that may be configured. Each has a queue pair, of which
+/// network cards have 2^17 and more, and soft-RoCE 2^20.
+pub const RDMA_SESSIONS_MAX: usize = 1 << 16;
+
+/// Transfers that wait for another lane's turn. A lane takes them between two completions, in
+/// microseconds; a queue of this length means that it is stuck, and that clients should go elsewhere.
+pub const RDMA_MAILBOX_JOBS_MAX: usize = 256;
+
+/// Transfers that one lane carries out at a time. Each is at most 16 KiB of head, tasks and
+/// futures: 16 MiB a lane when all are busy.
+pub const RDMA_JOBS_AT_ONCE: usize = 1024;
+
+/// How long a lane that has nothing to do any more waits for those that still send it transfers,
+/// beyond the drain's deadline.
+pub const RDMA_FAREWELL_TIME: Duration = Duration::from_secs(6);
+
+/// Bytes of `x-amz-rdma-target`.
+pub const RDMA_TARGET_BYTES_MAX: usize = 2047;
+
+/// Bytes of one transfer by the hipobj-rc-v2 protocol: what its clients count in a signed 32-bit
+/// number, and RC's largest message.
+pub const RDMA_TRANSFER_BYTES_MAX: u64 = 0x7fff_ffff;
+
+const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
+const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
+// A lane outlives the moment when requests of other lanes are cut off.
+const _: () = assert!(RDMA_FAREWELL_TIME.as_secs() > CUT_OFF_TIME.as_secs());
 const _: () = assert!(MEMORY_MIN <= MEMORY_DEFAULT_MAX);
 // An HTTP/2 connection's memory is what it is counted for: its window and the heads of its streams.
 const _: () = assert!(

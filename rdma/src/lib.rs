@@ -5,11 +5,15 @@
 //! |---|---|
 //! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
+//! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`wire`] | the protocols' texts in HTTP headers |
 
 pub mod client;
 pub mod fabric;
 pub mod limits;
+pub mod server;
+pub mod transfer;
 pub mod wire;
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    OpenObject, Shared, Staged, Writer,
+    FrameWriter, OpenObject, Shared, Staged, Writer,
     content::{Content, Segment},
     write::{ChecksumMemory, StagedContent},
 };
@@ -25,7 +25,7 @@ use crate::{
         self, Body, Bucket, Condition, Index, ListObjects, ListPage, ListUploads, Mutation,
         NewExtent, NewObject, Object, Outcome, Part, Slice, Upload, UploadPage,
     },
-    limits::INLINE_BYTES_MAX,
+    limits::{FRAMES_AHEAD_MIN, INLINE_BYTES_MAX},
     pin::PinTable,
 };
 
@@ -173,6 +173,16 @@ impl LaneStore {
     pub async fn writer(&self, size: u64) -> Result<Writer, StoreError> {
         self.0.shared.commit.writable()?;
         Writer::new(self, size).await
+    }
+
+    /// As [`Self::writer`], for content that others put into frames: a device that reads it from a
+    /// peer's memory. It lies in extents however small it is.
+    ///
+    /// # Errors
+    /// As [`Self::writer`].
+    pub async fn frame_writer(&self, size: u64) -> Result<FrameWriter, StoreError> {
+        self.0.shared.commit.writable()?;
+        FrameWriter::new(self, size, FRAMES_AHEAD_MIN).await
     }
 
     /// Records what was written as an object, replacing what has the key.

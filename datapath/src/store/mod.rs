@@ -7,6 +7,7 @@ mod check;
 mod content;
 mod create;
 mod fill;
+mod frames;
 mod lane;
 mod open;
 mod options;
@@ -16,6 +17,8 @@ mod write;
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod frames_tests;
 #[cfg(test)]
 mod reuse;
 #[cfg(test)]
@@ -36,6 +39,7 @@ use crate::{
 };
 
 pub use check::{CheckProgress, CheckReport};
+pub use frames::FrameWriter;
 pub use lane::LaneStore;
 pub use open::{OpenError, Store, StoreHandle};
 pub use options::{DEFAULT_EXTENT_FILE_BYTES, StoreOptions, StorePlan};

@@ -156,6 +156,12 @@ impl StoreHandle {
         LaneStore::new(Arc::clone(shared), engine, number)
     }
 
+    /// The memory that all content moves through, for devices that are to reach it themselves.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.0.arena
+    }
+
     /// Figures of now.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

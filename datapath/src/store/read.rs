@@ -26,7 +26,9 @@ use crate::{
     extent::plan::{BlockSpan, first_span},
     id::PartNumber,
     index::Object,
-    limits::{CHECKSUM_BLOCK_BYTES, READ_WINDOW_BLOCKS, RESERVE_WAIT, SLOW_READER},
+    limits::{
+        CHECKSUM_BLOCK_BYTES, INLINE_BYTES_MAX, READ_WINDOW_BLOCKS, RESERVE_WAIT, SLOW_READER,
+    },
     pin::Pin,
 };
 
@@ -106,6 +108,22 @@ impl OpenObject {
     /// # Panics
     /// When `range` is not within the content: the caller has resolved it against [`Object::size`].
     pub async fn read(&self, range: Range<u64>) -> Result<ReadStream, StoreError> {
+        self.stream(range, false).await
+    }
+
+    /// As [`Self::read`], with all bytes in frames of the arena, where a device can reach them: what
+    /// stands in records is copied into frames ([`ReadStream::copied_bytes`]).
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    ///
+    /// # Panics
+    /// As [`Self::read`].
+    pub async fn read_in_frames(&self, range: Range<u64>) -> Result<ReadStream, StoreError> {
+        self.stream(range, true).await
+    }
+
+    async fn stream(&self, range: Range<u64>, in_frames: bool) -> Result<ReadStream, StoreError> {
         assert!(
             range.start <= range.end && range.end <= self.object.size,
             "{range:?} of {}",
@@ -119,11 +137,13 @@ impl OpenObject {
             pending: VecDeque::new(),
             primed: None,
             reservation: None,
+            in_frames,
+            copied_bytes: 0,
             read_ahead: false,
             blocks_taken: 0,
             asked_at: Instant::now(),
         };
-        if let Content::Inline(_) = self.content {
+        if matches!(self.content, Content::Inline(_)) && !in_frames {
             return Ok(stream);
         }
         if stream.remaining > 0 {
@@ -151,8 +171,12 @@ pub struct ReadStream {
     pending: VecDeque<Pending>,
     /// The first bytes, read before the stream was handed out.
     primed: Option<Bytes>,
-    /// None for content that stands in the record itself.
+    /// None for content that stands in the record itself and need not be in frames.
     reservation: Option<Reservation>,
+    /// Whether what stands in records is to be copied into frames.
+    in_frames: bool,
+    /// Bytes copied for that.
+    copied_bytes: u64,
     /// Whether a block was missing from the cache.
     read_ahead: bool,
     /// Blocks that the client took since it last paused.
@@ -171,6 +195,12 @@ impl ReadStream {
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// Bytes that were copied from records into frames; 0 but for [`OpenObject::read_in_frames`].
+    #[must_use]
+    pub fn copied_bytes(&self) -> u64 {
+        self.copied_bytes
     }
 
     /// The next bytes; None after the last. After an error the stream must be dropped.
@@ -234,7 +264,16 @@ impl ReadStream {
             };
             match segment {
                 Segment::Inline(bytes) => {
-                    self.pending.push_back(Pending::Ready(bytes.clone()));
+                    let ready = if self.in_frames {
+                        let Some(charge) = self.charge() else {
+                            return Ok(());
+                        };
+                        self.copied_bytes += bytes.len() as u64;
+                        framed(&bytes, charge)?
+                    } else {
+                        bytes.clone()
+                    };
+                    self.pending.push_back(Pending::Ready(ready));
                     self.segments.advance(bytes.len() as u64);
                 }
                 Segment::Extent(run) => {
@@ -302,4 +341,12 @@ impl ReadStream {
     }
 }
 
+/// A copy of content that was verified when its record was read, in a frame.
+fn framed(bytes: &[u8], charge: Charge) -> Result<Bytes, StoreError> {
+    let mut frame = charge.frame(bytes.len()).map_err(|_| StoreError::Overload("read memory"))?;
+    frame.append(bytes);
+    Ok(frame.share().into_bytes())
+}
+
+const _: () = assert!(INLINE_BYTES_MAX <= CHECKSUM_BLOCK_BYTES);
 const _: () = assert!(READ_WINDOW_BLOCKS as u64 * CHECKSUM_BLOCK_BYTES <= 1 << 20);

@@ -106,6 +106,36 @@ pub(super) async fn stage(lane: &LaneStore, bytes: &[u8]) -> Result<Staged, Stor
     writer.finish().await
 }
 
+/// As [`stage`], through frames of which up to `ahead` are out at a time and are filled in place, the
+/// last one first.
+pub(super) async fn stage_in_frames(
+    lane: &LaneStore,
+    bytes: &[u8],
+    ahead: usize,
+) -> Result<Staged, StoreError> {
+    let mut writer = lane.frame_writer(bytes.len() as u64).await?;
+    let mut given = 0;
+    loop {
+        let mut out = Vec::new();
+        while out.len() < ahead
+            && let Some((frame, wanted)) = writer.next_frame().await?
+        {
+            out.push((frame, &bytes[given..given + wanted]));
+            given += wanted;
+        }
+        if out.is_empty() {
+            return writer.finish().await;
+        }
+        for (frame, piece) in out.iter_mut().rev() {
+            frame.as_mut_slice()[..piece.len()].copy_from_slice(piece);
+            frame.set_filled(piece.len());
+        }
+        for (frame, _) in out {
+            writer.filled(frame)?;
+        }
+    }
+}
+
 pub(super) fn new_object(bucket: BucketId, key: &str) -> NewObject {
     NewObject {
         bucket,

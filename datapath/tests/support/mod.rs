@@ -2,9 +2,11 @@
 //! seed determines.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::{ops::Range, path::PathBuf};
+use std::{collections::VecDeque, ops::Range, path::PathBuf};
 
-use datapath::{EngineKind, LaneStore, OpenObject, Staged, Store, StoreError, StoreOptions};
+use datapath::{
+    EngineKind, LaneStore, OpenObject, ReadStream, Staged, Store, StoreError, StoreOptions,
+};
 use tempfile::TempDir;
 
 /// A store's directory, removed at the end.
@@ -112,16 +114,44 @@ pub(crate) async fn stage(lane: &LaneStore, bytes: &[u8]) -> Staged {
     staged
 }
 
+/// Puts `bytes` into frames of which up to `ahead` are out at a time.
+pub(crate) async fn stage_in_frames(lane: &LaneStore, bytes: &[u8], ahead: usize) -> Staged {
+    let mut writer = lane.frame_writer(bytes.len() as u64).await.unwrap();
+    let (mut given, mut out) = (0, VecDeque::new());
+    loop {
+        while out.len() < ahead
+            && let Some((mut frame, wanted)) = writer.next_frame().await.unwrap()
+        {
+            frame.as_mut_slice()[..wanted].copy_from_slice(&bytes[given..given + wanted]);
+            frame.set_filled(wanted);
+            given += wanted;
+            out.push_back(frame);
+        }
+        let Some(frame) = out.pop_front() else {
+            break;
+        };
+        writer.filled(frame).unwrap();
+    }
+    let staged = writer.finish().await.unwrap();
+    assert_eq!((staged.size(), staged.crc64()), (bytes.len() as u64, datapath::crc64(bytes)));
+    staged
+}
+
 pub(crate) async fn read_all(
     object: &OpenObject,
     range: Range<u64>,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut stream = object.read(range.clone()).await?;
+    let bytes = collect(object.read(range.clone()).await?).await?;
+    assert_eq!(bytes.len() as u64, range.end - range.start);
+    Ok(bytes)
+}
+
+/// All of a stream.
+pub(crate) async fn collect(mut stream: ReadStream) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         bytes.extend_from_slice(&piece?);
     }
-    assert_eq!(bytes.len() as u64, range.end - range.start);
     assert_eq!(stream.remaining(), 0);
     Ok(bytes)
 }

@@ -63,11 +63,13 @@ impl Stated {
     }
 }
 
-/// The last line of the canonical request, as text (never longer than a header value).
+/// The last line of the canonical request, as text (never longer than a header value). `unstated` is the hash of the
+/// body where the request need not state it.
 pub(super) fn payload_line(
     parts: &Parts,
     mechanism: Mechanism,
     claim: &Claim<'_>,
+    unstated: Option<&[u8; 32]>,
     query: &Query,
 ) -> Result<Line, AuthError> {
     let header = one_header(parts, &CONTENT_SHA256)?;
@@ -82,11 +84,15 @@ pub(super) fn payload_line(
                 .filter(|_| covers(&claim.signed_headers, "x-amz-content-sha256"))
                 .unwrap_or(UNSIGNED_PAYLOAD.as_bytes()),
         },
-        _ => header.ok_or_else(|| {
-            AuthError::InvalidRequest(
-                "Missing required header for this request: x-amz-content-sha256".into(),
-            )
-        })?,
+        _ => match (header, unstated) {
+            (Some(value), _) => value,
+            (None, Some(hash)) => return Ok(Line::from_bytes(&hex(hash))),
+            (None, None) => {
+                return Err(AuthError::InvalidRequest(
+                    "Missing required header for this request: x-amz-content-sha256".into(),
+                ));
+            }
+        },
     };
     // Refused before it is signed: no kind is longer than the line can hold.
     Stated::parse(line)?;

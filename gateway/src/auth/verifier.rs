@@ -23,7 +23,7 @@ use super::error::{AuthError, Denied, Malformed, Mismatch};
 use super::key::{KeyCache, Scope, SigningKey};
 use super::limits::SCRATCH_KEPT_BYTES_MAX;
 use super::payload::{
-    Payload, Stated, hex, parse_sha256, payload_line, payload_of, stated_payload,
+    EMPTY_SHA256, Payload, Stated, hex, parse_sha256, payload_line, payload_of, stated_payload,
 };
 use super::secret::{Secret, Secrets};
 use super::time::unix_seconds;
@@ -88,7 +88,7 @@ thread_local! {
 }
 
 impl Verifier {
-    /// A verifier for credential scopes of these `services` (`s3`). The region of a scope is not checked: the server is in no region, and
+    /// A verifier for credential scopes of these `services` (`s3`; the routes of RDMA take `hipobj` too). The region of a scope is not checked: the server is in no region, and
     /// clients are configured with all sorts of them.
     pub fn new(secrets: Arc<dyn Secrets>, services: &[&str]) -> Verifier {
         let services = services.iter().map(|&service| Box::from(service)).collect();
@@ -101,10 +101,28 @@ impl Verifier {
     /// Every refusal of S3's that concerns signing; see [`AuthError`]. A request without any
     /// signature is not refused here, it is [`Identity::Anonymous`].
     pub fn verify(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
+        self.verify_in_scratch(parts, now, None)
+    }
+
+    /// Verifies a request without a body, whose signer may leave `x-amz-content-sha256` out: services other than S3
+    /// sign the hash of the body, here of nothing, without stating it. A stated value counts before it.
+    ///
+    /// # Errors
+    /// As [`verify`](Verifier::verify).
+    pub fn verify_bodiless(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
+        self.verify_in_scratch(parts, now, Some(&EMPTY_SHA256))
+    }
+
+    fn verify_in_scratch(
+        &self,
+        parts: &Parts,
+        now: SystemTime,
+        unstated: Option<&[u8; 32]>,
+    ) -> Result<Verified, AuthError> {
         // Taken out, not borrowed: a panic or a `Secrets` that verifies something itself find an
         // empty scratch, which is only slower.
         let mut scratch = SCRATCH.take();
-        let outcome = self.decide(parts, unix_seconds(now), &mut scratch);
+        let outcome = self.decide(parts, unix_seconds(now), unstated, &mut scratch);
         let kept =
             scratch.query.kept_bytes() + scratch.canonical.capacity() + scratch.to_sign.capacity();
         if kept <= SCRATCH_KEPT_BYTES_MAX {
@@ -117,6 +135,7 @@ impl Verifier {
         &self,
         parts: &Parts,
         now: i64,
+        unstated: Option<&[u8; 32]>,
         scratch: &mut Scratch,
     ) -> Result<Verified, AuthError> {
         scratch.query.read(parts.uri.query().unwrap_or_default())?;
@@ -137,7 +156,7 @@ impl Verifier {
         let missing =
             |name: &str| AuthError::AccessDenied(Denied::SignedHeaderMissing(name.into()));
         let host = host(parts)?.ok_or_else(|| missing("host"))?;
-        let line = payload_line(parts, mechanism, &claim, &scratch.query)?;
+        let line = payload_line(parts, mechanism, &claim, unstated, &scratch.query)?;
         let Some(secret) = self.secrets.secret(scope.access_key) else {
             return Err(AuthError::InvalidAccessKeyId(scope.access_key.into()));
         };

@@ -351,6 +351,134 @@ pub const LIMIT_SEND_STALL: Key = Key::new(
      1 KiB/s is served.",
 );
 
+/// Whether requests may have their bytes delivered by RDMA.
+pub const RDMA_MODE: Key = Key::new(
+    "rdma.mode",
+    Shape::Choice(&["auto", "on", "off"]),
+    Default::Is("auto"),
+    "RDMA for objects' bytes. `auto` uses a device where there is one and says so at start, `on` \
+     refuses to start without one. Without RDMA clients are told to use HTTP.",
+);
+
+/// RDMA device.
+pub const RDMA_DEVICE: Key = Key::new(
+    "rdma.device",
+    Shape::Text,
+    Default::Nothing("the device that has rdma.address, else the first with an active port"),
+    "RDMA device, as `ibv_devices` lists it: mlx5_0, rxe0.",
+);
+
+/// RDMA port.
+pub const RDMA_PORT: Key = Key::new(
+    "rdma.port",
+    Shape::Count,
+    Default::Nothing("the first active one"),
+    "Port of the RDMA device, from 1.",
+);
+
+/// GID index.
+pub const RDMA_GID_INDEX: Key = Key::new(
+    "rdma.gid_index",
+    Shape::Count,
+    Default::Nothing("the entry of each client's address family"),
+    "Index in the port's GID table, for all clients. Without it each client gets the entry of its \
+     own family (IPv4, link-local), RoCE v2 first.",
+);
+
+/// Address of the RDMA interface.
+pub const RDMA_ADDRESS: Key = Key::new(
+    "rdma.address",
+    Shape::Text,
+    Default::Nothing("the device's first"),
+    "IP address of the RDMA interface, which chooses device, port and GID by it.",
+);
+
+/// Path MTU.
+pub const RDMA_PATH_MTU: Key = Key::new(
+    "rdma.path_mtu",
+    Shape::Choice(&["256", "512", "1024", "2048", "4096"]),
+    Default::Nothing("the port's active MTU"),
+    "Bytes per RDMA packet. Nobody negotiates it: clients must use the same.",
+);
+
+/// Staging memory.
+pub const RDMA_STAGING: Key = Key::new(
+    "rdma.staging",
+    Shape::Bytes,
+    Default::WorkedOut("the smaller of 256MiB and a sixteenth of the memory budget"),
+    "Memory into which clients of the hipobj-rc-v2 protocol write their uploads, and so the most \
+     that one of them may have. Part of the memory budget where there is an RDMA device.",
+);
+
+/// Sessions in all.
+pub const RDMA_SESSIONS: Key = Key::new(
+    "rdma.sessions",
+    Shape::Count,
+    Default::Is("1024"),
+    "Transfers of the hipobj-rc-v2 protocol at a time, prepared ones among them.",
+);
+
+/// Sessions of one user.
+pub const RDMA_SESSIONS_PER_USER: Key = Key::new(
+    "rdma.sessions_per_user",
+    Shape::Count,
+    Default::Is("64"),
+    "The same of one access key.",
+);
+
+/// Pooled connections in all.
+pub const RDMA_CONNECTIONS: Key = Key::new(
+    "rdma.connections",
+    Shape::Count,
+    Default::Is("1024"),
+    "Pooled RDMA connections at a time.",
+);
+
+/// Pooled connections of one user.
+pub const RDMA_CONNECTIONS_PER_USER: Key = Key::new(
+    "rdma.connections_per_user",
+    Shape::Count,
+    Default::Is("64"),
+    "The same of one access key.",
+);
+
+/// The status of a declined upload.
+pub const RDMA_PUT_DECLINE_STATUS: Key = Key::new(
+    "rdma.put_decline_status",
+    Shape::Choice(&["200", "501"]),
+    Default::Is("200"),
+    "HTTP status of an upload that RDMA is declined for: nothing is stored, and the client sends \
+     the bytes by HTTP. 200 is what the base protocol says and NVIDIA's library retries after; \
+     some servers answer 501.",
+);
+
+/// Connections of clients that do not sign.
+pub const RDMA_ALLOW_UNSIGNED_CONNECT: Key = Key::new(
+    "rdma.allow_unsigned_connect",
+    Shape::Switch,
+    Default::Is("off"),
+    "Lets clients that do not sign make pooled connections, which anybody may use then. For tests \
+     with elbencho: only where S3 listens on loopback addresses alone.",
+);
+
+/// Clients at the address that they connect from.
+pub const RDMA_REQUIRE_SAME_ADDRESS: Key = Key::new(
+    "rdma.require_same_address",
+    Shape::Switch,
+    Default::Is("off"),
+    "Refuses clients whose RDMA address is another than that of their HTTP connection. Clients \
+     with several network cards have good reasons for that.",
+);
+
+/// A read behind the last write.
+pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
+    "rdma.strict_placement",
+    Shape::Switch,
+    Default::Is("off"),
+    "Ends each download over a pooled connection with a read of its last byte, which proves that \
+     the bytes are in memory and not only in the client's network card. Costs a round trip.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -380,6 +508,21 @@ pub const KEYS: &[&Key] = &[
     &LIMIT_BODY_WINDOW,
     &LIMIT_BODY_BYTES,
     &LIMIT_SEND_STALL,
+    &RDMA_MODE,
+    &RDMA_DEVICE,
+    &RDMA_PORT,
+    &RDMA_GID_INDEX,
+    &RDMA_ADDRESS,
+    &RDMA_PATH_MTU,
+    &RDMA_STAGING,
+    &RDMA_SESSIONS,
+    &RDMA_SESSIONS_PER_USER,
+    &RDMA_CONNECTIONS,
+    &RDMA_CONNECTIONS_PER_USER,
+    &RDMA_PUT_DECLINE_STATUS,
+    &RDMA_ALLOW_UNSIGNED_CONNECT,
+    &RDMA_REQUIRE_SAME_ADDRESS,
+    &RDMA_STRICT_PLACEMENT,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

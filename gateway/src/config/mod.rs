@@ -11,12 +11,14 @@ mod machine;
 pub mod plan;
 pub mod print;
 pub mod raw;
+pub mod rdma;
 #[cfg(test)]
 mod tests;
 
 pub use finding::Finding;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
+pub use rdma::RdmaPlan;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::rdma::RdmaPlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
 use crate::limits;
@@ -117,6 +118,8 @@ pub struct Plan {
     pub log_format: LogFormat,
     /// Bounds on clients.
     pub limits: Limits,
+    /// RDMA.
+    pub rdma: RdmaPlan,
 }
 
 impl Plan {
@@ -165,14 +168,19 @@ fn worked_out(raw: &Raw, key: &Key, machine: &Machine) -> Option<String> {
         let count = memory / limits::CONNECTIONS_MEMORY_DIVISOR / limits::CONNECTION_BYTES;
         let count = count.clamp(limits::CONNECTIONS_DEFAULT_MIN, limits::CONNECTIONS_DEFAULT_MAX);
         Some(count.to_string())
+    } else if *key == keys::RDMA_STAGING {
+        let memory = effective(raw, &keys::MEMORY, machine).0;
+        let share = parse_bytes(memory.first()?).ok()? / limits::RDMA_STAGING_DEFAULT_DIVISOR;
+        let staging = share.clamp(limits::RDMA_STAGING_BYTES_MIN, limits::RDMA_STAGING_DEFAULT_MAX);
+        Some(print_bytes(staging & !((1 << 20) - 1)))
     } else {
         None
     }
 }
 
 /// Reads keys one by one and keeps every finding on the way.
-struct Reader<'a> {
-    raw: &'a Raw,
+pub(super) struct Reader<'a> {
+    pub(super) raw: &'a Raw,
     machine: &'a Machine,
     findings: Vec<Finding>,
 }
@@ -202,6 +210,10 @@ impl Reader<'_> {
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
         let limits = self.limits();
+        let rdma = self.rdma();
+        if let Some(rdma) = &rdma {
+            self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
+        }
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -230,6 +242,7 @@ impl Reader<'_> {
             log_level: log_level?,
             log_format: log_format?,
             limits: limits?,
+            rdma: rdma?,
         })
     }
 
@@ -308,7 +321,11 @@ impl Reader<'_> {
     }
 
     /// A key that always has exactly one value.
-    fn one<T>(&mut self, key: &'static Key, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn one<T>(
+        &mut self,
+        key: &'static Key,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
         match self.optional(key, parse)? {
             Some(value) => Some(value),
             // Worked out from a key that has a finding of its own.
@@ -328,7 +345,7 @@ impl Reader<'_> {
     }
 
     /// A key that may have no value. The outer `None` says that a finding was kept.
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         key: &'static Key,
         parse: impl Fn(&str) -> Parsed<T>,
@@ -376,7 +393,7 @@ impl Reader<'_> {
         (all.len() == values.len()).then_some(all)
     }
 
-    fn fault(&mut self, key: &Key, value: Option<String>, problem: &str, remedy: &str) {
+    pub(super) fn fault(&mut self, key: &Key, value: Option<String>, problem: &str, remedy: &str) {
         let source = self.raw.written(key).map_or(Source::Default, |it| it.source.clone());
         self.findings.push(Finding {
             key: key.name.to_owned(),
@@ -389,9 +406,9 @@ impl Reader<'_> {
 }
 
 /// A parsed value, or what is wrong and what to write.
-type Parsed<T> = Result<T, (String, String)>;
+pub(super) type Parsed<T> = Result<T, (String, String)>;
 
-fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Parsed<T> {
+pub(super) fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Parsed<T> {
     Err((problem.into(), remedy.into()))
 }
 
@@ -416,7 +433,7 @@ fn path(text: &str) -> Parsed<PathBuf> {
     }
 }
 
-fn bytes(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
+pub(super) fn bytes(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
     move |text| match parse_bytes(text) {
         Ok(bytes) if bytes < least => {
             wrong("too small", format!("write at least {}", print_bytes(least)))
@@ -429,7 +446,7 @@ fn bytes(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
     }
 }
 
-fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize> {
+pub(super) fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize> {
     move |text| match text.trim().parse::<usize>() {
         Ok(count) if (least..=most).contains(&count) => Ok(count),
         Ok(_) => wrong("out of range", format!("write a number from {least} to {most}")),
@@ -502,7 +519,7 @@ fn bucket(text: &str) -> Parsed<String> {
     }
 }
 
-fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
     match words.iter().find(|(word, _)| *word == text) {
         Some((_, value)) => Ok(*value),
         None => {
@@ -512,7 +529,7 @@ fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
     }
 }
 
-fn preference(text: &str) -> Parsed<Preference> {
+pub(super) fn preference(text: &str) -> Parsed<Preference> {
     choice(text, &[("auto", Preference::Auto), ("on", Preference::On), ("off", Preference::Off)])
 }
 

@@ -230,3 +230,67 @@ fn print_shows_every_key_with_value_default_and_source() {
     assert_eq!(json[4]["value"], "2GiB");
     assert_eq!(json[4]["source"], "PENSTOCK_MEMORY");
 }
+
+#[test]
+fn rdma_is_used_where_it_is_and_takes_a_sixteenth_of_memory() {
+    let rdma = Setup::new().plan().rdma;
+    assert_eq!((rdma.mode, rdma.staging_bytes), (Preference::Auto, 256 << 20));
+    assert_eq!((rdma.sessions, rdma.sessions_per_user), (1024, 64));
+    assert_eq!((rdma.connections, rdma.connections_per_user), (1024, 64));
+    assert_eq!((rdma.put_decline_status, rdma.allow_unsigned_connect), (200, false));
+    let small = Setup::new().flag(&keys::MEMORY, "64M").plan();
+    assert_eq!(small.rdma.staging_bytes, 4 << 20);
+}
+
+#[test]
+fn rdma_is_configured_like_everything() {
+    let file = "[rdma]\nmode = \"on\"\ndevice = \"mlx5_0\"\nport = 1\ngid_index = 3\n\
+                address = \"10.0.0.1\"\npath_mtu = \"1024\"\nstaging = \"64M\"\n";
+    let rdma = Setup::new()
+        .file(file)
+        .flag(&keys::RDMA_PUT_DECLINE_STATUS, "501")
+        .variable("PENSTOCK_RDMA_ALLOW_UNSIGNED_CONNECT", "on")
+        .plan()
+        .rdma;
+    assert_eq!((rdma.mode, rdma.device.as_deref()), (Preference::On, Some("mlx5_0")));
+    assert_eq!((rdma.port, rdma.gid_index, rdma.path_mtu), (Some(1), Some(3), Some(1024)));
+    assert_eq!((rdma.address, rdma.staging_bytes), ("10.0.0.1".parse().ok(), 64 << 20));
+    assert_eq!((rdma.put_decline_status, rdma.allow_unsigned_connect), (501, true));
+}
+
+#[test]
+fn wrong_values_of_rdma_are_named_with_their_remedy() {
+    let cases: [(&'static Key, &str, &str); 12] = [
+        (&keys::RDMA_MODE, "yes", "write one of auto, on, off"),
+        (&keys::RDMA_DEVICE, "mlx5/0", "write one that `ibv_devices` lists"),
+        (&keys::RDMA_PORT, "0", "write a number from 1 to 255"),
+        (&keys::RDMA_GID_INDEX, "256", "write a number from 0 to 255"),
+        (&keys::RDMA_ADDRESS, "server", "write that of the RDMA interface"),
+        (&keys::RDMA_PATH_MTU, "1500", "write one of 256, 512, 1024, 2048, 4096"),
+        (&keys::RDMA_STAGING, "1M", "write at least 4MiB"),
+        (&keys::RDMA_STAGING, "3GiB", "write at most 2GiB, or raise memory"),
+        (&keys::RDMA_SESSIONS, "0", "write a number from 1 to 65536"),
+        (&keys::RDMA_SESSIONS_PER_USER, "2000", "write a smaller number"),
+        (&keys::RDMA_PUT_DECLINE_STATUS, "404", "write one of 200, 501"),
+        (&keys::RDMA_STRICT_PLACEMENT, "1", "write one of on, off"),
+    ];
+    for (key, value, remedy) in cases {
+        let findings = Setup::new().flag(key, value).findings();
+        let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };
+        for part in [key.name, value, remedy] {
+            assert!(finding.contains(part), "{part} in {finding}");
+        }
+    }
+}
+
+#[test]
+fn unsigned_connections_need_loopback() {
+    let open = Setup::new()
+        .flag(&keys::LISTEN, "127.0.0.1:9000")
+        .flag(&keys::LISTEN, "10.0.0.1:9000")
+        .flag(&keys::RDMA_ALLOW_UNSIGNED_CONNECT, "on");
+    let findings = open.findings();
+    assert!(findings.len() == 1 && findings[0].contains("10.0.0.1:9000"), "{findings:?}");
+    let closed = Setup::new().flag(&keys::RDMA_ALLOW_UNSIGNED_CONNECT, "on");
+    assert!(closed.plan().rdma.allow_unsigned_connect);
+}

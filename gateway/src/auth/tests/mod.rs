@@ -3,6 +3,7 @@
 mod botocore;
 mod client;
 mod published;
+mod rdma;
 mod refusals;
 
 use std::collections::HashMap;
