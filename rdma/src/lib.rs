@@ -7,6 +7,7 @@
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 //! | [`transfer`] | one object's bytes over one queue pair |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 //! | [`wire`] | the protocols' texts in HTTP headers |
 
 pub mod client;
@@ -14,10 +15,6 @@ pub mod fabric;
 pub mod limits;
 pub mod server;
 pub mod transfer;
-pub mod wire;
-//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
-
-pub mod fabric;
-pub mod limits;
 #[cfg(feature = "verbs")]
 pub mod verbs;
+pub mod wire;
