@@ -216,12 +216,15 @@ impl Arena {
     }
 
     /// Regions of the mapping: all of [`limits::REGION_BYTES_MAX`] but the last.
-    pub(crate) fn region_count(&self) -> usize {
+    pub fn region_count(&self) -> usize {
         self.shared.mapping.bytes().div_ceil(limits::REGION_BYTES_MAX)
     }
 
-    /// Start and length of a region, to be registered as one fixed buffer.
-    pub(crate) fn region(&self, index: usize) -> (*mut u8, usize) {
+    /// Start and length of a region, to be registered as one fixed buffer or with a fabric.
+    ///
+    /// # Panics
+    /// When there are not so many, see [`Arena::region_count`].
+    pub fn region(&self, index: usize) -> (*mut u8, usize) {
         let start = index * limits::REGION_BYTES_MAX;
         let length = (self.shared.mapping.bytes() - start).min(limits::REGION_BYTES_MAX);
         (self.shared.mapping.pointer(start), length)
