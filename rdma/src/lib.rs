@@ -11,3 +11,8 @@ pub mod fabric;
 pub mod limits;
 pub mod server;
 pub mod transfer;
+//! | [`wire`] | the protocols' texts in HTTP headers |
+
+pub mod fabric;
+pub mod limits;
+pub mod wire;
