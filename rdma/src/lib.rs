@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`wire`] | the protocols' texts in HTTP headers |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 
@@ -11,8 +12,4 @@ pub mod fabric;
 pub mod limits;
 pub mod server;
 pub mod transfer;
-//! | [`wire`] | the protocols' texts in HTTP headers |
-
-pub mod fabric;
-pub mod limits;
 pub mod wire;
