@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | [`wire`] | the protocols' texts in HTTP headers |
+//! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
