@@ -46,6 +46,8 @@ mod pooled_put;
 mod request;
 mod session;
 mod session_answer;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
