@@ -7,9 +7,12 @@
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 
 pub mod fabric;
 pub mod limits;
 pub mod server;
 pub mod transfer;
+#[cfg(feature = "verbs")]
+pub mod verbs;
 pub mod wire;
