@@ -19,7 +19,7 @@ use s3s::{S3Error, S3ErrorCode};
 use crate::body::BodyError;
 use crate::door::BodyFault;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
-use crate::s3::refusal::Refusal;
+use crate::s3::refusal::{RdmaRefusal, Refusal};
 
 /// The code of a store that is full.
 pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
@@ -68,6 +68,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::Body(error) => of_body(&error),
         Refusal::BodyBroken(_) | Refusal::Damaged(_) | Refusal::NotModified(_) => internal(),
         Refusal::Busy(what) => busy(what),
+        Refusal::Rdma(refusal) => of_rdma(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
         Refusal::IncompleteBody => error(
             Code::IncompleteBody,
@@ -233,6 +234,51 @@ pub fn of_store(failure: StoreError) -> S3Error {
     }
 }
 
+/// What the client is told of bytes that did not move by RDMA. Codes that Amazon S3 does not have are those of the
+/// protocols' other servers.
+pub fn of_rdma(refusal: RdmaRefusal) -> S3Error {
+    match refusal {
+        RdmaRefusal::Failed(how) => {
+            let message = format!("The data could not be transferred by RDMA: {how}");
+            custom("RDMATransferFailed", StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
+        RdmaRefusal::Deadline => custom(
+            "RequestTimeout",
+            StatusCode::REQUEST_TIMEOUT,
+            "The RDMA transfer was not done within the timeout period.",
+        ),
+        RdmaRefusal::PeerBusy => custom(
+            "RdmaPeerBusy",
+            StatusCode::CONFLICT,
+            "Your queue pair did not answer. The session is prepared again; send READY when the queue pair is.",
+        ),
+        RdmaRefusal::NoSuchSession => custom(
+            "NoSuchRdmaSession",
+            StatusCode::NOT_FOUND,
+            "The specified RDMA session or connection does not exist. It may have expired; connect again.",
+        ),
+        RdmaRefusal::InProgress => custom(
+            "RdmaTransferInProgress",
+            StatusCode::CONFLICT,
+            "The transfer of the specified RDMA session is in progress.",
+        ),
+        RdmaRefusal::TooLarge { size, limit } => custom(
+            "EntityTooLarge",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "{size} bytes are more than the {limit} that one RDMA transfer may have; use ranges or parts"
+            ),
+        ),
+        RdmaRefusal::Malformed(why) => custom("InvalidRDMAToken", StatusCode::BAD_REQUEST, why),
+        RdmaRefusal::Declined { needed, window } => error(
+            S3ErrorCode::NotImplemented,
+            format!(
+                "{needed} bytes do not fit the RDMA window of {window}; ask for the data in the response's body"
+            ),
+        ),
+    }
+}
+
 /// What the client is told of a body that did not keep what the request promised.
 pub fn of_body(failure: &BodyError) -> S3Error {
     let cause = failure.cause().and_then(|cause| cause.downcast_ref::<BodyFault<hyper::Error>>());
@@ -342,6 +388,25 @@ mod tests {
             );
             let retry = told.headers().and_then(|headers| headers.get(RETRY_AFTER)).is_some();
             assert_eq!(retry, status == 503, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_failure_by_rdma_has_its_answer() {
+        for (refusal, code, status) in [
+            (RdmaRefusal::Failed("short".into()), "RDMATransferFailed", 500),
+            (RdmaRefusal::Deadline, "RequestTimeout", 408),
+            (RdmaRefusal::PeerBusy, "RdmaPeerBusy", 409),
+            (RdmaRefusal::NoSuchSession, "NoSuchRdmaSession", 404),
+            (RdmaRefusal::InProgress, "RdmaTransferInProgress", 409),
+            (RdmaRefusal::TooLarge { size: 2, limit: 1 }, "EntityTooLarge", 413),
+            (RdmaRefusal::Malformed("five fields".into()), "InvalidRDMAToken", 400),
+            (RdmaRefusal::Declined { needed: 2, window: 1 }, "NotImplemented", 501),
+        ] {
+            let told: S3Error = Refusal::Rdma(refusal).into();
+            assert_eq!(told.code().as_str(), code);
+            assert_eq!(told.status_code().map(|it| it.as_u16()), Some(status), "{code}");
+            assert!(!told.message().unwrap().is_empty());
         }
     }
 

@@ -2,3 +2,6 @@
 //!
 //! *Not here:* the protocols themselves, which are the crate `rdma`; what an S3 operation does
 //! ([`crate::s3`]).
+
+pub mod delivery;
+pub mod receipts;

@@ -1,4 +1,4 @@
-//! GetObject: conditions, range or part, headers, then the store's bytes as they are.
+//! GetObject: conditions, range or part, headers, then the store's bytes as they are, in the body or by RDMA.
 //!
 //! Not here: HeadObject, which says the same without the bytes (`head`).
 
@@ -12,13 +12,15 @@ use s3s::{S3Request, S3Response};
 
 use super::aside::Aside;
 use super::attributes::Attributes;
+use super::by_rdma::{self, Moved};
 use super::condition::{self, Verdict};
 use super::describe::{self, Description, Selection, describe, overrides};
 use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
-use super::refusal::{Outcome, Refusal};
+use super::refusal::{Outcome, RdmaRefusal, Refusal};
 use super::{access, stream, versions};
+use crate::rdma::delivery::Delivery;
 
 /// See the module. All but the bytes is done before there is a future, so that the request, 1 KiB, is not moved into
 /// one.
@@ -28,8 +30,12 @@ pub(super) fn get_object(
 ) -> impl Future<Output = Outcome<S3Response<GetObjectOutput>>> + use<> {
     let found = find(operations, request);
     async move {
-        let Found { opened, range, described, content_range } = found?;
-        let body = if range.is_empty() {
+        let Found { opened, range, mut described, content_range, delivery } = found?;
+        let body = if let Some(delivery) = delivery {
+            let moved = deliver(&delivery, &opened, range).await?;
+            moved.describe(content_range.is_some(), &mut described.headers);
+            stream::empty()
+        } else if range.is_empty() {
             stream::empty()
         } else {
             stream::outgoing(opened.read(range).await?).await?
@@ -44,16 +50,33 @@ pub(super) fn get_object(
     }
 }
 
+/// Moves a range to the client's memory; all of it is there when this returns.
+async fn deliver(delivery: &Delivery, opened: &OpenObject, range: Range<u64>) -> Outcome<Moved> {
+    let (needed, window) = (range.end - range.start, delivery.size());
+    if needed == 0 {
+        delivery.nothing_to_send().await;
+        return Ok(Moved::NOTHING);
+    }
+    if needed > window {
+        delivery.decline(needed).await;
+        return Err(Refusal::Rdma(RdmaRefusal::Declined { needed, window }));
+    }
+    Ok(delivery.send(opened.read_in_frames(range).await?).await?.into())
+}
+
 /// What is answered, but for the bytes.
 struct Found {
     opened: OpenObject,
     range: Range<u64>,
     described: Description,
     content_range: Option<String>,
+    /// How the bytes move, where not in the body.
+    delivery: Option<Delivery>,
 }
 
 fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outcome<Found> {
     let aside = Aside::take(&mut request.extensions);
+    let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
@@ -73,7 +96,7 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
-    Ok(Found { opened, range: selection.range, described, content_range })
+    Ok(Found { opened, range: selection.range, described, content_range, delivery })
 }
 
 /// `x-amz-checksum-mode: ENABLED`.

@@ -1,4 +1,4 @@
-//! Owns an object's or a part's bytes on their way in: from the request's body to the store in one pass, hashing what
+//! Owns an object's or a part's bytes on their way in: from the request's body, or by RDMA, to the store in one pass, hashing what
 //! was promised and what the entity tag needs, and checking all promises before anything is recorded. Whoever drops
 //! the result, or gets an error, has stored nothing.
 //!
@@ -10,16 +10,18 @@ use std::pin::Pin;
 use bytes::Bytes;
 use datapath::{LaneStore, Staged};
 use futures_core::Stream;
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use s3s::StdError;
 use s3s::dto::StreamingBlob;
 
+use super::by_rdma::{self, Moved};
 use super::checksum::Checksum;
 use super::entity_tag;
 use super::limits::PART_BYTES_MAX;
 use super::refusal::{Outcome, Refusal};
 use crate::body::checksum::{Algorithm, DigestValues, Digests, Selection, Value};
 use crate::body::{BodyError, Promised, TrailerSlot};
+use crate::rdma::delivery::Delivery;
 
 /// What the door knows of the body.
 #[derive(Debug, Default)]
@@ -71,12 +73,23 @@ pub(super) struct Received {
     pub(super) entity_tag: Box<str>,
     /// The client's algorithm or the one asked for; none where the store's CRC-64/NVME is all there is.
     pub(super) checksum: Option<Checksum>,
+    /// What came by RDMA; none for a body.
+    moved: Option<Moved>,
 }
 
 impl Received {
     /// The checksum to answer with: the client's, else the store's.
     pub(super) fn answer(&self) -> Option<Checksum> {
         self.checksum.or_else(|| Checksum::crc64(self.staged.crc64()))
+    }
+
+    /// The answer's headers that tell of bytes by RDMA.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(moved) = self.moved {
+            moved.describe(false, &mut headers);
+        }
+        headers
     }
 }
 
@@ -94,22 +107,90 @@ pub(super) fn announced_size(content_length: Option<i64>) -> Outcome<u64> {
     Ok(size)
 }
 
-/// Takes the body in. `also` is an algorithm to compute beside those promised.
+/// Where an object's or a part's bytes come from.
+pub(super) enum Source {
+    /// The request's body, of so many bytes.
+    Body(Option<StreamingBlob>, u64),
+    /// The client's memory.
+    Rdma(Delivery),
+}
+
+impl Source {
+    /// Of a request.
+    ///
+    /// # Errors
+    /// As [`announced_size`]; InvalidArgument for bytes by RDMA of which there are none, or which are accompanied by
+    /// a body.
+    pub(super) fn of(
+        delivery: Option<Delivery>,
+        content_length: Option<i64>,
+        body: Option<StreamingBlob>,
+    ) -> Outcome<Self> {
+        let Some(delivery) = delivery else {
+            return Ok(Self::Body(body, announced_size(content_length)?));
+        };
+        if content_length.is_some_and(|length| length != 0) {
+            let why = "A request whose data moves by RDMA has no body";
+            return Err(Refusal::InvalidArgument(why.to_owned()));
+        }
+        match delivery.size() {
+            0 => {
+                let why = "The size of the data that moves by RDMA must be at least 1";
+                Err(Refusal::InvalidArgument(why.to_owned()))
+            }
+            size if size > PART_BYTES_MAX => {
+                Err(Refusal::EntityTooLarge { size, max: PART_BYTES_MAX })
+            }
+            _ => Ok(Self::Rdma(delivery)),
+        }
+    }
+}
+
+/// Takes the bytes in. `also` is an algorithm to compute beside those promised.
 ///
 /// # Errors
-/// What the body or the store meets; BadDigest where a promise is not kept.
+/// What the body, the transfer or the store meets; BadDigest where a promise is not kept.
 pub(super) async fn receive(
     lane: &LaneStore,
-    body: Option<StreamingBlob>,
-    size: u64,
+    source: Source,
     promises: &Promises,
     also: Option<Algorithm>,
 ) -> Outcome<Received> {
-    let mut writer = lane.writer(size).await?;
     // The store computes CRC-64/NVME of all it writes: no second pass for it.
     let wanted =
         promises.algorithm().into_iter().chain(also).filter(|it| *it != Algorithm::Crc64Nvme);
-    let mut digests = Digests::new(wanted.fold(Selection::none().with_md5(), Selection::with));
+    let digests = Digests::new(wanted.fold(Selection::none().with_md5(), Selection::with));
+    let (staged, digests, moved) = match source {
+        Source::Body(body, size) => {
+            let (staged, digests) = take_body(lane, body, size, digests).await?;
+            (staged, digests, None)
+        }
+        Source::Rdma(delivery) => {
+            let writer = lane.frame_writer(delivery.size()).await?;
+            let (staged, digests) = by_rdma::collect(&delivery, writer, digests).await?;
+            let moved = Moved::taken(&staged);
+            (staged, digests, Some(moved))
+        }
+    };
+    let values = with_crc64(digests.finish(), staged.crc64());
+    let kept = promises.promised.check(&values, &promises.trailer).map_err(Refusal::Body)?;
+    let kept = kept.or_else(|| also.and_then(|it| values.value(it).map(|value| (it, value))));
+    let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;
+    Ok(Received {
+        staged,
+        entity_tag: entity_tag::of_content(&md5),
+        checksum: kept.map(|(algorithm, value)| Checksum::full(algorithm, value)),
+        moved,
+    })
+}
+
+async fn take_body(
+    lane: &LaneStore,
+    body: Option<StreamingBlob>,
+    size: u64,
+    mut digests: Digests,
+) -> Outcome<(Staged, Digests)> {
+    let mut writer = lane.writer(size).await?;
     let mut received = 0_u64;
     if let Some(mut body) = body {
         while let Some(piece) = next(&mut body).await {
@@ -122,16 +203,7 @@ pub(super) async fn receive(
     if received != size {
         return Err(Refusal::IncompleteBody);
     }
-    let staged = writer.finish().await?;
-    let values = with_crc64(digests.finish(), staged.crc64());
-    let kept = promises.promised.check(&values, &promises.trailer).map_err(Refusal::Body)?;
-    let kept = kept.or_else(|| also.and_then(|it| values.value(it).map(|value| (it, value))));
-    let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;
-    Ok(Received {
-        staged,
-        entity_tag: entity_tag::of_content(&md5),
-        checksum: kept.map(|(algorithm, value)| Checksum::full(algorithm, value)),
-    })
+    Ok((writer.finish().await?, digests))
 }
 
 /// Adds the CRC-64/NVME that the store has computed.

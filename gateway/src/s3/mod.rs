@@ -3,7 +3,8 @@
 //! In the order a request travels: `service` takes it from the door, with `aside` (headers that s3s must not see),
 //! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here);
 //! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `attributes`
-//! (what is kept beside the bytes), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `describe`
+//! (what is kept beside the bytes), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `by_rdma` (bytes that are in no
+//! body), `describe`
 //! (headers out), `source` (copies), `page` (listings) and `listings` (their memory). What cannot be done is a `refusal`.
 //!
 //! Not here: signatures and framing (`crate::auth`, `crate::body`), what a client is told (`crate::rescue`).
@@ -28,6 +29,7 @@ mod put;
 mod uploads;
 
 mod attributes;
+mod by_rdma;
 mod checksum;
 mod condition;
 mod describe;

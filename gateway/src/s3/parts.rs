@@ -18,12 +18,12 @@ use super::attributes::{Attributes, Declared};
 use super::bucket::owner;
 use super::checksum::{Checksum, Kind, checksum_fields};
 use super::describe::checksum_of;
-use super::intake::{self, Promises};
+use super::intake::{self, Promises, Source};
 use super::limits::{PAGE_ENTRIES_MAX, PART_BYTES_MAX, PART_NUMBER_MAX};
 use super::operations::Operations;
 use super::range::Wanted;
 use super::refusal::{Outcome, Refusal};
-use super::{entity_tag, http_date, page, source, uploads};
+use super::{by_rdma, entity_tag, http_date, page, source, uploads};
 use crate::body::checksum::{Algorithm, Selection};
 
 /// A part's number from a request.
@@ -45,17 +45,17 @@ pub(super) async fn upload_part(
     mut request: S3Request<UploadPartInput>,
 ) -> Outcome<S3Response<UploadPartOutput>> {
     let promises = Promises::take(&mut request.extensions);
+    let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
     let declared = Attributes::decode(&upload.attributes)?.declared;
     check_algorithm(declared, promises.algorithm())?;
-    let size = intake::announced_size(input.content_length)?;
+    let source = Source::of(delivery, input.content_length, input.body.take())?;
     let also = declared.map(|declared| declared.algorithm);
-    let received =
-        intake::receive(operations.lane(), input.body.take(), size, &promises, also).await?;
-    let answer = received.answer();
+    let received = intake::receive(operations.lane(), source, &promises, also).await?;
+    let (answer, headers) = (received.answer(), received.headers());
     let attributes =
         Attributes { checksums: received.checksum.into_iter().collect(), ..Attributes::default() };
     let encoded = attributes.encode()?;
@@ -70,7 +70,7 @@ pub(super) async fn upload_part(
     if let Some(checksum) = answer {
         checksum_fields!(output, checksum);
     }
-    Ok(S3Response::new(output))
+    Ok(S3Response::with_headers(output, headers))
 }
 
 /// A part's checksum must be of the algorithm that the upload was created with, if it was.

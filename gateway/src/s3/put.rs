@@ -8,10 +8,10 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::Attributes;
 use super::checksum::checksum_fields;
-use super::condition;
-use super::intake::{self, Promises};
+use super::intake::{self, Promises, Source};
 use super::operations::Operations;
 use super::refusal::Outcome;
+use super::{by_rdma, condition};
 
 /// See the module.
 pub(super) async fn put_object(
@@ -20,17 +20,17 @@ pub(super) async fn put_object(
 ) -> Outcome<S3Response<PutObjectOutput>> {
     let aside = Aside::take(&mut request.extensions);
     let promises = Promises::take(&mut request.extensions);
+    let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
-    let size = intake::announced_size(input.content_length)?;
+    let source = Source::of(delivery, input.content_length, input.body.take())?;
     let mut attributes = Attributes::from_request(&request.headers, &aside)?;
     let condition = condition::of_write(&aside)?;
     condition::foresee(&condition, || operations.lane().lookup(bucket.id, input.key.as_bytes()))?;
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
     attributes.encode()?;
-    let received =
-        intake::receive(operations.lane(), input.body.take(), size, &promises, None).await?;
-    let answer = received.answer();
+    let received = intake::receive(operations.lane(), source, &promises, None).await?;
+    let (answer, headers) = (received.answer(), received.headers());
     attributes.checksums.extend(received.checksum);
     let new = NewObject {
         bucket: bucket.id,
@@ -48,5 +48,5 @@ pub(super) async fn put_object(
         checksum_fields!(output, checksum);
         output.checksum_type = Some(checksum.dto_kind());
     }
-    Ok(S3Response::new(output))
+    Ok(S3Response::with_headers(output, headers))
 }

@@ -93,6 +93,39 @@ pub enum Refusal {
     Busy(&'static str),
     /// What the index holds for an object cannot be read; names what.
     Damaged(&'static str),
+    /// The bytes could not move by RDMA.
+    Rdma(RdmaRefusal),
+}
+
+/// Why bytes could not move by RDMA, or a session or connection for it be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RdmaRefusal {
+    /// The transfer failed or came short; says how.
+    Failed(String),
+    /// The transfer was not done in time.
+    Deadline,
+    /// The peer's queue pair never answered; its session may be READY again.
+    PeerBusy,
+    /// An unknown, expired or somebody else's session or connection.
+    NoSuchSession,
+    /// The session's transfer is in progress.
+    InProgress,
+    /// More bytes than one transfer may have.
+    TooLarge {
+        /// What was asked for.
+        size: u64,
+        /// What may be.
+        limit: u64,
+    },
+    /// A token, or a header of the protocol, that cannot be; says why.
+    Malformed(String),
+    /// The bytes do not fit the client's window: they are to be answered in a body.
+    Declined {
+        /// Bytes of the answer.
+        needed: u64,
+        /// Bytes of the window.
+        window: u64,
+    },
 }
 
 impl From<StoreError> for Refusal {

@@ -23,6 +23,7 @@ use super::names::{BucketNames, Domains, check_target, names_object, parameter_n
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
+use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
 #[derive(Debug)]
@@ -93,22 +94,37 @@ pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
 impl Service {
     /// Answers a request that the door has verified: no signature and no framing is left on it, `Content-Length` is
     /// the content's, and its extensions hold [`Identity`], [`crate::body::Promised`] and
-    /// [`crate::body::TrailerSlot`]. A [`crate::body::BodyError`] that the body ends in comes back as its own code.
+    /// [`crate::body::TrailerSlot`]; also a [`Delivery`], which is settled when this returns, where the bytes move by
+    /// RDMA. A [`crate::body::BodyError`] that the body ends in comes back as its own code.
     ///
     /// # Errors
     /// Only where s3s cannot write an answer; the connection is then to be closed.
     pub async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let method = request.method().clone();
+        let delivery = request.extensions().get::<Delivery>().cloned();
+        let answer = self.answer(&method, request).await;
+        if let Some(delivery) = delivery {
+            // Where the operation has not come to it.
+            delivery.close().await;
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        method: &Method,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = request.into_parts();
         let document = match self.prepare(&mut parts, body).await {
             Ok(document) => document,
-            Err(refusal) => return Ok(finish(&method, refused(refusal)?)),
+            Err(refusal) => return Ok(finish(method, refused(refusal)?)),
         };
         Aside::set(&mut parts);
         let Document { body, share } = document;
         let answer = self.inner.call(HttpRequest::from_parts(parts, body)).await;
         drop(share);
-        let mut answer = finish(&method, answer?);
+        let mut answer = finish(method, answer?);
         listings::hold(&mut answer);
         Ok(answer)
     }

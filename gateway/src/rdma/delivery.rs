@@ -1,0 +1,195 @@
+//! Owns the one transfer of an S3 request whose bytes move by RDMA, on its way from the door to the operation and back.
+//!
+//! ```text
+//!  door ── Delivery::new(transfer) ──▶ request's extensions ──▶ operation: send | receive, settled by each
+//!    ◀── outcome() ──────────────── close(): settles what no operation has used ◀── crate::s3::Service::call
+//! ```
+//!
+//! No answer leaves [`crate::s3::Service::call`] before the transfer is settled, whatever became of the request. The
+//! operation's future owns the transfer while bytes move: dropping it aborts the transfer, which fences by itself.
+//!
+//! Not here: which bytes, and what is said of them (`crate::s3`); what is made of a [`DeliveryOutcome`] (the door).
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use datapath::{ReadStream, StoreError};
+use rdma::server::{Outcome, Protocol, Transfer};
+use rdma::transfer::{Delivered, FrameSink, FrameSource, Received, TransferError};
+use send_wrapper::SendWrapper;
+
+use super::receipts::Receipts;
+
+/// The transfer of one request, as an extension of it. Clones share it. It belongs to the thread that made it, the lane
+/// that owns the queue pair; the last clone must be dropped there.
+#[derive(Clone)]
+pub struct Delivery(Arc<SendWrapper<Slot>>);
+
+struct Slot {
+    transfer: RefCell<Option<Transfer>>,
+    size: u64,
+    protocol: Protocol,
+    outcome: Cell<DeliveryOutcome>,
+    receipts: Arc<Receipts>,
+}
+
+/// What became of a request's transfer, once its answer is there. Nothing of it moves any more in any of the cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// No byte was moved: the request was refused, or it was none that has bytes. The answer stands.
+    Unused,
+    /// All bytes were moved. The answer stands: a PUT may still have been refused for what the bytes are.
+    Moved,
+    /// GET: the bytes do not fit the client's window, and none was written. The same request without this extension
+    /// is to be answered instead, with the body.
+    Declined {
+        /// Bytes of the answer.
+        needed: u64,
+        /// Bytes of the window.
+        window: u64,
+    },
+    /// The transfer failed and the peer's memory is quiet. A GET of the base protocol may be answered as if declined;
+    /// else the answer stands.
+    FailedQuiet {
+        /// The session waits for another READY: its peer never answered. The answer says RdmaPeerBusy.
+        rearmed: bool,
+    },
+    /// The content could not be had or kept, or the transfer was made to stop. The answer stands.
+    Stopped,
+}
+
+/// Why bytes were not moved.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: TransferError<StoreError>,
+    /// The session waits for another READY.
+    pub rearmed: bool,
+}
+
+impl Delivery {
+    /// For the request that this transfer was acquired or begun for.
+    #[must_use]
+    pub fn new(transfer: Transfer, receipts: Arc<Receipts>) -> Delivery {
+        Delivery(Arc::new(SendWrapper::new(Slot {
+            size: transfer.size(),
+            protocol: transfer.protocol(),
+            transfer: RefCell::new(Some(transfer)),
+            outcome: Cell::new(DeliveryOutcome::Unused),
+            receipts,
+        })))
+    }
+
+    /// PUT: bytes to take. GET: the client's window.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// What became of it. To be asked when the answer is there.
+    #[must_use]
+    pub fn outcome(&self) -> DeliveryOutcome {
+        self.0.outcome.get()
+    }
+
+    /// Writes a range of an object to the client, and settles.
+    ///
+    /// # Errors
+    /// Why it was not written, or not all of it; nothing moves any more then.
+    pub(crate) async fn send(&self, mut stream: ReadStream) -> Result<Delivered, Failure> {
+        let mut transfer = self.take()?;
+        let sent = transfer.send(Pieces(&mut stream)).await;
+        self.0.receipts.add_copied(stream.copied_bytes());
+        // Frames that were read ahead are others' to use while the fence takes its time.
+        drop(stream);
+        let delivered = self.settle(transfer, sent).await?;
+        self.0.receipts.add_delivered(delivered.bytes);
+        Ok(delivered)
+    }
+
+    /// Takes the client's bytes, and settles.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) async fn receive<K>(&self, sink: &mut K) -> Result<Received, Failure>
+    where
+        K: FrameSink<Error = StoreError>,
+    {
+        let mut transfer = self.take()?;
+        let received = transfer.receive(sink).await;
+        let received = self.settle(transfer, received).await?;
+        self.0.receipts.add_collected(received.bytes, received.copied_bytes);
+        Ok(received)
+    }
+
+    /// Notes that there are no bytes to move, and settles.
+    pub(crate) async fn nothing_to_send(&self) {
+        self.close().await;
+        self.0.outcome.set(DeliveryOutcome::Moved);
+    }
+
+    /// Notes that `needed` bytes do not fit the window, and settles.
+    pub(crate) async fn decline(&self, needed: u64) {
+        self.close().await;
+        self.note(DeliveryOutcome::Declined { needed, window: self.size() });
+    }
+
+    /// Settles a transfer that no operation has used: its request was refused. Does nothing after any other.
+    pub async fn close(&self) {
+        let Some(transfer) = self.0.transfer.take() else {
+            return;
+        };
+        // Nothing was posted, so that a pooled connection goes on; a session is for one request.
+        let ended = match self.0.protocol {
+            Protocol::Pooled => Outcome::Succeeded,
+            Protocol::Session => Outcome::Failed,
+        };
+        let _settled = transfer.settle(ended).await;
+    }
+
+    fn take(&self) -> Result<Transfer, Failure> {
+        let error = TransferError::Misused("use twice");
+        self.0.transfer.take().ok_or(Failure { error, rearmed: false })
+    }
+
+    async fn settle<T>(
+        &self,
+        transfer: Transfer,
+        result: Result<T, TransferError<StoreError>>,
+    ) -> Result<T, Failure> {
+        let untouched = matches!(result, Ok(_) | Err(TransferError::WindowTooSmall { .. }));
+        let ended = if untouched { Outcome::Succeeded } else { Outcome::Failed };
+        let rearmed = transfer.settle(ended).await.rearmed;
+        self.note(match &result {
+            Ok(_) => DeliveryOutcome::Moved,
+            Err(TransferError::WindowTooSmall { needed, window }) => {
+                DeliveryOutcome::Declined { needed: *needed, window: *window }
+            }
+            Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
+            Err(_) => DeliveryOutcome::FailedQuiet { rearmed },
+        });
+        result.map_err(|error| Failure { error, rearmed })
+    }
+
+    fn note(&self, outcome: DeliveryOutcome) {
+        if let DeliveryOutcome::Declined { .. } = outcome {
+            self.0.receipts.add_declined();
+        }
+        self.0.outcome.set(outcome);
+    }
+}
+
+/// A range of an object as the transfer takes it: the frames of the cache and of the drive, as they are.
+struct Pieces<'a>(&'a mut ReadStream);
+
+impl FrameSource for Pieces<'_> {
+    type Error = StoreError;
+
+    async fn next(&mut self) -> Option<Result<bytes::Bytes, StoreError>> {
+        self.0.next().await
+    }
+
+    fn remaining(&self) -> u64 {
+        self.0.remaining()
+    }
+}

@@ -1,0 +1,173 @@
+//! Owns what an operation says and does when its bytes move by RDMA instead of in bodies: taking a client's bytes into
+//! the store's frames, hashing them in the same pass; the headers that an answer has then; and what a transfer that
+//! failed is to the client.
+//!
+//! Not here: the transfer and its fence ([`crate::rdma::delivery`]); everything else of the operations, which is the same
+//! for both.
+
+use std::future::pending;
+
+use datapath::arena::Frame;
+use datapath::{FrameWriter, Staged, StoreError};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rdma::server::{Exhausted, SessionError};
+use rdma::transfer::{AbortReason, Checksum, Delivered, FrameSink, TransferError};
+use rdma::wire::{Crc64Nvme, ReplyCode, header};
+
+use super::refusal::{Outcome, RdmaRefusal, Refusal};
+use crate::body::checksum::Digests;
+use crate::rdma::delivery::{Delivery, Failure};
+
+/// The operation's half of a request that moves bytes by RDMA; none where they are in bodies.
+pub(super) fn take(extensions: &mut http::Extensions) -> Option<Delivery> {
+    extensions.remove::<Delivery>()
+}
+
+/// What was moved, for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    bytes: u64,
+    /// Of exactly these bytes.
+    checksum: Checksum,
+}
+
+impl Moved {
+    /// No bytes, whose checksum is known.
+    pub(super) const NOTHING: Moved =
+        Moved { bytes: 0, checksum: Checksum::Crc64Nvme(Crc64Nvme(0)) };
+
+    /// What the store has taken.
+    pub(super) fn taken(staged: &Staged) -> Moved {
+        Moved { bytes: staged.size(), checksum: Checksum::Crc64Nvme(Crc64Nvme(staged.crc64())) }
+    }
+
+    /// Adds the headers of an answer whose bytes went by RDMA, which has no body.
+    pub(super) fn describe(&self, partial: bool, headers: &mut HeaderMap) {
+        let reply = if partial { ReplyCode::Partial } else { ReplyCode::Whole };
+        let (name, value) = match self.checksum {
+            Checksum::Crc64Nvme(crc) => (header::CHECKSUM_CRC64NVME, crc.to_string()),
+            Checksum::Crc32c(crc) => (header::CHECKSUM_CRC32C, crc.to_string()),
+        };
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        headers.insert(header::BYTES_TRANSFERRED, HeaderValue::from(self.bytes));
+        for (name, text) in [(header::REPLY, reply.to_string()), (name, value)] {
+            // Digits and base64 are values of headers.
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+impl From<Delivered> for Moved {
+    fn from(delivered: Delivered) -> Moved {
+        Moved { bytes: delivered.bytes, checksum: delivered.checksum }
+    }
+}
+
+/// Takes the client's bytes into frames, which go to the drive as they are. `digests` sees each on its way.
+///
+/// # Errors
+/// What the transfer or the store meets.
+pub(super) async fn collect(
+    delivery: &Delivery,
+    writer: FrameWriter,
+    digests: Digests,
+) -> Outcome<(Staged, Digests)> {
+    let mut sink = Sink { writer, digests, out: 0 };
+    delivery.receive(&mut sink).await?;
+    Ok((sink.writer.finish().await?, sink.digests))
+}
+
+struct Sink {
+    writer: FrameWriter,
+    digests: Digests,
+    /// Frames that the transfer has.
+    out: usize,
+}
+
+impl FrameSink for Sink {
+    type Error = StoreError;
+
+    async fn next_frame(&mut self) -> Result<(Frame, usize), StoreError> {
+        match self.writer.next_frame().await? {
+            Some(given) => {
+                self.out += 1;
+                Ok(given)
+            }
+            None if self.out == 0 => {
+                let size = self.writer.size();
+                Err(StoreError::SizeMismatch { expected: size, got: size.saturating_add(1) })
+            }
+            // The transfer asks again when it has returned one.
+            None => pending().await,
+        }
+    }
+
+    async fn filled(&mut self, frame: Frame) -> Result<(), StoreError> {
+        self.out -= 1;
+        self.digests.update(frame.filled());
+        self.writer.filled(frame)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(Failure { error, rearmed }: Failure) -> Refusal {
+        let refusal = match error {
+            // Fewer or more bytes than were announced is the transfer's fault, not that of a body.
+            TransferError::Content(error @ StoreError::SizeMismatch { .. }) => {
+                RdmaRefusal::Failed(error.to_string())
+            }
+            TransferError::Content(error) => return Refusal::Store(error),
+            TransferError::Aborted(AbortReason::ShuttingDown) => {
+                return Refusal::Store(StoreError::Closing);
+            }
+            TransferError::Deadline => RdmaRefusal::Deadline,
+            TransferError::PeerSilent if rearmed => RdmaRefusal::PeerBusy,
+            TransferError::WindowTooSmall { needed, window } => {
+                RdmaRefusal::Declined { needed, window }
+            }
+            TransferError::Fabric(error) => {
+                tracing::warn!(%error, "an RDMA transfer failed");
+                RdmaRefusal::Failed("the server's RDMA device refused".to_owned())
+            }
+            other => {
+                tracing::debug!(error = %other, "an RDMA transfer failed");
+                RdmaRefusal::Failed(other.to_string())
+            }
+        };
+        Refusal::Rdma(refusal)
+    }
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Refusal {
+        Refusal::Rdma(match error {
+            SessionError::Unknown => RdmaRefusal::NoSuchSession,
+            SessionError::InProgress => RdmaRefusal::InProgress,
+            SessionError::PeerBusy => RdmaRefusal::PeerBusy,
+            SessionError::TooLarge { size, limit } => RdmaRefusal::TooLarge { size, limit },
+            SessionError::Deadline => RdmaRefusal::Deadline,
+            SessionError::Malformed(why) => RdmaRefusal::Malformed(why.to_owned()),
+            SessionError::Busy(what) => return Refusal::Busy(resource(what)),
+            SessionError::ShuttingDown => return Refusal::Store(StoreError::Closing),
+            SessionError::Fabric(error) => {
+                tracing::warn!(%error, "an RDMA session failed");
+                RdmaRefusal::Failed("the server's RDMA device refused".to_owned())
+            }
+        })
+    }
+}
+
+/// What there is too much of, for the log.
+fn resource(what: Exhausted) -> &'static str {
+    match what {
+        Exhausted::Sessions => "RDMA sessions",
+        Exhausted::SessionsOfPrincipal => "RDMA sessions of one principal",
+        Exhausted::Connections => "RDMA connections",
+        Exhausted::ConnectionsOfPrincipal => "RDMA connections of one principal",
+        Exhausted::Staging => "RDMA staging memory",
+        Exhausted::ConnectionQueue => "requests for one RDMA connection",
+    }
+}
