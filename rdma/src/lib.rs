@@ -11,6 +11,7 @@
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 
 pub mod client;
 pub mod fabric;

@@ -68,6 +68,12 @@ impl SignedHeaders {
         covers(&self.0, name)
     }
 
+    /// Those names, separated by semicolons.
+    #[cfg(test)]
+    pub(crate) fn of(names: &str) -> SignedHeaders {
+        SignedHeaders(names.into())
+    }
+
     /// The names, in order.
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {

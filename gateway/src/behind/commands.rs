@@ -15,6 +15,10 @@ use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
 use crate::credentials::KeyRing;
 use crate::limits;
+use crate::metrics::{Figure, Figures};
+use crate::rdma::figures::RdmaFigures;
+use crate::rdma::open as rdma_open;
+use crate::rdma::process::{Rdma, Rules};
 use crate::s3::{self, S3Settings};
 use crate::serve::{self, Behind};
 
@@ -35,7 +39,7 @@ impl StoreCommands for Commands {
     }
 
     fn format(&self, plan: &Plan, force: bool) -> u8 {
-        match Store::format(&options(plan), force) {
+        match Store::format(&options(plan, 0), force) {
             Ok(report) => {
                 let mut text = format!("made store {}\n", report.store);
                 for device in &report.devices {
@@ -51,7 +55,7 @@ impl StoreCommands for Commands {
 
     fn check(&self, plan: &Plan) -> u8 {
         let mut shown = ProgressLine::new();
-        let outcome = Store::check(&options(plan), &mut |progress| shown.at(progress));
+        let outcome = Store::check(&options(plan, 0), &mut |progress| shown.at(progress));
         shown.end();
         match outcome {
             Ok(report) => {
@@ -63,14 +67,14 @@ impl StoreCommands for Commands {
     }
 }
 
-fn options(plan: &Plan) -> StoreOptions {
+fn options(plan: &Plan, staging_bytes: u64) -> StoreOptions {
     StoreOptions {
         data_dir: plan.data.clone(),
         devices: plan.devices.clone(),
         extent_file_bytes: plan.extent_file_bytes,
         index_map_bytes: plan.index_map_bytes,
         memory_bytes: plan.memory_bytes,
-        memory_elsewhere: memory_elsewhere(plan),
+        memory_elsewhere: memory_elsewhere(plan, staging_bytes),
         lanes: plan.lanes,
         connections_max: plan.limits.connections,
         create: true,
@@ -80,22 +84,32 @@ fn options(plan: &Plan) -> StoreOptions {
 }
 
 /// What requests take beside the store's frames.
-fn memory_elsewhere(plan: &Plan) -> Vec<(String, u64)> {
+fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
     let connections = plan.limits.connections;
     let each = limits::CONNECTION_BYTES;
-    vec![
+    let mut elsewhere = vec![
         (format!("{connections} connections × {} KiB", each >> 10), connections as u64 * each),
         ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
         ("listings".to_owned(), s3::limits::listings_bytes(plan.memory_bytes) as u64),
-    ]
+    ];
+    if staging_bytes > 0 {
+        elsewhere.push(("RDMA uploads".to_owned(), staging_bytes));
+    }
+    elsewhere
 }
 
 fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
-    let store = Store::open(&options(plan)).map_err(|error| error.to_string())?;
+    let expected = rdma_open::expect(&plan.rdma)?;
+    let staging_bytes = expected.staging_bytes(&plan.rdma);
+    let store = Store::open(&options(plan, staging_bytes)).map_err(|error| error.to_string())?;
     insist(plan, store.plan())?;
-    let introduction = store.plan().to_string();
     let handle = store.handle();
+    let opened = rdma_open::open(&plan.rdma, expected, None, handle.arena(), plan.lanes)?;
+    let introduction = format!("{}\n{}", store.plan().to_string().trim_end(), opened.introduction);
     let watched = Arc::new(StoreFigures::new(handle.clone()));
+    let rules = Rules::from(&plan.rdma);
+    let rdma = Rdma::new(opened.state, rules, keys.clone(), plan.lanes, plan.drain_deadline);
+    let figures = Together(vec![watched.clone(), Arc::new(RdmaFigures::new(rdma.clone()))]);
     let gateway = Gateway {
         store: handle,
         keys,
@@ -103,14 +117,24 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
                 .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
         ),
+        rdma,
     };
     Ok(Behind {
         application: Arc::new(gateway),
         introduction,
-        figures: watched.clone(),
+        figures: Arc::new(figures),
         health: watched,
         close: Box::new(move || store.close()),
     })
+}
+
+/// Figures of several parts.
+struct Together(Vec<Arc<dyn Figures>>);
+
+impl Figures for Together {
+    fn figures(&self) -> Vec<Figure> {
+        self.0.iter().flat_map(|part| part.figures()).collect()
+    }
 }
 
 /// What the configuration insists on is there.

@@ -19,11 +19,17 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 
-use crate::auth::{AuthError, Secret, Secrets, Verified, Verifier};
+use crate::auth::{AuthError, Mechanism, Secret, Secrets, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
 use crate::credentials::KeyRing;
 use crate::door::{Backend, Refused, RequestBody};
 use crate::lane::{Application, Engine, OrderError};
+use crate::metrics::Operation;
+use crate::rdma::control::{self, Admitted};
+use crate::rdma::lane::LaneRdma;
+use crate::rdma::object;
+use crate::rdma::process::Rdma;
+use crate::rdma::{Concern, Route};
 use crate::s3::{self, S3Settings};
 
 impl Secrets for KeyRing {
@@ -40,6 +46,8 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// What operations are told.
     pub settings: Arc<S3Settings>,
+    /// RDMA, or why there is none.
+    pub rdma: Arc<Rdma>,
 }
 
 impl Application for Gateway {
@@ -51,9 +59,11 @@ impl Application for Gateway {
             Engine::Blocking => EngineKind::Blocking,
         };
         let store = self.store.lane(kind, index);
+        let service = s3::service(store.clone(), self.settings.clone());
         Ok(LaneBackend {
             verifier: Verifier::new(self.keys.clone(), &["s3"]),
-            service: s3::service(store.clone(), self.settings.clone()),
+            rdma: LaneRdma::open(self.rdma.clone(), index, service.clone())?,
+            service,
             store,
         })
     }
@@ -63,26 +73,77 @@ impl Application for Gateway {
 pub struct LaneBackend {
     verifier: Verifier,
     service: s3::Service,
+    rdma: LaneRdma,
     store: LaneStore,
 }
 
-impl Backend for LaneBackend {
-    type Admission = (Verified, BodyPlan);
+/// A request that has been let in.
+pub enum Admission {
+    /// One of S3's, with the token that counts, if it has one.
+    S3(Box<(Verified, BodyPlan)>, Option<Box<object::Asked>>),
+    /// One of RDMA's control path.
+    Control(Admitted),
+}
 
-    fn admit(&self, parts: &Parts, now: SystemTime) -> Result<Self::Admission, Refused> {
-        let verified = self.verifier.verify(parts, now).map_err(refused_by_auth)?;
+/// How a request is to be called, in its extensions: nothing for most.
+#[derive(Clone)]
+enum Calling {
+    Object(Box<object::Asked>),
+    Control(Admitted),
+    /// HEAD of a bucket, whose answer says what RDMA can do.
+    Capabilities,
+}
+
+impl Backend for LaneBackend {
+    type Admission = Admission;
+
+    fn admit(&self, parts: &Parts, now: SystemTime) -> Result<Admission, Refused> {
+        let concern = parts.extensions.get::<Concern>().copied();
+        if let Some(concern) = concern
+            && let Some(route) = Route::of_operation(concern.operation)
+        {
+            let admitted = control::admit(&self.rdma, route, concern, parts, now)?;
+            return Ok(Admission::Control(admitted));
+        }
+        let verified = self.verifier.verify(parts, now)?;
+        if verified.mechanism == Mechanism::Query {
+            object::refuse_in_query(parts)?;
+        }
+        let asked = match concern {
+            Some(concern) => object::admit(self.rdma.shared(), concern, parts, &verified)?,
+            None => None,
+        };
         let plan = body::plan(parts, &verified).map_err(refused_by_body)?;
-        Ok((verified, plan))
+        Ok(Admission::S3(Box::new((verified, plan)), asked.map(Box::new)))
     }
 
     fn frame(
         &self,
         parts: &mut Parts,
-        (verified, plan): Self::Admission,
+        admission: Admission,
         body: RequestBody,
     ) -> Result<s3s::Body, Refused> {
+        let concern = parts.extensions.remove::<Concern>();
+        let (admitted, asked) = match admission {
+            Admission::Control(admitted) => {
+                let empty = body.is_end_stream();
+                parts.extensions.insert(Calling::Control(admitted));
+                return empty.then(s3s::Body::empty).ok_or_else(control::with_body);
+            }
+            Admission::S3(admitted, asked) => (admitted, asked),
+        };
+        let (verified, plan) = *admitted;
         body::strip(parts, &plan);
         parts.extensions.insert(verified.identity);
+        if let Some(asked) = asked {
+            // HTTP/2 brings a body without having announced one.
+            if !body.is_end_stream() {
+                return Err(object::with_body());
+            }
+            parts.extensions.insert(Calling::Object(asked));
+        } else if concern.is_some_and(|concern| concern.operation == Operation::HeadBucket) {
+            parts.extensions.insert(Calling::Capabilities);
+        }
         // Most requests have no body and nothing that is promised of one; what was signed for it
         // is checked with the plan.
         let absent = body.is_end_stream() && !plan.is_chunked();
@@ -98,12 +159,23 @@ impl Backend for LaneBackend {
         Ok(content)
     }
 
-    async fn call(&self, request: Request<s3s::Body>) -> Result<Response<s3s::Body>, Refused> {
-        self.service.call(request).await.map_err(|error| {
-            let error = s3s::StdError::from(error);
-            tracing::error!(%error, "s3s could not write a response");
-            Refused::internal()
-        })
+    async fn call(&self, mut request: Request<s3s::Body>) -> Result<Response<s3s::Body>, Refused> {
+        match request.extensions_mut().remove::<Calling>() {
+            None => self.plain(request).await,
+            // Boxed: their futures are larger than that of every other request.
+            Some(Calling::Object(asked)) => {
+                Box::pin(object::call(&self.rdma, *asked, request)).await
+            }
+            Some(Calling::Control(admitted)) => {
+                let (parts, _) = request.into_parts();
+                Box::pin(control::answer(&self.rdma, admitted, parts)).await
+            }
+            Some(Calling::Capabilities) => {
+                let mut answer = self.plain(request).await?;
+                self.rdma.say_capabilities(&mut answer);
+                Ok(answer)
+            }
+        }
     }
 
     async fn set_public_read(&self, bucket: &str, on: bool) -> Result<(), OrderError> {
@@ -114,7 +186,18 @@ impl Backend for LaneBackend {
     }
 
     async fn quiesce(&self) {
+        self.rdma.close().await;
         self.store.quiesce().await;
+    }
+}
+
+impl LaneBackend {
+    async fn plain(&self, request: Request<s3s::Body>) -> Result<Response<s3s::Body>, Refused> {
+        self.service.call(request).await.map_err(|error| {
+            let error = s3s::StdError::from(error);
+            tracing::error!(%error, "s3s could not write a response");
+            Refused::internal()
+        })
     }
 }
 
@@ -141,12 +224,16 @@ impl Body for LaneBody {
     }
 }
 
-fn refused_by_auth(error: AuthError) -> Refused {
-    Refused {
-        code: error.code().into(),
-        status: error.status(),
-        message: error.message().into(),
-        further: error.details().into_iter().map(|(name, value)| (name.into(), value)).collect(),
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Refused {
+        let further = error.details().into_iter().map(|(name, value)| (name.into(), value));
+        Refused {
+            code: error.code().into(),
+            status: error.status(),
+            message: error.message().into(),
+            further: further.collect(),
+            headers: None,
+        }
     }
 }
 

@@ -36,6 +36,7 @@ use crate::lane::pulse::Pulse;
 use crate::lane::{LaneContext, OrderError};
 use crate::limits;
 use crate::metrics::Refusal;
+use crate::rdma::Concern;
 use outgoing::{Content, Exchange};
 use paced::LeftoverSlot;
 use request_id::RequestIds;
@@ -146,10 +147,14 @@ impl<B: Backend> Door<B> {
         parts.extensions.insert(id);
         let seen = Seen::of(&parts, &self.settings.domains);
         let in_host = matches!(&seen.bucket_in_host, Ok(true));
+        let operation = operation::name(&parts, in_host);
+        if let Some(concern) = Concern::of(operation, &parts.headers, pulse.peer()) {
+            parts.extensions.insert(concern);
+        }
         let exchange = Exchange::begin(
             self.context.clone(),
             pulse.clone(),
-            operation::name(&parts, in_host),
+            operation,
             id,
             (&seen.method, &seen.uri),
         );

@@ -7,9 +7,13 @@ use http::request::Parts;
 use http::{HeaderName, Method};
 
 use crate::metrics::Operation;
+use crate::rdma::Route;
 
 /// Names the request. `bucket_in_host` tells that the path holds the key alone.
 pub fn name(parts: &Parts, bucket_in_host: bool) -> Operation {
+    if let Some(route) = Route::of(parts.uri.path()).filter(|_| !bucket_in_host) {
+        return route.operation();
+    }
     let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
     let (bucket, key) = match (bucket_in_host, path.split_once('/')) {
         (true, _) => (true, !path.is_empty()),
@@ -165,6 +169,10 @@ mod tests {
             ("POST", "/b/k?uploads", false, CreateMultipartUpload),
             ("POST", "/b/k?uploadId=1", false, CompleteMultipartUpload),
             ("POST", "/b/k", false, Other),
+            ("POST", "/.hipobj-rc/prepare", false, RdmaPrepare),
+            ("PUT", "/.hipobj-rc/ready", false, RdmaReady),
+            ("GET", "/.s3rdma-rc/capabilities", false, RdmaCapabilities),
+            ("POST", "/.hipobj-rc/preparf", false, Other),
         ] {
             assert_eq!(named(method, target, copies, false), expected, "{method} {target}");
         }
@@ -175,5 +183,6 @@ mod tests {
         assert_eq!(named("GET", "/", false, true), Operation::ListObjects);
         assert_eq!(named("GET", "/k", false, true), Operation::GetObject);
         assert_eq!(named("PUT", "/a/b", false, true), Operation::PutObject);
+        assert_eq!(named("PUT", "/.hipobj-rc/ready", false, true), Operation::PutObject);
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::outgoing::Content;
 use super::request_id::RequestId;
@@ -23,6 +23,8 @@ pub struct Refused {
     pub message: Cow<'static, str>,
     /// Further elements of the document, such as `StringToSign`; names are XML names.
     pub further: Vec<(Cow<'static, str>, String)>,
+    /// Headers of the response beside those of every one. Boxed: few refusals have any.
+    pub headers: Option<Box<HeaderMap>>,
 }
 
 impl Refused {
@@ -32,7 +34,20 @@ impl Refused {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Refused {
-        Refused { code: code.into(), status, message: message.into(), further: Vec::new() }
+        Refused {
+            code: code.into(),
+            status,
+            message: message.into(),
+            further: Vec::new(),
+            headers: None,
+        }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Refused {
+        self.headers.get_or_insert_default().insert(name, value);
+        self
     }
 
     /// A defect of ours.
@@ -61,6 +76,9 @@ impl Refused {
         *response.status_mut() = self.status;
         let xml = HeaderValue::from_static("application/xml");
         response.headers_mut().insert(header::CONTENT_TYPE, xml);
+        if let Some(headers) = &self.headers {
+            response.headers_mut().extend(headers.as_ref().clone());
+        }
         response
     }
 
@@ -172,6 +190,21 @@ mod tests {
         let refused = Refused::internal();
         let shown = text(&refused, "/<a href=\"x\">&'\u{1}\r\u{FFFF}é");
         assert!(shown.contains("/&lt;a href=&quot;x&quot;&gt;&amp;&apos;\u{FFFD}&#13;\u{FFFD}é<"));
+    }
+
+    #[test]
+    fn its_headers_go_along() {
+        let id = RequestIds::new().unwrap().next();
+        let host_id = HeaderValue::from_static("h");
+        let refused = Refused::internal()
+            .with_header(header::ALLOW, HeaderValue::from_static("GET"))
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let response = refused.response("/", &id, &host_id, false);
+        assert_eq!(
+            (&response.headers()["allow"], &response.headers()["retry-after"]),
+            (&HeaderValue::from_static("GET"), &HeaderValue::from_static("1"))
+        );
+        assert_eq!(response.headers()["content-type"], "application/xml");
     }
 
     #[test]

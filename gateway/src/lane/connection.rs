@@ -112,7 +112,11 @@ pub async fn serve<B: Backend>(
         // The client has gone already; the next read says so.
         tracing::debug!(%error, "socket options");
     }
+    let peer = socket.peer_addr();
     let entry = Entry::new(context, share);
+    if let Ok(peer) = peer {
+        entry.pulse.comes_from(peer.ip());
+    }
     let mut work = pin!(converse(socket, &entry, &protocols, &door));
     poll_fn(|cx| {
         entry.pulse.wake(cx.waker());

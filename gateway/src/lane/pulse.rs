@@ -12,6 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -73,6 +74,7 @@ pub struct Pulse {
     http2: Cell<bool>,
     write_blocked: Cell<bool>,
     unread: Cell<bool>,
+    peer: Cell<Option<IpAddr>>,
     sending: RefCell<Vec<Weak<Sending>>>,
 }
 
@@ -88,8 +90,19 @@ impl Pulse {
             http2: Cell::new(false),
             write_blocked: Cell::new(false),
             unread: Cell::new(false),
+            peer: Cell::new(None),
             sending: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The connection comes from that address.
+    pub fn comes_from(&self, peer: IpAddr) {
+        self.peer.set(Some(peer));
+    }
+
+    /// Where it comes from; none when it was gone before it could be asked.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer.get()
     }
 
     /// The present command.

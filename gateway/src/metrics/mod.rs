@@ -89,7 +89,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// S3's operations as far as they are told apart in metrics.
+    /// S3's operations as far as they are told apart in metrics, and the requests of RDMA's control path.
     Operation {
         /// `GET /`
         ListBuckets = "ListBuckets",
@@ -131,6 +131,18 @@ labels! {
         AbortMultipartUpload = "AbortMultipartUpload",
         /// `GET /bucket/key?uploadId`
         ListParts = "ListParts",
+        /// `POST /.hipobj-rc/prepare`
+        RdmaPrepare = "RdmaPrepare",
+        /// `POST /.hipobj-rc/ready`
+        RdmaReady = "RdmaReady",
+        /// `POST /.hipobj-rc/cancel`
+        RdmaCancel = "RdmaCancel",
+        /// `POST /.s3rdma-rc/connect`
+        RdmaConnect = "RdmaConnect",
+        /// `POST /.s3rdma-rc/disconnect`
+        RdmaDisconnect = "RdmaDisconnect",
+        /// `GET /.s3rdma-rc/capabilities`
+        RdmaCapabilities = "RdmaCapabilities",
         /// Anything else
         Other = "Other",
     }

@@ -1,0 +1,125 @@
+//! Owns: what the lanes share of RDMA: the server half or why there is none, the mailboxes, the counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rdma::server::Server;
+
+use super::decline::{Declines, Reason};
+use super::mailbox::Mailboxes;
+use super::receipts::Receipts;
+use crate::config::RdmaPlan;
+use crate::credentials::KeyRing;
+
+/// What an operator has decided about requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The HTTP status of a declined upload: 200 or 501.
+    pub put_decline_status: u16,
+    /// Whether clients that do not sign may connect.
+    pub allow_unsigned_connect: bool,
+    /// Whether a client's RDMA address must be that of its connection.
+    pub require_same_address: bool,
+}
+
+impl From<&RdmaPlan> for Rules {
+    fn from(plan: &RdmaPlan) -> Rules {
+        Rules {
+            put_decline_status: plan.put_decline_status,
+            allow_unsigned_connect: plan.allow_unsigned_connect,
+            require_same_address: plan.require_same_address,
+        }
+    }
+}
+
+/// RDMA in this process, shared by all lanes.
+pub struct Rdma {
+    state: Result<Arc<Server>, String>,
+    /// See [`Rules`].
+    pub rules: Rules,
+    /// Who may sign.
+    pub keys: Arc<KeyRing>,
+    /// One for each lane.
+    pub(super) mailboxes: Mailboxes,
+    /// How often each reason was one to decline.
+    pub declines: Declines,
+    /// What was delivered.
+    pub receipts: Arc<Receipts>,
+    /// How long a lane that is done waits for the others, which may still need its queue pairs.
+    pub farewell: Duration,
+    lanes: AtomicUsize,
+}
+
+impl Rdma {
+    /// RDMA for so many lanes: by that server half, or not at all, for that reason.
+    pub fn new(
+        state: Result<Arc<Server>, String>,
+        rules: Rules,
+        keys: Arc<KeyRing>,
+        lanes: usize,
+        drain_deadline: Duration,
+    ) -> Arc<Rdma> {
+        Arc::new(Rdma {
+            state,
+            rules,
+            keys,
+            mailboxes: Mailboxes::new(lanes),
+            declines: Declines::default(),
+            receipts: Arc::default(),
+            farewell: drain_deadline + crate::limits::RDMA_FAREWELL_TIME,
+            lanes: AtomicUsize::new(0),
+        })
+    }
+
+    /// The server half, where there is one.
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        self.state.as_ref().ok()
+    }
+
+    /// The server half, or why there is none.
+    ///
+    /// # Errors
+    /// The reason, in a sentence.
+    pub fn state(&self) -> Result<&Arc<Server>, &str> {
+        self.state.as_ref().map_err(String::as_str)
+    }
+
+    /// Counts a reason to decline.
+    pub fn declined(&self, reason: Reason) {
+        tracing::debug!(reason = reason.label(), "declined RDMA");
+        self.declines.count(reason);
+    }
+}
+
+/// A lane whose requests may need the queue pairs of others. Dropped when it has none any more.
+pub struct Present(Arc<Rdma>);
+
+impl Present {
+    /// A lane opens.
+    pub fn new(rdma: &Arc<Rdma>) -> Present {
+        rdma.lanes.fetch_add(1, Ordering::AcqRel);
+        Present(rdma.clone())
+    }
+
+    /// Waits until every lane has gone, or for as long as [`Rdma::farewell`] says: one may have panicked.
+    pub async fn leave(self) {
+        const LOOK: Duration = Duration::from_millis(5);
+        let rdma = self.0.clone();
+        drop(self);
+        let all_gone = async {
+            while rdma.lanes.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(rdma.farewell, all_gone).await.is_err() {
+            tracing::warn!("a lane did not end; RDMA is closed without it");
+        }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.lanes.fetch_sub(1, Ordering::AcqRel);
+    }
+}
