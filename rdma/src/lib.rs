@@ -3,15 +3,12 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`client`] | the client half: objects into and out of a caller's memory |
-//! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
-//! | [`transfer`] | one object's bytes over one queue pair |
-//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
-//! | [`wire`] | the protocols' texts in HTTP headers |
-//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
+//! | [`client`] | the client half: objects into and out of a caller's memory |
 
 pub mod client;
 pub mod fabric;
