@@ -104,8 +104,9 @@ pub(super) struct Context {
     raw: NonNull<ibv_context>,
 }
 
-// SAFETY: libibverbs is thread safe (rdma-core, Documentation/libibverbs.md): every verb may be called on one context by
-// any thread. The handle itself is never changed, and closed once, by the last owner.
+// SAFETY: libibverbs is thread safe: every verb may be called by any thread, also on the same object; the library and its
+// providers lock (RDMAmojo, "libibverbs thread safe level"). What must not be is destroying an object twice or using it
+// afterwards: the handle is never changed, and closed once, by the last owner.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}

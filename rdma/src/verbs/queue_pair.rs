@@ -14,7 +14,7 @@ use rdma_sys::{
 use super::attributes::attributes_of;
 use super::endpoint::EndpointShared;
 use super::in_flight::{InFlight, WorkId};
-use super::sys::{check, check_pointer};
+use super::sys::{check, check_pointer, with_subject};
 use crate::fabric::{
     FabricError, Payload, Qpn, QueuePairDriver, QueuePairShape, QueuePairState, RemoteWindow,
     Transition, Work, WorkKind,
@@ -178,22 +178,60 @@ impl VerbsQueuePair {
         }
     }
 
+    /// Takes the memory of the last send back, which the device refused.
+    ///
+    /// Providers that post by a system call (soft-RoCE) have the request in their queue although the call failed, and what
+    /// is posted next, or still under way, would send it: the queue pair must not go on. Where even ERR is refused, it is
+    /// destroyed; and where that is refused too, the memory stays with it for good.
+    fn take_back(&mut self) -> Payload {
+        let number = self.number.number();
+        let Err(error) = self.step(&Transition::Error) else {
+            let payload = self.in_flight.borrow_mut().pop();
+            self.post_marker();
+            return payload.unwrap_or(Payload::None);
+        };
+        tracing::error!(%error, queue_pair = number, "work was refused, so the queue pair ends");
+        let raw = self.raw.take();
+        match self.destroy_raw(raw) {
+            Ok(()) => {
+                let payload = self.in_flight.borrow_mut().pop();
+                self.forget();
+                payload.unwrap_or(Payload::None)
+            }
+            Err(error) => {
+                tracing::error!(%error, queue_pair = number, "the memory of its work is lost");
+                Payload::None
+            }
+        }
+    }
+
     /// Ends the queue pair and frees the memory of its work.
     fn end(&mut self) -> Result<(), FabricError> {
-        let Some(raw) = self.raw.take() else { return Ok(()) };
+        let raw = self.raw.take();
+        if raw.is_some() {
+            self.destroy_raw(raw)?;
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Destroys it; where the device refuses, whatever it may go on with stays where it is, for good.
+    fn destroy_raw(&self, raw: Option<NonNull<ibv_qp>>) -> Result<(), FabricError> {
+        let Some(raw) = raw else { return Ok(()) };
         self.endpoint.remove(self.number);
-        // SAFETY: made by `create`, alive until here.
+        // SAFETY: made by `create`, and taken out of `self` to be used here for the last time.
         let answer = unsafe { ibv_destroy_qp(raw.as_ptr()) };
-        if let Err(error) = check("ibv_destroy_qp", answer) {
-            // The device may go on with it: what it may touch stays where it is, for good.
+        check("ibv_destroy_qp", answer).inspect_err(|_| {
             self.in_flight.borrow_mut().leak();
             std::mem::forget(Rc::clone(&self.endpoint));
-            return Err(error);
-        }
+        })
+    }
+
+    /// After its destruction: frees the memory of its work, and its entries of the completion queue.
+    fn forget(&self) {
         let mut in_flight = self.in_flight.borrow_mut();
         self.endpoint.give_back(self.entries, in_flight.is_empty());
         in_flight.clear();
-        Ok(())
     }
 }
 
@@ -230,15 +268,8 @@ impl QueuePairDriver for VerbsQueuePair {
             signalled
         };
         let Err(error) = self.post_request(id, &mut request, signalled) else { return Ok(()) };
-        // Providers that post by a system call (soft-RoCE) have the request in their queue although the call failed, and
-        // the next one would send it: the queue pair must not have a next one. A device that refuses even that is gone.
-        if let Err(error) = self.step(&Transition::Error) {
-            tracing::error!(%error, queue_pair = self.number.number(), "after work was refused");
-            self.state = QueuePairState::Error;
-        }
-        let payload = self.in_flight.borrow_mut().pop();
-        self.post_marker();
-        Err((error, request.into_work(payload.unwrap_or(Payload::None))))
+        let payload = self.take_back();
+        Err((explain_refusal(error), request.into_work(payload)))
     }
 
     fn post_receive(&mut self) -> Result<(), FabricError> {
@@ -310,9 +341,7 @@ fn create(
     // SAFETY: domain and completion queue are alive, and owned by the endpoint, which the queue pair owns.
     let raw = unsafe { ibv_create_qp(domain.raw(), &raw mut wanted) };
     let raw = check_pointer("ibv_create_qp", raw).map_err(|error| {
-        let FabricError { verb, reason, .. } = error;
-        let with = format!("{reason} (send queue of {sends}, receive queue of {receives})");
-        FabricError::new(verb, with)
+        with_subject(error, &format!("a send queue of {sends}, a receive queue of {receives}"))
     })?;
     // SAFETY: just made.
     let number = unsafe { raw.as_ref() }.qp_num;
@@ -326,6 +355,21 @@ fn create(
         "ibv_create_qp",
         format!("the number {number} is not one of a queue pair"),
     ))
+}
+
+/// Says more of work that was refused by the kernel.
+fn explain_refusal(error: FabricError) -> FabricError {
+    let denied = std::io::Error::from_raw_os_error(libc::EACCES).to_string();
+    match error.reason == denied {
+        true => FabricError {
+            reason: format!(
+                "{denied}; this device posts by a system call, which is refused after the process's credentials changed: \
+                 open the device after giving up privileges"
+            ),
+            ..error
+        },
+        false => error,
+    }
 }
 
 /// Says more of a step that was refused, where the usual reason is known.
