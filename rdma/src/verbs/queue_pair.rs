@@ -1,23 +1,21 @@
-//! Owns one queue pair of the device: its steps, and how work becomes work requests.
+//! Owns one queue pair of the device: its steps, posting, and its end.
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 
 use rdma_sys::{
     ibv_create_qp, ibv_destroy_qp, ibv_modify_qp, ibv_post_recv, ibv_post_send, ibv_qp, ibv_qp_cap,
-    ibv_qp_init_attr, ibv_qp_type, ibv_recv_wr, ibv_send_flags, ibv_send_wr, ibv_sge,
-    ibv_wr_opcode, imm_data_invalidated_rkey_union_t, rdma_t, wr_t,
+    ibv_qp_init_attr, ibv_qp_type, ibv_recv_wr,
 };
 
 use super::attributes::attributes_of;
 use super::endpoint::EndpointShared;
 use super::in_flight::{InFlight, WorkId};
+use super::request::Request;
 use super::sys::{check, check_pointer, with_subject};
 use crate::fabric::{
-    FabricError, Payload, Qpn, QueuePairDriver, QueuePairShape, QueuePairState, RemoteWindow,
-    Transition, Work, WorkKind,
+    FabricError, Payload, Qpn, QueuePairDriver, QueuePairShape, QueuePairState, Transition, Work,
 };
 
 /// A reliable-connected queue pair.
@@ -31,14 +29,6 @@ pub(super) struct VerbsQueuePair {
     /// Entries of the completion queue that are set aside for it.
     entries: u32,
     endpoint: Rc<EndpointShared>,
-}
-
-/// A work request that can be posted: what the device is told, without the memory's owner.
-struct Request {
-    kind: WorkKind,
-    memory: ibv_sge,
-    remote: RemoteWindow,
-    immediate: Option<u32>,
 }
 
 impl VerbsQueuePair {
@@ -62,8 +52,8 @@ impl VerbsQueuePair {
         Ok(VerbsQueuePair { raw: Some(raw), number, state, in_flight, entries, endpoint })
     }
 
-    fn raw(&self) -> Result<*mut ibv_qp, FabricError> {
-        let gone = || FabricError::new("ibv_post_send", "the queue pair is destroyed");
+    fn raw(&self, verb: &'static str) -> Result<*mut ibv_qp, FabricError> {
+        let gone = || FabricError::new(verb, "the queue pair is destroyed");
         self.raw.map(NonNull::as_ptr).ok_or_else(gone)
     }
 
@@ -74,57 +64,23 @@ impl VerbsQueuePair {
             _ => None,
         };
         let (mut attributes, mask) = attributes_of(step, device.port(), gid_index);
+        let raw = self.raw("ibv_modify_qp")?;
         // SAFETY: the queue pair is alive; the mask names the attributes that were set.
-        let answer = unsafe { ibv_modify_qp(self.raw()?, &raw mut attributes, mask) };
+        let answer = unsafe { ibv_modify_qp(raw, &raw mut attributes, mask) };
         check("ibv_modify_qp", answer).map_err(|error| explain(error, step, self.state))?;
         self.state = step.target();
         Ok(())
     }
 
-    /// What the device is to be told, or why it can't be.
     fn request(&self, work: &mut Work) -> Result<Request, FabricError> {
-        let refused = |why: String| Err(FabricError::new("ibv_post_send", why));
         if self.state != QueuePairState::ReadyToSend {
-            return refused("the queue pair is not connected".to_owned());
+            return Err(FabricError::new("ibv_post_send", "the queue pair is not connected"));
         }
         if !self.in_flight.borrow().has_room() {
-            return refused("the send queue is full; take completions first".to_owned());
+            let why = "the send queue is full; take completions first";
+            return Err(FabricError::new("ibv_post_send", why));
         }
-        let (kind, start, bytes, remote, immediate) = match work {
-            Work::Write { source, to, immediate } => (
-                WorkKind::Write,
-                source.as_ptr().expose_provenance(),
-                source.len(),
-                *to,
-                *immediate,
-            ),
-            Work::Read { into, bytes, from } => {
-                if *bytes > into.capacity() {
-                    let capacity = into.capacity();
-                    return refused(format!("{bytes} bytes into a frame of {capacity}"));
-                }
-                let start = into.as_mut_slice().as_mut_ptr().expose_provenance();
-                (WorkKind::Read, start, *bytes, *from, None)
-            }
-        };
-        let most = self.endpoint.device().message_bytes_max();
-        let length = u32::try_from(bytes).ok().filter(|&bytes| u64::from(bytes) <= most);
-        let Some(length) = length else {
-            return refused(format!("a message of {bytes} bytes; the port takes {most} at most"));
-        };
-        let key = match length {
-            // Of a message without bytes the address is not looked at.
-            0 => Some(0),
-            _ => self.endpoint.device().regions().key_of(start, bytes),
-        };
-        let Some(lkey) = key else {
-            return refused(format!(
-                "the {bytes} bytes do not lie in registered memory: frames of the arena that the fabric was opened \
-                 with, or a buffer of this fabric that was lent"
-            ));
-        };
-        let memory = ibv_sge { addr: start as u64, length, lkey };
-        Ok(Request { kind, memory, remote, immediate })
+        Request::new(self.endpoint.device(), work)
     }
 
     /// Posts one work request, whose memory is in flight already.
@@ -134,24 +90,8 @@ impl VerbsQueuePair {
         request: &mut Request,
         signalled: bool,
     ) -> Result<(), FabricError> {
-        let raw = self.raw()?;
-        // SAFETY: numbers and null pointers, for which zeros are valid.
-        let mut wanted = unsafe { MaybeUninit::<ibv_send_wr>::zeroed().assume_init() };
-        wanted.wr_id = id.raw();
-        wanted.sg_list = &raw mut request.memory;
-        wanted.num_sge = i32::from(request.memory.length > 0);
-        wanted.opcode = match (request.kind, request.immediate) {
-            (WorkKind::Read, _) => ibv_wr_opcode::IBV_WR_RDMA_READ,
-            (_, None) => ibv_wr_opcode::IBV_WR_RDMA_WRITE,
-            (_, Some(_)) => ibv_wr_opcode::IBV_WR_RDMA_WRITE_WITH_IMM,
-        };
-        if signalled {
-            wanted.send_flags = ibv_send_flags::IBV_SEND_SIGNALED.0;
-        }
-        let imm_data = request.immediate.unwrap_or(0).to_be();
-        wanted.imm_data_invalidated_rkey_union = imm_data_invalidated_rkey_union_t { imm_data };
-        let (remote_addr, rkey) = (request.remote.address, request.remote.rkey);
-        wanted.wr = wr_t { rdma: rdma_t { remote_addr, rkey } };
+        let raw = self.raw("ibv_post_send")?;
+        let mut wanted = request.as_work_request(id, signalled);
         let mut refused = null_mut();
         // SAFETY: the queue pair is alive; the request and its list are read during the call only. The memory behind it is
         // registered, and owned by `in_flight` until the device has completed the request or the queue pair is gone.
@@ -165,12 +105,7 @@ impl VerbsQueuePair {
             return;
         }
         let id = WorkId::send(self.endpoint.next_sequence());
-        let mut request = Request {
-            kind: WorkKind::Write,
-            memory: ibv_sge { addr: 0, length: 0, lkey: 0 },
-            remote: RemoteWindow { address: 0, size: 0, rkey: 0 },
-            immediate: None,
-        };
+        let mut request = Request::marker();
         self.in_flight.borrow_mut().push_marker(id);
         if let Err(error) = self.post_request(id, &mut request, true) {
             self.in_flight.borrow_mut().pop();
@@ -264,7 +199,7 @@ impl QueuePairDriver for VerbsQueuePair {
         let signalled = {
             let mut in_flight = self.in_flight.borrow_mut();
             let signalled = signalled || in_flight.must_signal();
-            in_flight.push(id, request.kind, payload, request.memory.length, signalled);
+            in_flight.push(id, request.kind(), payload, request.bytes(), signalled);
             signalled
         };
         let Err(error) = self.post_request(id, &mut request, signalled) else { return Ok(()) };
@@ -281,7 +216,7 @@ impl QueuePairDriver for VerbsQueuePair {
         let mut wanted =
             ibv_recv_wr { wr_id: id.raw(), next: null_mut(), sg_list: null_mut(), num_sge: 0 };
         let mut refused = null_mut();
-        let raw = self.raw()?;
+        let raw = self.raw("ibv_post_recv")?;
         self.in_flight.borrow_mut().push_receive(id);
         // SAFETY: the queue pair is alive; the request is read during the call only and names no memory.
         let answer = unsafe { ibv_post_recv(raw, &raw mut wanted, &raw mut refused) };
@@ -297,20 +232,6 @@ impl Drop for VerbsQueuePair {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             tracing::error!(%error, "a queue pair is leaked with the memory of its work");
-        }
-    }
-}
-
-impl Request {
-    /// The work that it was made of.
-    fn into_work(self, payload: Payload) -> Work {
-        let Request { memory, remote, immediate, .. } = self;
-        match payload {
-            Payload::Frame(into) => {
-                Work::Read { into, bytes: memory.length as usize, from: remote }
-            }
-            Payload::Source(source) => Work::Write { source, to: remote, immediate },
-            Payload::None => Work::Write { source: bytes::Bytes::new(), to: remote, immediate },
         }
     }
 }

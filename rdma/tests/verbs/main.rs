@@ -17,7 +17,8 @@ use rdma::fabric::{
 use rdma::limits::{COMPLETION_QUEUE_ENTRIES_MAX, FENCE_TIME};
 use rdma::verbs::{VerbsError, VerbsFabric, VerbsOptions, devices};
 
-#[path = "../../tests/src/skip.rs"]
+mod conformance;
+#[path = "../../../tests/src/skip.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
