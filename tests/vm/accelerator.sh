@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Sourced by guest.sh. How QEMU executes the guest's instructions: sets accelerator, cpu (QEMU's -cpu)
-# and clock (kernel parameters).
+# Sourced by guest.sh. How QEMU executes the guest's instructions: sets accelerator, cpu (QEMU's
+# -cpu) and clock (kernel parameters).
 
 # choose_accelerator QEMU CACHE
 choose_accelerator() {
     local flag known measure="$2/tsc-khz" khz
-    # A /dev/kvm that can be opened proves nothing: under some hypervisors it belongs to a software KVM
-    # that cannot run a stock kernel. The CPU must have the flag as well.
+    # A /dev/kvm that can be opened proves nothing: under some hypervisors it belongs to a software
+    # KVM that cannot run a stock kernel. The CPU must have the flag as well.
     if [ -w /dev/kvm ] && grep -qwE 'svm|vmx' /proc/cpuinfo; then
         accelerator=kvm cpu=host clock=''
         return

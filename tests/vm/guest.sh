@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one command in a throw-away QEMU guest with what a build machine lacks: kernel RDMA (soft-RoCE)
-# and NVMe drives. Ends with the command's status.
+# Runs one command in a throw-away QEMU guest with what a build machine lacks: kernel RDMA
+# (soft-RoCE) and NVMe drives. Ends with the command's status.
 #
 #   tests/vm/guest.sh [OPTION...] -- COMMAND [ARGUMENT...]
 #
@@ -79,13 +79,16 @@ kernel="$("$here/kernel.sh")" || exit 125
 cache="$(dirname "$kernel")"
 choose_accelerator "$qemu" "$cache"
 
+# What a run that was killed with -9 has left.
+find "$cache" -maxdepth 1 -name 'run.*' -mtime +0 -exec rm -rf {} +
 run="$(mktemp -d "$cache/run.XXXXXX")"
 children=()
 # shellcheck disable=SC2329 # the trap calls it
 clean_up() {
     local child stat
     for child in "${children[@]}"; do
-        # Only what is still a child of this process: the number of one that has ended may be another's.
+        # Only what is still a child of this process: the number of one that has ended may be
+        # another's.
         stat="$(cat "/proc/$child/stat" 2>/dev/null)" || continue
         [ "$(cut -d ' ' -f 2 <<<"${stat##*) }")" != $$ ] || kill "$child" 2>/dev/null || true
     done
@@ -115,10 +118,12 @@ settings() {
 drive_options=()
 for i in "${!sectors[@]}"; do
     truncate -s "$drive_size" "$run/nvme$i.raw"
+    sector="logical_block_size=${sectors[$i]},physical_block_size=${sectors[$i]}"
+    file="file.driver=file,file.filename=$run/nvme$i.raw"
     drive_options+=(
-        -blockdev "driver=raw,node-name=d$i,discard=unmap,file.driver=file,file.filename=$run/nvme$i.raw"
+        -blockdev "driver=raw,node-name=d$i,discard=unmap,$file"
         -device "nvme,id=nvme$i,serial=penstock$i"
-        -device "nvme-ns,drive=d$i,bus=nvme$i,nsid=1,logical_block_size=${sectors[$i]},physical_block_size=${sectors[$i]}"
+        -device "nvme-ns,drive=d$i,bus=nvme$i,nsid=1,$sector"
     )
 done
 
@@ -161,7 +166,8 @@ launch() {
         children+=("${readers[@]}" $!)
     else
         for port in 1 2 3; do
-            sed -u "s/^/[guest $node] /" "$run/port$node.$port" >&"$((port < 3 ? 2 : peers_status))" &
+            sed -u "s/^/[guest $node] /" "$run/port$node.$port" \
+                >&"$((port < 3 ? 2 : peers_status))" &
             children+=($!)
         done
     fi

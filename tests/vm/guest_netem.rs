@@ -1,5 +1,5 @@
-//! The wire of `tests/vm/netem.sh`: RDMA and HTTP between two soft-RoCE devices while packets are lost
-//! and late. What is proved of the wire itself here, tests of transfers build on.
+//! The wire of `tests/vm/netem.sh`: RDMA between two soft-RoCE devices while packets are lost and
+//! late. What is proved of the wire itself here, tests of transfers build on.
 
 use std::process::{Command, Output};
 

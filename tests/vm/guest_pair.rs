@@ -1,5 +1,5 @@
-//! Two guests on one link: the server here, its client in the other. What is between them is counted on
-//! the link itself.
+//! Two guests on one link: the server here, its client in the other. What is between them is
+//! counted on the link itself.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,9 +1,12 @@
 //! The gateway beside a soft-RoCE device, and the meters that RDMA tests hold its counters against:
 //! each is shown here to see what it is for and nothing else.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use penstock_tests::client::expect;
 use penstock_tests::content::content;
-use penstock_tests::guest::{DriveStore, Guest, RdmaPackets, TcpBytes};
+use penstock_tests::guest::{DriveStore, Guest, RdmaPackets, RdmaResources, TcpBytes};
 
 const DEVICE: &str = "rxe0";
 
@@ -31,6 +34,29 @@ fn soft_roce_moves_bytes_and_the_packet_counter_sees_them() {
     pingpong(DEVICE, DEVICE, "10.77.0.1", 200);
     let sent = RdmaPackets::of(DEVICE).sent() - before.sent();
     assert!(sent >= 400, "{sent} packets for 400 messages");
+}
+
+#[test]
+fn resources_of_a_process_are_seen_and_their_end_too() {
+    let Some(_) = Guest::here("resources_of_a_process_are_seen_and_their_end_too") else {
+        return;
+    };
+    let idle = RdmaResources::of(DEVICE);
+    let waiting = ["-d", DEVICE, "-g", "1"];
+    let mut process = Command::new("ibv_rc_pingpong").args(waiting).spawn().unwrap();
+    let wait_until = |what: &str, reached: &dyn Fn(&RdmaResources) -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !reached(&RdmaResources::of(DEVICE)) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", RdmaResources::of(DEVICE));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_until("no queue pair and region of the process are shown", &|now| {
+        now.value("qp") == idle.value("qp") + 1 && now.value("mr") == idle.value("mr") + 1
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+    wait_until("something of a killed process is left", &|now| *now == idle);
 }
 
 #[test]
@@ -69,13 +95,13 @@ fn http_is_counted_as_tcp_and_not_as_rdma() {
 fn pingpong(server: &str, client: &str, server_address: &str, messages: u32) {
     let messages = messages.to_string();
     let common = ["-g", "1", "-e", "-c", "-s", "4096", "-n", &messages];
-    let mut listening = std::process::Command::new("ibv_rc_pingpong")
+    let mut listening = Command::new("ibv_rc_pingpong")
         .args(["-d", server])
         .args(common)
         .spawn()
         .expect("ibv_rc_pingpong is installed");
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    let status = std::process::Command::new("ibv_rc_pingpong")
+    std::thread::sleep(Duration::from_secs(1));
+    let status = Command::new("ibv_rc_pingpong")
         .args(["-d", client])
         .args(common)
         .arg(server_address)

@@ -4,9 +4,9 @@
 #
 #   tests/vm/inside.sh LIST LIMIT
 #
-# A line of LIST is one test: number, folder to run in, test binary, the test's name, between tabs. A
-# test may take LIMIT seconds. Before a test's output stands a line with an ASCII record separator,
-# `begin` and its number; after it one with `end`, its number, status and milliseconds.
+# A line of LIST is one test: number, folder to run in, test binary, the test's name, between tabs.
+# A test may take LIMIT seconds. Before a test's output stands a line with an ASCII record
+# separator, `begin` and its number; after it one with `end`, its number, status and milliseconds.
 set -euo pipefail
 
 while IFS=$'\t' read -r number folder binary name; do

@@ -36,7 +36,8 @@ download() {
     if ! image="$(find_image "${lists[@]}")"; then
         mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
         lists+=(-o "Dir::State::lists=$1/lists" -o "Dir::Cache=$1/cache")
-        apt-get "${lists[@]}" -qq update || fail "apt-get update failed, and no package lists are here"
+        apt-get "${lists[@]}" -qq update ||
+            fail "apt-get update failed, and no package lists are here"
         image="$(find_image "${lists[@]}")" ||
             fail "no package ${metapackages[*]}: the guest's kernel is Debian 12's or later"
     fi
@@ -67,7 +68,8 @@ unpack_modules() {
     done
 }
 
-# build_initrd MODULES-ROOT RELEASE INITRD: busybox, init, and the modules that init loads, in order.
+# build_initrd MODULES-ROOT RELEASE INITRD: busybox, init, and the modules that init loads, in
+# order.
 build_initrd() {
     local root="$1/initrd-root" file module
     mkdir -p "$root"/{bin,modules,proc,sys,dev,lower,upper,new}

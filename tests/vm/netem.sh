@@ -4,11 +4,11 @@
 #
 #   tests/vm/netem.sh [--loss PERCENT] [--delay TIME] -- COMMAND [ARGUMENT...]
 #
-# wire0 has 10.78.0.1, wire1 has 10.78.0.2: interfaces (a veth pair, MTU 9000) and RDMA devices of the
-# same names, GID index 1. Each end loses (1%) and delays (2ms) what it sends, as tc-netem(8) says.
-# RDMA and TCP between the two addresses really cross the wire, in one guest: soft-RoCE listens in
-# the first network namespace alone, so the two ends cannot be in different ones, and the kernel
-# would deliver to its own addresses directly were it not for the routing rules below.
+# wire0 has 10.78.0.1, wire1 has 10.78.0.2: interfaces (a veth pair, MTU 9000) and RDMA devices of
+# the same names, GID index 1. Each end loses (1%) and delays (2ms) what it sends, as tc-netem(8)
+# says. RDMA and TCP between the two addresses really cross the wire, in one guest: soft-RoCE
+# listens in the first network namespace alone, so the two ends cannot be in different ones, and the
+# kernel would deliver to its own addresses directly were it not for the routing rules below.
 set -euo pipefail
 
 loss='' delay=''
@@ -64,7 +64,8 @@ for end in 0 1; do
         sleep 0.02
     done
     [ -z "$loss$delay" ] ||
-        tc qdisc add dev wire$end root netem ${loss:+loss "$loss"} ${delay:+delay "$delay"} limit 100000
+        tc qdisc add dev wire$end root netem limit 100000 \
+            ${loss:+loss "$loss"} ${delay:+delay "$delay"}
 done
 status=0
 "$@" || status=$?

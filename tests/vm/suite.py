@@ -2,10 +2,10 @@
 """Runs the tests that need a guest, and writes a JUnit report: suite.py REPORT [NEXTEST-FILTER...]
 
 The tests are the targets guest_* of penstock-tests (tests/vm/*.rs) and `verbs` of the crate rdma.
-They are built and listed here, on the host, and run in two boots: all of one guest in the first, with
-soft-RoCE and two NVMe drives (the second one with sectors of 4096 bytes); those of guest_pair* in the
-second, with a second guest on a link. Where no guest can be had, every test is reported as skipped, with
-the reason.
+They are built and listed here, on the host, and run in two boots: all of one guest in the first,
+with soft-RoCE and two NVMe drives (the second one with sectors of 4096 bytes); those of guest_pair*
+in the second, with a second guest on a link. Where no guest can be had, every test is reported as
+skipped, with the reason.
 
 Not here: what a guest is (guest.sh), and the loop over the tests inside it (inside.sh).
 """
@@ -24,15 +24,15 @@ import xml.etree.ElementTree
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# Bounds. Emulation is 6 to 30 times slower than the host, so these are what a busy machine needs, not what
-# is expected: docs/TESTS.md has times measured.
+# Bounds. Emulation is 6 to 30 times slower than the host, so these are what a busy machine needs,
+# not what is expected: docs/TESTS.md has times measured.
 TEST_LIMIT_S = 180
 ALONE_LIMIT_S = 480
 PAIR_LIMIT_S = 300
 PREPARATION_LIMIT_S = 300
 
-# Of each guest: a client's buffer of 1 GiB, as much for a server's session, and the server. The host gives only
-# what is touched.
+# Of each guest: a client's buffer of 1 GiB, as much for a server's session, and the server. The
+# host gives only what is touched.
 MEMORY_MIB = 4096
 
 # A failing test's output in the report.
@@ -123,7 +123,7 @@ def run(tests: list[Test], options: list[str], limit: int) -> None:
 
 
 def list_folder() -> pathlib.Path:
-    """Where a guest finds the list: it sees the host's files, but /tmp may be a mount of its own."""
+    """Where a guest finds the list: it sees the host's files, but /tmp may be another mount."""
     folder = ROOT / "target"
     folder.mkdir(exist_ok=True)
     return folder
@@ -165,9 +165,10 @@ def write_report(path: pathlib.Path, tests: list[Test]) -> None:
     """JUnit, as nextest writes it: what tools/summary.py reads."""
     suite = xml.etree.ElementTree.Element("testsuite", name="guest", tests=str(len(tests)))
     for test in tests:
-        case = xml.etree.ElementTree.SubElement(
-            suite, "testcase", classname=f"guest::{test.binary}", name=test.name, time=f"{test.seconds:.3f}"
-        )
+        case = xml.etree.ElementTree.SubElement(suite, "testcase")
+        case.set("classname", f"guest::{test.binary}")
+        case.set("name", test.name)
+        case.set("time", f"{test.seconds:.3f}")
         if test.outcome == "skipped":
             xml.etree.ElementTree.SubElement(case, "skipped", message=test.output)
         elif test.outcome != "passed":

@@ -1,7 +1,7 @@
 /* Prints the rate of the host's time stamp counter in kHz: the best of five windows of 20 ms.
  *
- * An emulated guest sees the host's counter. Left to calibrate it on a busy host, it has been seen to
- * arrive at 160 MHz for 2596: its seconds then last 62 ms. It is told the rate instead. */
+ * An emulated guest sees the host's counter. Left to calibrate it on a busy host, it has been seen
+ * to arrive at 160 MHz for 2596: its seconds then last 62 ms. It is told the rate instead. */
 #include <stdio.h>
 #include <time.h>
 #include <x86intrin.h>

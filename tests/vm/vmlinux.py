@@ -27,7 +27,7 @@ def unpack(image: bytes) -> bytes:
         return lzma.decompress(payload[:-4])
     if payload[:4] == b"\x28\xb5\x2f\xfd":
         command = ["zstd", "-dcq"]
-        return subprocess.run(command, input=payload[:-4], stdout=subprocess.PIPE, check=True).stdout
+        return subprocess.run(command, input=payload[:-4], capture_output=True, check=True).stdout
     if payload[:2] == b"\x1f\x8b":
         return gzip.decompress(payload)
     sys.exit(f"unknown kernel compression: the payload begins with {payload[:6].hex()}")

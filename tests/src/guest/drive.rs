@@ -35,10 +35,20 @@ impl Drive {
 
     /// Bytes read from and written to it since the boot, by whomever.
     pub fn moved_bytes(&self) -> (u64, u64) {
+        let fields = self.stat();
+        (fields[2] * COUNTED_SECTOR_BYTES, fields[6] * COUNTED_SECTOR_BYTES)
+    }
+
+    /// Flushes of its volatile cache since the boot.
+    pub fn flushes(&self) -> u64 {
+        self.stat()[15]
+    }
+
+    fn stat(&self) -> Vec<u64> {
         let stat = self.attribute("stat");
         let fields: Vec<u64> = stat.split_whitespace().map_while(|it| it.parse().ok()).collect();
-        assert!(fields.len() > 6, "{}: stat reads {stat:?}", self.path.display());
-        (fields[2] * COUNTED_SECTOR_BYTES, fields[6] * COUNTED_SECTOR_BYTES)
+        assert!(fields.len() > 15, "{}: stat reads {stat:?}", self.path.display());
+        fields
     }
 
     fn number(&self, attribute: &str) -> u64 {

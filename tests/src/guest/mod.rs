@@ -1,5 +1,5 @@
-//! Owns: what a test knows of the guest that it runs in (`tests/vm/guest.sh`): which node it is, its
-//! addresses and drives, the other guest, and traffic counted from outside the product.
+//! Owns: what a test knows of the guest that it runs in (`tests/vm/guest.sh`): which node it is,
+//! its addresses and drives, the other guest, and traffic counted from outside the product.
 //!
 //! Tests that need it live in `tests/vm`. Outside a guest they record themselves as skipped.
 //!
@@ -18,7 +18,7 @@ use crate::skip::skip;
 pub use drive::Drive;
 pub use peer::{Peer, PeerCommand, PeerOutput};
 pub use store::{DriveStore, text};
-pub use traffic::{LinkBytes, RDMA_PACKET_PAYLOAD_BYTES, RdmaPackets, TcpBytes};
+pub use traffic::{LinkBytes, RDMA_PACKET_PAYLOAD_BYTES, RdmaPackets, RdmaResources, TcpBytes};
 
 /// The guest that this test runs in.
 #[derive(Debug, Clone)]

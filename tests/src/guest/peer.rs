@@ -1,5 +1,5 @@
-//! Owns: running commands in the second guest. `tests/vm/peer.sh` there looks for them in the folder
-//! that both guests share, so that giving them puts no byte on the link between the two.
+//! Owns: running commands in the second guest. `tests/vm/peer.sh` there looks for them in the
+//! folder that both guests share, so that giving them puts no byte on the link between the two.
 //!
 //! A command NAME is three files: NAME.command (made whole, then renamed to its name), NAME.output
 //! while and NAME.status after it runs. The peer runs commands beside each other.

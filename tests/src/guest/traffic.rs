@@ -1,9 +1,9 @@
 //! Owns: counting traffic from outside the product, so that its own counters can be held against
-//! something: TCP bytes of one port, packets of an RDMA device, bytes of a link.
+//! something: TCP bytes of one port, packets and resources of an RDMA device, bytes of a link.
 //!
-//! Where RDMA packets go depends on who talks. Within one device they are looped inside it and appear
-//! on no interface; between two guests they are UDP datagrams on eth0. TCP within a guest is on `lo`,
-//! whatever local address it is for.
+//! Where RDMA packets go depends on who talks. Within one device they are looped inside it and
+//! appear on no interface; between two guests they are UDP datagrams on eth0. TCP within a guest is
+//! on `lo`, whatever local address it is for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -117,6 +117,40 @@ impl RdmaPackets {
     /// `n / RDMA_PACKET_PAYLOAD_BYTES` of them.
     pub fn sent(&self) -> u64 {
         self.value("sent_pkts")
+    }
+}
+
+/// What the kernel holds for all users of an RDMA device, by rdma-resource(8): the number of each kind
+/// (`qp`, `mr`, `cq`, `pd`, `ctx`). Those of an idle device are the kernel's own. Two looks are equal
+/// when nothing has been left behind in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RdmaResources(BTreeMap<String, u64>);
+
+impl RdmaResources {
+    /// The present numbers.
+    ///
+    /// # Panics
+    /// When there is no such device.
+    pub fn of(device: &str) -> Self {
+        let output = Command::new("rdma").args(["-j", "resource", "show", device]).output();
+        let output = output.expect("rdma is installed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let shown: serde_json::Value = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("rdma resource show {device}: {error}: {text:?}"));
+        let numbers = shown[0].as_object().expect("one device is shown");
+        let number = |(name, value): (&String, &serde_json::Value)| {
+            (name != "ifindex").then_some(())?;
+            Some((name.clone(), value.as_u64()?))
+        };
+        Self(numbers.iter().filter_map(number).collect())
+    }
+
+    /// The number of one kind.
+    ///
+    /// # Panics
+    /// When the kernel does not count that kind.
+    pub fn value(&self, kind: &str) -> u64 {
+        *self.0.get(kind).unwrap_or_else(|| panic!("no {kind} among {:?}", self.0))
     }
 }
 
