@@ -236,6 +236,13 @@ impl Server {
         token.expect("a pooled token was seen")
     }
 
+    /// The last key of a session's that was seen.
+    pub(super) fn last_key(&self) -> u32 {
+        let seen = self.seen.borrow();
+        let key = seen.iter().rev().find_map(|seen| value(seen, header::MR_RKEY));
+        parse_rkey(key.expect("a key was seen")).expect("good")
+    }
+
     /// Writes into the window through every connection that is left; what became of each.
     pub(super) async fn write_late(&self, to: RemoteWindow) -> Vec<WorkStatus> {
         let lines: Vec<_> = self.lines.borrow().values().cloned().collect();
