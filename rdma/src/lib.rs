@@ -6,8 +6,12 @@
 //! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | [`transfer`] | one object's bytes over one queue pair |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 
 pub mod client;
 pub mod fabric;
 pub mod limits;
+pub mod server;
+pub mod transfer;
 pub mod wire;
