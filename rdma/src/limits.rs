@@ -71,7 +71,6 @@ pub const CLIENT_BUFFER_POOL_BYTES: usize = 1 << 30;
 /// Idle buffers that a buffer pool keeps registered: devices have tens of thousands of regions.
 pub const CLIENT_BUFFER_POOL_COUNT: usize = 1024;
 
-// ----- Wire -------------------------------------------------------------------------------------
 // ----- Transfer ---------------------------------------------------------------------------------
 
 /// Work requests that a queue pair of the server holds. 64 of 64 KiB are 4 MiB in flight, the product of 100 Gbit/s
@@ -151,10 +150,6 @@ pub const RETIRED_MAX: usize = 4096;
 pub const PSN_ATTEMPTS: usize = 16;
 /// Attempts to find an identity that no session has.
 pub const IDENTITY_ATTEMPTS: usize = 4;
-
-/// Bytes of an error about a peer's text at most, so that it fits where an answer or a log has room: the header's name
-/// (30), the field (30), the excerpt (43), the reason (80), and the words between.
-pub const WIRE_ERROR_BYTES_MAX: usize = 256;
 
 // ----- Fabrics in memory ------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 //! deadline of a minute costs nothing.
 
 mod device_memory;
+mod end_to_end;
 mod pooled_gets;
 mod pooled_puts;
 mod server;

@@ -186,6 +186,14 @@ impl Server {
         }
     }
 
+    pub(super) fn fabric(&self) -> &Arc<dyn Fabric> {
+        &self.fabric
+    }
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
     /// What comes in place of the server's own work, where it is something.
     pub(super) fn before(&self, before: impl FnMut(&ControlRequest) -> Option<Reply> + 'static) {
         *self.before.borrow_mut() = Some(Box::new(before));
