@@ -13,8 +13,9 @@ use crate::limits::{
 
 /// Idle buffers by size class (powers of two from 4 KiB) and right.
 ///
-/// A buffer keeps its key while it is opened with the same right again; that is why GET ([`RemoteAccess::Write`]) and
-/// PUT ([`RemoteAccess::Read`]) are kept apart.
+/// A buffer keeps its key while it is opened with the same right again; that is why GET ([`RemoteAccess::Write`]), PUT
+/// through a pool of connections ([`RemoteAccess::Read`]) and PUT by hipobj-rc-v2 ([`RemoteAccess::None`]) are kept
+/// apart.
 pub struct BufferPool {
     fabric: Arc<dyn Fabric>,
     limits: BufferPoolLimits,

@@ -58,6 +58,12 @@ impl Pool {
         self.idle.borrow().len()
     }
 
+    /// The names of the idle ones.
+    #[cfg(test)]
+    pub(super) fn idle_ids(&self) -> Vec<SessionId> {
+        self.idle.borrow().iter().map(|line| line.id).collect()
+    }
+
     /// Ends all connections, here and at the server. One that just drops the pool leaves the server's half to the
     /// server's own deadline.
     pub async fn disconnect<C: Control>(self, control: &C) {

@@ -195,7 +195,7 @@ impl<C: Control> Session<'_, C> {
             return Err(gone().into());
         };
         let token = RcToken::identity(pair.number(), facts.gid, facts.port, facts.lid);
-        Ok(vec![
+        let mut headers = vec![
             (header::PROTOCOL, header::PROTOCOL_HIPOBJ.to_owned()),
             (header::TOKEN, token.to_string()),
             (header::PSN, display_psn(progress.psn).to_string()),
@@ -205,10 +205,20 @@ impl<C: Control> Session<'_, C> {
             (header::SIZE, self.size.to_string()),
             (header::OFFSET, self.offset.to_string()),
             (header::QPN, format!("{:x}", pair.number().number())),
+            (CONTENT_SHA256.0, CONTENT_SHA256.1.to_owned()),
+        ];
+        headers.extend(self.memory_headers());
+        Ok(headers)
+    }
+
+    /// Our memory, for PREPARE and READY. Some devices have no key for memory that is open to nobody, as a PUT's is:
+    /// then there is nothing to name, and servers of a PUT need no name.
+    fn memory_headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let named = [
             (header::MR_ADDR, format!("{:x}", self.window.address)),
             (header::MR_RKEY, format!("{:x}", self.window.rkey)),
-            (CONTENT_SHA256.0, CONTENT_SHA256.1.to_owned()),
-        ])
+        ];
+        named.into_iter().filter(|_| self.window.rkey != 0)
     }
 
     /// Sends READY, moves the data, and judges both ends of it.
@@ -251,15 +261,14 @@ impl<C: Control> Session<'_, C> {
     }
 
     fn ready_request(&self, session: SessionId, cookie: Cookie, qpn: u32) -> ControlRequest {
-        let headers = vec![
+        let mut headers = vec![
             (header::PROTOCOL, header::PROTOCOL_HIPOBJ.to_owned()),
             (header::SESSION, session.to_string()),
             (header::COOKIE, cookie.to_string()),
             (header::QPN, format!("{qpn:x}")),
-            (header::MR_ADDR, format!("{:x}", self.window.address)),
-            (header::MR_RKEY, format!("{:x}", self.window.rkey)),
             (CONTENT_SHA256.0, CONTENT_SHA256.1.to_owned()),
         ];
+        headers.extend(self.memory_headers());
         let mut request = ControlRequest::new(Method::Post, route::READY.to_owned(), headers);
         request.fresh_connection = true;
         request

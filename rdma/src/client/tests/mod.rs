@@ -3,6 +3,7 @@
 //! deadline of a minute costs nothing.
 
 mod device_memory;
+mod end_to_end;
 mod pooled_gets;
 mod pooled_puts;
 mod server;
@@ -17,7 +18,7 @@ use datapath::arena::{Arena, ArenaOptions};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::fabric::{Buffer, Endpoint, Fabric, Gid, loopback};
+use crate::fabric::{Buffer, Endpoint, Fabric, Gid, RemoteAccess, loopback};
 use server::Server;
 
 /// A client and a server on one network.
@@ -76,6 +77,13 @@ fn run_with(options: ClientOptions, test: impl AsyncFnOnce(&Bench)) {
         assert!(gone.is_ok(), "{} queue pairs are left", endpoint.live_queue_pairs());
         assert_eq!(endpoint.leaked_queue_pairs(), 0);
     });
+}
+
+/// Opens the memory again as its next user would: the key that a peer was told before must not come back.
+fn opened_anew(memory: Buffer, access: RemoteAccess, told: u32) -> crate::fabric::Window {
+    let window = memory.expose(access).expect("registered");
+    assert_ne!(window.remote().rkey, told, "the key has outlived the error");
+    window
 }
 
 /// `bytes` that are not all alike.

@@ -2,7 +2,7 @@
 
 use super::server::{Answer, Reply, Tokens, entity_tag};
 use super::*;
-use crate::fabric::WorkStatus;
+use crate::fabric::{Window, WorkStatus};
 use crate::wire::route;
 
 async fn pool(bench: &Bench) -> Pool {
@@ -11,12 +11,25 @@ async fn pool(bench: &Bench) -> Pool {
     pool
 }
 
-async fn failing(bench: &Bench, pool: &Pool) -> ClientError {
+/// The error of a GET, after which the memory has been opened anew to somebody else.
+async fn failing_and_reused(bench: &Bench, pool: &Pool) -> (ClientError, Window) {
     let get = Get::object("b", "k");
     let failed = pool.get(&bench.server, &get, bench.memory(8192)).await.expect_err("must fail");
     let mut memory = failed.memory.expect("comes back");
-    assert!(memory.as_mut_slice().is_some());
-    failed.error
+    memory.as_mut_slice().expect("not lent").fill(0x11);
+    let told = bench.server.last_token().window.rkey;
+    let done = matches!(failed.error, ClientError::Mismatch { what: "checksum", .. });
+    let told = if done { !told } else { told };
+    (failed.error, opened_anew(memory, RemoteAccess::Write, told))
+}
+
+async fn failing(bench: &Bench, pool: &Pool) -> ClientError {
+    failing_and_reused(bench, pool).await.0
+}
+
+/// What a server writes late is not there.
+fn untouched(memory: Window) -> bool {
+    memory.reclaim().as_slice().iter().all(|byte| *byte == 0x11)
 }
 
 #[test]
@@ -182,11 +195,12 @@ fn after_an_error_the_key_is_dead_on_every_connection() {
                 Method::Get => Answer::error(status, code).into(),
                 _ => answer.into(),
             });
-            let error = failing(bench, &pool).await;
+            let (error, memory) = failing_and_reused(bench, &pool).await;
             assert!(matches!(error, ClientError::Refused { .. }), "{error}");
             assert_eq!(pool.idle_connections(), kept);
             let late = server.write_late(server.last_token().window).await;
             assert_eq!(late, [WorkStatus::RemoteAccess]);
+            assert!(untouched(memory));
         });
     }
     // Nothing is known of a connection without an answer: it is gone before the memory is back, and a write through
@@ -204,11 +218,12 @@ fn after_an_error_the_key_is_dead_on_every_connection() {
                 _ => answer.into(),
             });
             let before = bench.client.endpoint().live_queue_pairs();
-            failing(bench, &pool).await;
+            let (_, memory) = failing_and_reused(bench, &pool).await;
             assert_eq!(bench.client.endpoint().live_queue_pairs(), before - 1);
             assert_eq!(pool.idle_connections(), 0);
             let late = server.write_late(server.last_token().window).await;
             assert!(!late.is_empty() && late.iter().all(|s| *s != WorkStatus::Success), "{late:?}");
+            assert!(untouched(memory));
         });
     }
 }

@@ -151,6 +151,8 @@ fn without_an_answer_the_outcome_is_unknown_and_nothing_is_sent_again() {
             });
             let failed = put(bench, &pool, &object()).await.expect_err("unknown");
             assert!(matches!(failed.error, ClientError::UnknownOutcome(_)), "{}", failed.error);
+            let memory = failed.memory.expect("comes back");
+            let _open = opened_anew(memory, RemoteAccess::Read, server.last_token().window.rkey);
             assert_eq!((puts(bench), pool.idle_connections()), (1, 0));
             assert!(server.stored("/b/k").is_some(), "it was stored indeed");
             let late = server.write_late(server.last_token().window).await;

@@ -186,6 +186,14 @@ impl Server {
         }
     }
 
+    pub(super) fn fabric(&self) -> &Arc<dyn Fabric> {
+        &self.fabric
+    }
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
     /// What comes in place of the server's own work, where it is something.
     pub(super) fn before(&self, before: impl FnMut(&ControlRequest) -> Option<Reply> + 'static) {
         *self.before.borrow_mut() = Some(Box::new(before));
@@ -234,6 +242,13 @@ impl Server {
             value(seen, header::TOKEN).and_then(|token| PooledToken::parse(token).ok())
         });
         token.expect("a pooled token was seen")
+    }
+
+    /// The last key of a session's that was seen.
+    pub(super) fn last_key(&self) -> u32 {
+        let seen = self.seen.borrow();
+        let key = seen.iter().rev().find_map(|seen| value(seen, header::MR_RKEY));
+        parse_rkey(key.expect("a key was seen")).expect("good")
     }
 
     /// Writes into the window through every connection that is left; what became of each.

@@ -13,6 +13,10 @@ async fn failing(bench: &Bench) -> ClientError {
     let mut memory = failed.memory.expect("comes back");
     assert!(memory.as_mut_slice().is_some());
     assert_eq!(client.endpoint().live_queue_pairs(), 0, "destroyed before the memory came back");
+    if matches!(&failed.error, ClientError::Mismatch { what: "checksum", .. }) {
+        return failed.error; // what was said to be done is done; only the bytes are wrong
+    }
+    opened_anew(memory, RemoteAccess::Write, server.last_key());
     failed.error
 }
 
