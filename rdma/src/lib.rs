@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
 //! | [`wire`] | the protocols' texts in HTTP headers |
 //! | [`transfer`] | one object's bytes over one queue pair |
@@ -11,6 +12,7 @@
 //! | [`wire`] | the protocols' texts in HTTP headers |
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 
+pub mod client;
 pub mod fabric;
 pub mod limits;
 pub mod server;

@@ -30,6 +30,67 @@ pub const WIRE_EXCERPT_BYTES: usize = 40;
 /// (30), the field (30), the excerpt (43), the reason (80), and the words between.
 pub const WIRE_ERROR_BYTES_MAX: usize = 256;
 
+// ----- Client -----------------------------------------------------------------------------------
+
+/// For PREPARE, CONNECT and HEAD: the protocol's own default.
+pub const CLIENT_CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// For one transfer, beside the time that its bytes get: the protocol's own default.
+pub const CLIENT_TRANSFER_TIME: Duration = Duration::from_secs(60);
+
+/// The slowest transfer that is waited for. Soft-RoCE in an emulated guest does 20 MB/s.
+pub const CLIENT_BYTES_PER_SECOND_LEAST: u64 = 10_000_000;
+
+/// For CANCEL and DISCONNECT: servers have deadlines of their own, so that losing one costs little.
+pub const CLIENT_CANCEL_TIME: Duration = Duration::from_secs(1);
+
+/// What the second half of a transfer gets when its first half has ended: servers give their answer within 5 s.
+pub const CLIENT_SETTLE_TIME: Duration = Duration::from_secs(5);
+
+/// Between READY and the write of a PUT, for servers that post their receive only in READY.
+pub const CLIENT_WRITE_DELAY: Duration = Duration::from_millis(100);
+
+/// Attempts at a busy server: 50 + 100 + 200 + 400 + 800 ms, less the jitter, is longer than most transfers take.
+pub const CLIENT_BACKOFF_ATTEMPTS: u32 = 6;
+
+/// The first pause.
+pub const CLIENT_BACKOFF_FIRST: Duration = Duration::from_millis(50);
+
+/// The longest pause.
+pub const CLIENT_BACKOFF_MOST: Duration = Duration::from_secs(2);
+
+/// READYs for one session: a peer that three times could not be reached is not there.
+pub const CLIENT_READY_ATTEMPTS: u32 = 3;
+
+/// Connections of one pool: a server gives 64 to one principal.
+pub const CLIENT_POOL_CONNECTIONS: usize = 8;
+
+/// Bytes of an error document that are looked at for its code.
+pub const CLIENT_ERROR_BODY_BYTES: usize = 4096;
+
+/// Bytes of one transfer by hipobj-rc-v2, and of one window of the pooled form: what the protocol allows in one
+/// work request.
+pub const CLIENT_TRANSFER_BYTES_MAX: u64 = 0x7fff_ffff;
+
+/// The largest part number.
+pub const CLIENT_PART_NUMBER_MAX: u16 = 10_000;
+
+/// Send queue of a session's queue pair: it carries one write.
+pub const CLIENT_SEND_DEPTH: u32 = 1;
+
+/// Receive queue of a session's queue pair: one immediate.
+pub const CLIENT_RECEIVE_DEPTH: u32 = 1;
+
+/// The smallest buffer that a buffer pool makes: a page.
+pub const CLIENT_BUFFER_BYTES_LEAST: usize = 4096;
+
+/// Idle bytes that a buffer pool keeps registered: they count against the locked-memory limit.
+pub const CLIENT_BUFFER_POOL_BYTES: usize = 1 << 30;
+
+/// Idle buffers that a buffer pool keeps registered: devices have tens of thousands of regions.
+pub const CLIENT_BUFFER_POOL_COUNT: usize = 1024;
+
+// ----- Wire -------------------------------------------------------------------------------------
 // ----- Transfer ---------------------------------------------------------------------------------
 
 /// Work requests that a queue pair of the server holds. 64 of 64 KiB are 4 MiB in flight, the product of 100 Gbit/s
@@ -147,6 +208,9 @@ pub const HOPS: u8 = 64;
 
 /// RDMA READs in progress on one queue pair, as asked and as answered. Peers of both protocols allow 1.
 pub const READS_IN_PROGRESS: u8 = 1;
+/// Bytes of an error about a peer's text at most, so that it fits where an answer or a log has room: the header's name
+/// (30), the field (30), the excerpt (43), the reason (80), and the words between.
+pub const WIRE_ERROR_BYTES_MAX: usize = 256;
 
 // ----- Fabrics in memory ------------------------------------------------------------------------
 
