@@ -90,7 +90,6 @@ pub const CLIENT_BUFFER_POOL_BYTES: usize = 1 << 30;
 /// Idle buffers that a buffer pool keeps registered: devices have tens of thousands of regions.
 pub const CLIENT_BUFFER_POOL_COUNT: usize = 1024;
 
-// ----- Wire -------------------------------------------------------------------------------------
 // ----- Transfer ---------------------------------------------------------------------------------
 
 /// Work requests that a queue pair of the server holds. 64 of 64 KiB are 4 MiB in flight, the product of 100 Gbit/s
@@ -208,9 +207,6 @@ pub const HOPS: u8 = 64;
 
 /// RDMA READs in progress on one queue pair, as asked and as answered. Peers of both protocols allow 1.
 pub const READS_IN_PROGRESS: u8 = 1;
-/// Bytes of an error about a peer's text at most, so that it fits where an answer or a log has room: the header's name
-/// (30), the field (30), the excerpt (43), the reason (80), and the words between.
-pub const WIRE_ERROR_BYTES_MAX: usize = 256;
 
 // ----- Fabrics in memory ------------------------------------------------------------------------
 
@@ -243,22 +239,3 @@ pub const CONFORMANCE_COMPLETION_TIME: Duration = Duration::from_secs(60);
 
 /// In which nothing may happen: far longer than a packet takes, and than the simulated fabric's longest pause.
 pub const CONFORMANCE_QUIET_TIME: Duration = Duration::from_millis(200);
-
-// ----- Wire -------------------------------------------------------------------------------------
-
-/// Bytes of a token that are read at most. The longest that is of any use is one of libfabric, of about 450.
-pub const TOKEN_BYTES_MAX: usize = 1024;
-
-/// Bytes of a session's target that are read at most, as other servers of hipobj-rc-v2 have it. A key of 1,024
-/// bytes, each escaped, would take 3,072: it cannot be named, and its client has to use HTTP.
-pub const TARGET_BYTES_MAX: usize = 2047;
-
-/// Bytes of a server's list of capabilities that a client reads at most.
-pub const CAPABILITIES_BYTES_MAX: usize = 1024;
-
-/// Bytes of a peer's text that an error repeats at most: a connection's name in full, but no whole token.
-pub const WIRE_EXCERPT_BYTES: usize = 40;
-
-/// Bytes of an error about a peer's text at most, so that it fits where an answer or a log has room: the header's name
-/// (30), the field (30), the excerpt (43), the reason (80), and the words between.
-pub const WIRE_ERROR_BYTES_MAX: usize = 256;
