@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use rdma::server::ServerStats;
+use rdma::server::{
+    FAILURE_NAMES, Operation, Protocol, ServerStats, SessionOutcome, TransferOutcome,
+};
 
 use super::decline::Reason;
 use super::process::Rdma;
@@ -63,7 +65,7 @@ impl Collected {
             let labels = vec![("reason", reason.label().to_owned())];
             let help = "Requests whose bytes went by HTTP, or were to, instead of RDMA.";
             let count = rdma.declines.of(reason) as f64;
-            self.add(Kind::Counter, "penstock_rdma_declines_total", help, labels, count);
+            self.counter("penstock_rdma_declines_total", help, labels, count);
         }
     }
 
@@ -74,14 +76,14 @@ impl Collected {
         {
             let labels = vec![("operation", way.to_owned())];
             let help = "Bytes of objects and parts that went by RDMA.";
-            self.add(Kind::Counter, "penstock_rdma_object_bytes_total", help, labels, bytes as f64);
+            self.counter("penstock_rdma_object_bytes_total", help, labels, bytes as f64);
         }
         for (path, bytes) in
             [("rdma", receipts.copied_bytes()), ("rdma_staging", receipts.staging_copied_bytes())]
         {
             let labels = vec![("path", path.to_owned())];
             let help = "Bytes of objects that were copied in memory on their way.";
-            self.add(Kind::Counter, "penstock_copied_bytes_total", help, labels, bytes as f64);
+            self.counter("penstock_copied_bytes_total", help, labels, bytes as f64);
         }
     }
 
@@ -101,7 +103,136 @@ impl Collected {
 
     fn server(&mut self, stats: &ServerStats) {
         self.gauge("penstock_rdma_sessions", "Sessions of hipobj-rc-v2 now.", stats.sessions);
-        let help = "Pooled RDMA connections now.";
-        self.gauge("penstock_rdma_connections", help, stats.connections);
+        self.gauge("penstock_rdma_connections", "Pooled RDMA connections now.", stats.connections);
+        self.gauge("penstock_rdma_queue_pairs", "RDMA queue pairs now.", stats.queue_pairs);
+        let help = "Memory that clients may write to now.";
+        self.gauge("penstock_rdma_staging_bytes", help, stats.staging_bytes);
+        let help = "RDMA transfers that are not settled.";
+        self.gauge("penstock_rdma_transfers_in_flight", help, stats.transfers_active);
+        for (name, help, value) in [
+            (
+                "penstock_rdma_sessions_prepared_total",
+                "Sessions of hipobj-rc-v2 that were prepared.",
+                stats.sessions_prepared,
+            ),
+            (
+                "penstock_rdma_connections_made_total",
+                "Pooled RDMA connections that were made.",
+                stats.connections_made,
+            ),
+            (
+                "penstock_rdma_refused_busy_total",
+                "Sessions, connections and requests that a limit refused.",
+                stats.refused_busy,
+            ),
+            (
+                "penstock_rdma_rearmed_total",
+                "Sessions whose client did not answer and may try again.",
+                stats.rearmed,
+            ),
+            (
+                "penstock_rdma_work_requests_total",
+                "RDMA work requests posted.",
+                stats.work_requests,
+            ),
+            ("penstock_rdma_fences_total", "Queue pairs fenced.", stats.fences),
+            (
+                "penstock_rdma_leaked_total",
+                "Queue pairs and memory that the device did not give back.",
+                stats.leaked,
+            ),
+        ] {
+            self.counter(name, help, Vec::new(), value as f64);
+        }
+        let help = "Time that fences took.";
+        let seconds = stats.fence_time.as_secs_f64();
+        self.counter("penstock_rdma_fence_seconds_total", help, Vec::new(), seconds);
+        self.ends(stats);
+        self.transfers(stats);
+    }
+
+    fn ends(&mut self, stats: &ServerStats) {
+        for outcome in SessionOutcome::ALL {
+            let labels = || vec![("outcome", outcome.name().to_owned())];
+            let sessions = stats.sessions_ended[outcome.index()] as f64;
+            let help = "Sessions of hipobj-rc-v2 that have ended.";
+            self.counter("penstock_rdma_sessions_ended_total", help, labels(), sessions);
+            let connections = stats.connections_ended[outcome.index()] as f64;
+            let help = "Pooled RDMA connections that have ended.";
+            self.counter("penstock_rdma_connections_ended_total", help, labels(), connections);
+        }
+    }
+
+    fn transfers(&mut self, stats: &ServerStats) {
+        for protocol in Protocol::ALL {
+            for operation in [Operation::Get, Operation::Put] {
+                for outcome in TransferOutcome::ALL {
+                    let labels = vec![
+                        ("protocol", protocol.name().to_owned()),
+                        ("operation", operation.to_string().to_ascii_lowercase()),
+                        ("outcome", outcome.name().to_owned()),
+                    ];
+                    let count = stats.transfers_of(protocol, operation, outcome) as f64;
+                    let help = "RDMA transfers that were settled.";
+                    self.counter("penstock_rdma_transfers_total", help, labels, count);
+                }
+            }
+        }
+        for (verb, bytes) in [
+            ("write", stats.bytes_written),
+            ("read", stats.bytes_read),
+            ("written_by_peer", stats.bytes_written_by_peers),
+        ] {
+            let labels = vec![("verb", verb.to_owned())];
+            let help =
+                "Payload moved by RDMA, by who did it: our WRITEs, our READs, peers' WRITEs.";
+            self.counter("penstock_rdma_bytes_total", help, labels, bytes as f64);
+        }
+        for (status, count) in FAILURE_NAMES.iter().zip(stats.failures) {
+            let labels = vec![("status", (*status).to_owned())];
+            let help = "RDMA transfers that ended in a failed completion.";
+            self.counter("penstock_rdma_completion_errors_total", help, labels, count as f64);
+        }
+    }
+
+    fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: Vec<(&'static str, String)>,
+        value: f64,
+    ) {
+        self.add(Kind::Counter, name, help, labels, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    #[test]
+    fn every_figure_has_its_name_once_with_its_labels() {
+        let mut stats =
+            ServerStats { fence_time: Duration::from_millis(1500), ..Default::default() };
+        stats.transfers[Protocol::Pooled.index()][1][TransferOutcome::Deadline.index()] = 7;
+        stats.failures[8] = 3;
+        let mut figures = Collected(Vec::new());
+        figures.server(&stats);
+        let samples: BTreeSet<_> =
+            figures.0.iter().map(|figure| (figure.name, figure.labels.clone())).collect();
+        assert_eq!(samples.len(), figures.0.len());
+        let value = |name: &str, labels: &[(&'static str, &str)]| {
+            let labels: Vec<_> =
+                labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let found = figures.0.iter().find(|it| it.name == name && it.labels == labels);
+            found.map(|figure| figure.value)
+        };
+        assert_eq!(value("penstock_rdma_fence_seconds_total", &[]), Some(1.5));
+        let pooled = [("protocol", "pooled-rc"), ("operation", "put"), ("outcome", "deadline")];
+        assert_eq!(value("penstock_rdma_transfers_total", &pooled), Some(7.0));
+        let status = [("status", "retry_exceeded")];
+        assert_eq!(value("penstock_rdma_completion_errors_total", &status), Some(3.0));
     }
 }

@@ -107,7 +107,13 @@ impl LaneRdma {
     ) -> Result<Outcome, Refused> {
         let (answer, outcome) = oneshot::channel();
         let job = Job { wanted, head, answer };
-        self.shared.mailboxes.post(lane, job).map_err(|_| status::slow_down())?;
+        if let Err(job) = self.shared.mailboxes.post(lane, job) {
+            if let Wanted::Session { claim, .. } = job.wanted {
+                // The client may send READY again.
+                claim.put_back();
+            }
+            return Err(status::slow_down());
+        }
         // Without an answer the job has panicked, or its lane ended: its transfer is fenced all the same.
         outcome.await.map_err(|_| status::failed("The transfer was broken off."))
     }

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use rdma::fabric::Psn;
 use rdma::server::{LaneServer, Operation, Order, Prepare, Prepared};
 use rdma::wire::{
-    self, Cookie, RcToken, ReplyCode, SessionId, Target, TargetQuery, display_psn, header,
+    Cookie, RcToken, ReplyCode, SessionId, Target, TargetQuery, display_psn, header,
     parse_bare_hex, parse_decimal, parse_psn, parse_qpn, parse_rkey,
 };
 use send_wrapper::SendWrapper;
@@ -83,10 +83,7 @@ impl Asked {
         let token = required(parts, header::TOKEN, RcToken::parse)?;
         let psn = required(parts, header::PSN, parse_psn)?;
         let cookie = required(parts, header::COOKIE, Cookie::parse)?;
-        let operation = match required(parts, header::OP, wire::Operation::parse)? {
-            wire::Operation::Get => Operation::Get,
-            wire::Operation::Put => Operation::Put,
-        };
+        let operation = required(parts, header::OP, Operation::parse)?;
         let target = required(parts, header::TARGET, Target::parse)?;
         let size = required(parts, header::SIZE, parse_decimal)?;
         let offset = optional(parts, header::OFFSET, parse_decimal)?.unwrap_or(0);

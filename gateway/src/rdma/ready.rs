@@ -37,7 +37,14 @@ pub(super) async fn ready(
         .claim(asked.session, asked.cookie, &caller.principal)
         .map_err(|error| status::refused(&error))?;
     let order = claim.order().clone();
-    let window = asked.window(order.operation, order.size)?;
+    let window = match asked.window(order.operation, order.size) {
+        Ok(window) => window,
+        Err(refused) => {
+            // A READY that is none leaves the session as it was.
+            claim.put_back();
+            return Err(refused);
+        }
+    };
     let head = Box::new(inward::carry_out(&order, &caller.identity)?);
     // Held while this request waits: dropped with it when the client goes.
     let _watch = claim.watch();

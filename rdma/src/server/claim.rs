@@ -65,8 +65,9 @@ impl Claim {
         &self.entry.course
     }
 
-    /// Puts the session back as it was before READY. False when it was aborted meanwhile.
-    pub(super) fn put_back(mut self) -> bool {
+    /// Puts the session back as it was before READY, which is then as if it had not been sent: it was malformed, or the
+    /// session's lane has no time. False when the session was aborted meanwhile.
+    pub fn put_back(mut self) -> bool {
         let is_back = self.entry.course.rearm();
         self.spent = is_back;
         is_back
