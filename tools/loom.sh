@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_TARGET_DIR="$target/loom"
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg loom"
-exec cargo nextest run --release --locked --profile loom -p datapath --lib -E 'test(loom)'
+exec cargo nextest run --release --locked --profile loom -p datapath -p rdma --lib -E 'test(loom)'

@@ -4,9 +4,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
-//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
-//! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | [`transfer`] | one object's bytes over one queue pair |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 
 pub mod fabric;
 pub mod limits;

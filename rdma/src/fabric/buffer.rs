@@ -91,7 +91,8 @@ impl Window {
     /// Takes the memory back from a peer that is done with it: it has said so in the answer to a request that
     /// succeeded, or the queue pair through which it came was fenced. The key stays valid.
     #[must_use]
-    pub fn reclaim(self) -> Buffer {
+    pub fn reclaim(mut self) -> Buffer {
+        self.driver.reclaim();
         Buffer { driver: self.driver }
     }
 

@@ -77,7 +77,7 @@ pub enum Transition {
     Reset,
 }
 
-/// One queue pair.
+/// One queue pair. Dropping it is [`Self::destroy`] with nobody to tell.
 pub trait QueuePairDriver {
     /// Its number.
     fn number(&self) -> Qpn;
@@ -130,7 +130,8 @@ pub trait EndpointDriver {
     fn ready(&self) -> Local<'_, Result<(), FabricError>>;
 }
 
-/// Memory of [`super::Buffer`].
+/// Memory of [`super::Buffer`]. Dropping it makes its key void first and frees the memory then, or leaks it where the
+/// device refuses the first.
 pub trait BufferDriver: Send {
     /// Bytes.
     fn size(&self) -> usize;
@@ -145,11 +146,16 @@ pub trait BufferDriver: Send {
     fn lend(&self) -> Bytes;
 
     /// Opens all of it to peers: a region of its own with just this right. Registered already with the same right, it
-    /// keeps its key.
+    /// keeps its key; with another, the old key is void.
     ///
     /// # Errors
-    /// When it can't be registered.
+    /// When it can't be registered. For a right to write, also while some were lent: nobody may write to what others
+    /// read.
     fn expose(&mut self, access: RemoteAccess) -> Result<RemoteWindow, FabricError>;
+
+    /// The contents are the CPU's again; the key stays valid for the next [`Self::expose`]. Peers that use it meanwhile
+    /// break their word. Devices need not be told, fabrics in memory are.
+    fn reclaim(&mut self) {}
 
     /// Makes the key void: no peer can use it after this returns.
     ///

@@ -10,10 +10,15 @@
 
 mod address;
 mod buffer;
+#[doc(hidden)]
+pub mod conformance;
 mod driver;
 mod endpoint;
 mod error;
+pub mod loopback;
+mod model;
 mod queue_pair;
+pub mod simulated;
 mod work;
 
 pub use address::{Gid, Mtu, Peer, Psn, Qpn, RemoteWindow};

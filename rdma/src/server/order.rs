@@ -1,33 +1,6 @@
 //! Owns what a client has asked to be transferred.
 
-/// Which way an object goes, as the client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// To the client.
-    Get,
-    /// From the client.
-    Put,
-}
-
-impl Operation {
-    /// All, in the order of [`Self::index`].
-    pub const ALL: [Operation; 2] = [Operation::Get, Operation::Put];
-
-    /// For metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Operation::Get => "get",
-            Operation::Put => "put",
-        }
-    }
-
-    /// Its place in tables.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
+use crate::wire::Operation;
 
 /// By which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -43,9 +43,24 @@ pub struct Settings {
     pub connection_queue_time: Duration,
     /// When a pooled connection that is not used ends.
     pub connection_idle_time: Duration,
+    /// Shows that the tests of fencing find a server that doesn't.
+    #[cfg(test)]
+    pub(crate) fence_skipped: bool,
 }
 
 impl Settings {
+    /// Whether queue pairs are fenced: always.
+    #[cfg(not(test))]
+    pub(super) fn fences(&self) -> bool {
+        true
+    }
+
+    /// Whether queue pairs are fenced.
+    #[cfg(test)]
+    pub(super) fn fences(&self) -> bool {
+        !self.fence_skipped
+    }
+
     /// How long a transfer of so many bytes may take.
     #[must_use]
     pub fn execution_time_of(&self, bytes: u64) -> Duration {
@@ -71,6 +86,8 @@ impl Default for Settings {
             execution_bytes_per_second: EXECUTION_BYTES_PER_SECOND,
             connection_queue_time: CONNECTION_QUEUE_TIME,
             connection_idle_time: CONNECTION_IDLE_TIME,
+            #[cfg(test)]
+            fence_skipped: false,
         }
     }
 }

@@ -1,15 +1,6 @@
 //! Owns the checksum of delivered bytes, made in the pass that posts them.
 
-use crate::wire::{ChecksumAlgorithm, Crc32c, Crc64Nvme};
-
-/// A checksum of delivered bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checksum {
-    /// CRC-64/NVME.
-    Crc64Nvme(Crc64Nvme),
-    /// CRC-32C.
-    Crc32c(Crc32c),
-}
+use crate::wire::{Checksum, ChecksumAlgorithm, Crc32c, Crc64Nvme};
 
 /// A checksum in the making.
 #[derive(Debug)]

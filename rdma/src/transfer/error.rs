@@ -1,5 +1,8 @@
 //! Owns why a transfer can fail.
 
+use std::convert::Infallible;
+
+use super::stop::Stop;
 use crate::fabric::{FabricError, WorkKind, WorkStatus};
 
 /// Who made a transfer stop.
@@ -79,4 +82,38 @@ pub enum TransferError<E> {
     /// Not what this transfer was begun for: sending on a PUT, receiving on a GET, or a second time.
     #[error("the transfer is not one to {0}")]
     Misused(&'static str),
+}
+
+/// A failure that has nothing to do with the source or the sink.
+pub(crate) type Fault = TransferError<Infallible>;
+
+impl Fault {
+    /// The same where a source or a sink could fail, too.
+    pub(crate) fn widen<E>(self) -> TransferError<E> {
+        match self {
+            TransferError::Content(never) => match never {},
+            TransferError::Work { kind, status } => TransferError::Work { kind, status },
+            TransferError::Fabric(error) => TransferError::Fabric(error),
+            TransferError::Deadline => TransferError::Deadline,
+            TransferError::Aborted(reason) => TransferError::Aborted(reason),
+            TransferError::PeerSilent => TransferError::PeerSilent,
+            TransferError::Immediate { expected, got } => {
+                TransferError::Immediate { expected, got }
+            }
+            TransferError::Length { expected, got } => TransferError::Length { expected, got },
+            TransferError::WindowTooSmall { needed, window } => {
+                TransferError::WindowTooSmall { needed, window }
+            }
+            TransferError::Misused(what) => TransferError::Misused(what),
+        }
+    }
+}
+
+impl From<Stop> for Fault {
+    fn from(stop: Stop) -> Fault {
+        match stop {
+            Stop::Deadline => TransferError::Deadline,
+            Stop::Aborted(reason) => TransferError::Aborted(reason),
+        }
+    }
 }

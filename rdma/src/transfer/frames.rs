@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use datapath::arena::Frame;
 
-use super::checksum::Checksum;
+use crate::wire::Checksum;
 
 /// Where the bytes of an object come from: pieces of registered memory, in order.
 pub trait FrameSource {

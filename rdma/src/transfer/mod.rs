@@ -13,7 +13,23 @@
 mod checksum;
 mod error;
 mod frames;
+mod pacer;
+mod receive;
+mod send;
+mod staged;
+mod stop;
+mod tally;
 
-pub use checksum::{Checksum, Digest};
+pub use checksum::Digest;
 pub use error::{AbortReason, TransferError};
 pub use frames::{Delivered, FrameSink, FrameSource, Received};
+
+pub use crate::wire::Checksum;
+
+pub(crate) use error::Fault;
+pub(crate) use pacer::Pacer;
+pub(crate) use receive::{Origin, read_into};
+pub(crate) use send::{Destination, read_last_byte, write_from};
+pub(crate) use staged::{await_immediate, copy_staged};
+pub(crate) use stop::{Stop, Stopper};
+pub(crate) use tally::{Progress, Tally};
