@@ -543,6 +543,54 @@ fn sessions_take_and_give_objects() {
 }
 
 #[test]
+fn a_session_whose_peer_never_answers_may_be_ready_again() {
+    with_rdma(async |rdma| {
+        let body = content(70_000, 4);
+        rdma.client.put("/bucket/key", body.clone()).await.assert_ok();
+        let (prepared, pair) = rdma.prepared(Operation::Get, "/bucket/key", body.len()).await;
+        let window = rdma.window(body.len());
+        let nobody = Qpn::new(pair.number().number() ^ 0x55_5555).unwrap();
+        let delivery = rdma.ready(prepared.session, nobody, Some(window.remote()));
+        let get = || Request::get("/bucket/key");
+        let (answer, outcome) = rdma.answered(get(), delivery, Promised::default()).await;
+        answer.assert_code(409, "RdmaPeerBusy");
+        assert_eq!(outcome, DeliveryOutcome::FailedQuiet { rearmed: true });
+
+        let delivery = rdma.ready(prepared.session, pair.number(), Some(window.remote()));
+        let (answer, outcome) = rdma.answered(get(), delivery, Promised::default()).await;
+        assert_eq!((answer.status, outcome), (200, DeliveryOutcome::Moved));
+        let _ = pair.fence().await;
+        assert!(window.reclaim().as_slice() == body);
+    });
+}
+
+#[test]
+fn a_transfer_is_for_one_operation() {
+    with_rdma(async |rdma| {
+        rdma.client.put("/bucket/key", "before").await.assert_ok();
+        let window = rdma.window(6);
+        // Taken for a PUT, used for a GET, and by an operation that has no bytes.
+        let (answer, outcome) = rdma
+            .send(Request::get("/bucket/key"), window.remote(), Operation::Put, Promised::default())
+            .await;
+        answer.assert_code(500, "RDMATransferFailed");
+        assert_eq!(outcome, DeliveryOutcome::FailedQuiet { rearmed: false });
+        let (answer, outcome) = rdma
+            .send(
+                Request::head("/bucket/key"),
+                window.remote(),
+                Operation::Get,
+                Promised::default(),
+            )
+            .await;
+        assert_eq!((answer.status, answer.header("content-length")), (200, "6"));
+        assert!(!answer.headers.contains_key("x-amz-rdma-reply"));
+        assert_eq!(outcome, DeliveryOutcome::Unused);
+        drop(window.revoke());
+    });
+}
+
+#[test]
 fn a_full_store_refuses_and_leaves_the_connection() {
     with_rdma(async |rdma| {
         let window = rdma.window_with(&content(1000, 1));
