@@ -99,65 +99,6 @@ pub const HOPS: u8 = 64;
 
 /// RDMA READs in progress on one queue pair, as asked and as answered. Peers of both protocols allow 1.
 pub const READS_IN_PROGRESS: u8 = 1;
-// ----- Client -----------------------------------------------------------------------------------
-
-/// For PREPARE, CONNECT and HEAD: the protocol's own default.
-pub const CLIENT_CONNECT_TIME: Duration = Duration::from_secs(10);
-
-/// For one transfer, beside the time that its bytes get: the protocol's own default.
-pub const CLIENT_TRANSFER_TIME: Duration = Duration::from_secs(60);
-
-/// The slowest transfer that is waited for. Soft-RoCE in an emulated guest does 20 MB/s.
-pub const CLIENT_BYTES_PER_SECOND_LEAST: u64 = 10_000_000;
-
-/// For CANCEL and DISCONNECT: servers have deadlines of their own, so that losing one costs little.
-pub const CLIENT_CANCEL_TIME: Duration = Duration::from_secs(1);
-
-/// What the second half of a transfer gets when its first half has ended: servers give their answer within 5 s.
-pub const CLIENT_SETTLE_TIME: Duration = Duration::from_secs(5);
-
-/// Between READY and the write of a PUT, for servers that post their receive only in READY.
-pub const CLIENT_WRITE_DELAY: Duration = Duration::from_millis(100);
-
-/// Attempts at a busy server: 50 + 100 + 200 + 400 + 800 ms, less the jitter, is longer than most transfers take.
-pub const CLIENT_BACKOFF_ATTEMPTS: u32 = 6;
-
-/// The first pause.
-pub const CLIENT_BACKOFF_FIRST: Duration = Duration::from_millis(50);
-
-/// The longest pause.
-pub const CLIENT_BACKOFF_MOST: Duration = Duration::from_secs(2);
-
-/// READYs for one session: a peer that three times could not be reached is not there.
-pub const CLIENT_READY_ATTEMPTS: u32 = 3;
-
-/// Connections of one pool: a server gives 64 to one principal.
-pub const CLIENT_POOL_CONNECTIONS: usize = 8;
-
-/// Bytes of an error document that are looked at for its code.
-pub const CLIENT_ERROR_BODY_BYTES: usize = 4096;
-
-/// Bytes of one transfer by hipobj-rc-v2, and of one window of the pooled form: what the protocol allows in one
-/// work request.
-pub const CLIENT_TRANSFER_BYTES_MAX: u64 = 0x7fff_ffff;
-
-/// The largest part number.
-pub const CLIENT_PART_NUMBER_MAX: u16 = 10_000;
-
-/// Send queue of a session's queue pair: it carries one write.
-pub const CLIENT_SEND_DEPTH: u32 = 1;
-
-/// Receive queue of a session's queue pair: one immediate.
-pub const CLIENT_RECEIVE_DEPTH: u32 = 1;
-
-/// The smallest buffer that a buffer pool makes: a page.
-pub const CLIENT_BUFFER_BYTES_LEAST: usize = 4096;
-
-/// Idle bytes that a buffer pool keeps registered: they count against the locked-memory limit.
-pub const CLIENT_BUFFER_POOL_BYTES: usize = 1 << 30;
-
-/// Idle buffers that a buffer pool keeps registered: devices have tens of thousands of regions.
-pub const CLIENT_BUFFER_POOL_COUNT: usize = 1024;
 
 // ----- Transfer ---------------------------------------------------------------------------------
 
@@ -243,45 +184,6 @@ pub const IDENTITY_ATTEMPTS: usize = 4;
 
 /// For PREPARE, CONNECT and HEAD: the protocol's own default.
 pub const CLIENT_CONNECT_TIME: Duration = Duration::from_secs(10);
-// ----- Real devices -----------------------------------------------------------------------------
-
-/// Entries of a completion queue as it is made; it doubles as queue pairs are added. At 64 bytes each 256 KiB for each
-/// thread.
-pub const COMPLETION_QUEUE_ENTRIES: u32 = 4096;
-
-/// Entries of a completion queue at most, where the device has as many: 2,000 queue pairs of 64 work requests. soft-RoCE
-/// ends at 32,767.
-pub const COMPLETION_QUEUE_ENTRIES_MAX: u32 = 128 * 1024;
-
-/// Completions taken by one call of ibv_poll_cq(3): an array of 1.5 KiB on the stack.
-pub const COMPLETIONS_PER_POLL: usize = 32;
-
-/// Events of a completion channel that are acknowledged together: ibv_ack_cq_events(3) takes a lock.
-pub const EVENTS_PER_ACKNOWLEDGEMENT: u32 = 64;
-
-/// Entries in use that are read of a device's GID tables. The kernel's interface carries 64 KiB of them, at 32 bytes each;
-/// a ConnectX-7 has 256 for each port.
-pub const GID_ENTRIES_MAX: usize = 2047;
-
-/// Time until an unacknowledged packet is sent again: 4.096 µs × 2^14 = 67 ms.
-pub const ACKNOWLEDGEMENT_TIMEOUT: u8 = 14;
-
-/// How often it is sent again. 6 and not 7: soft-RoCE takes 7 for "for ever", so that a dead peer would never show.
-pub const RETRIES: u8 = 6;
-
-/// How often it is sent again when the peer has no receive posted: 7 is for ever. Every wait has its own deadline.
-pub const RECEIVER_NOT_READY_RETRIES: u8 = 7;
-
-/// What we ask of such a peer between two attempts: code 12, 0.64 ms.
-pub const RECEIVER_NOT_READY_TIMER: u8 = 12;
-
-/// Routers that a packet may pass.
-pub const HOPS: u8 = 64;
-
-/// RDMA READs in progress on one queue pair, as asked and as answered. Peers of both protocols allow 1.
-pub const READS_IN_PROGRESS: u8 = 1;
-
-// ----- Fabrics in memory ------------------------------------------------------------------------
 
 /// For one transfer, beside the time that its bytes get: the protocol's own default.
 pub const CLIENT_TRANSFER_TIME: Duration = Duration::from_secs(60);
@@ -337,5 +239,3 @@ pub const CLIENT_BUFFER_POOL_BYTES: usize = 1 << 30;
 
 /// Idle buffers that a buffer pool keeps registered: devices have tens of thousands of regions.
 pub const CLIENT_BUFFER_POOL_COUNT: usize = 1024;
-/// In which nothing may happen: far longer than a packet takes, and than the simulated fabric's longest pause.
-pub const CONFORMANCE_QUIET_TIME: Duration = Duration::from_millis(200);
