@@ -63,7 +63,7 @@ pub(super) async fn prepare(
         })
         .await
         .map_err(|error| status::refused(&error))?;
-    Ok(answer(lane, server, &prepared))
+    Ok(answer(server, &prepared))
 }
 
 /// What the headers say.
@@ -200,12 +200,14 @@ async fn authorise_upload(
     if !found.status().is_success() {
         return Ok(Authorised::Answer(found));
     }
-    // Whether the key can be one: that there is no object yet is no reason to refuse.
-    let key = ask(Question::Object).await?;
-    if !key.status().is_success() && key.status() != StatusCode::NOT_FOUND {
-        let aloud = ask(Question::ObjectAloud).await?;
-        if !aloud.status().is_success() && aloud.status() != StatusCode::NOT_FOUND {
-            return Ok(Authorised::Answer(aloud));
+    if question == Question::Bucket {
+        // Whether the key can be one, which an upload's was: that there is no object yet is no reason to refuse.
+        let may_be = |status: StatusCode| status.is_success() || status == StatusCode::NOT_FOUND;
+        if !may_be(ask(Question::Object).await?.status()) {
+            let aloud = ask(Question::ObjectAloud).await?;
+            if !may_be(aloud.status()) {
+                return Ok(Authorised::Answer(aloud));
+            }
         }
     }
     Ok(Authorised::Order(Order {
@@ -218,7 +220,7 @@ async fn authorise_upload(
 }
 
 /// The answer. Of a download's memory there is none to tell: the server writes.
-fn answer(lane: &LaneRdma, server: &LaneServer, prepared: &Prepared) -> Answer {
+fn answer(server: &LaneServer, prepared: &Prepared) -> Answer {
     let sent = Sent { server: server.clone(), session: prepared.session };
     let mut answer =
         Response::new(s3s::Body::http_body(AnswerBody { _sent: SendWrapper::new(sent) }));
@@ -233,8 +235,7 @@ fn answer(lane: &LaneRdma, server: &LaneServer, prepared: &Prepared) -> Answer {
         say(header::MR_ADDR, value(format_args!("{:x}", staging.address)));
         say(header::MR_RKEY, value(format_args!("{:x}", staging.rkey)));
     }
-    let facts = lane.shared.server().map(|server| server.facts());
-    say(header::CAPABILITIES, value(capability::of(facts)));
+    say(header::CAPABILITIES, capability::ARMED);
     answer.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(0));
     answer
 }
