@@ -220,11 +220,10 @@ impl Arena {
         self.shared.mapping.bytes().div_ceil(limits::REGION_BYTES_MAX)
     }
 
-    /// Start and length of a region, to be registered with a device as one piece. Whoever reaches it
-    /// there may touch only the frames that it was given.
+    /// Start and length of a region, to be registered as one fixed buffer or with a fabric.
     ///
     /// # Panics
-    /// When there is no such region.
+    /// When there are not so many, see [`Arena::region_count`].
     pub fn region(&self, index: usize) -> (*mut u8, usize) {
         let start = index * limits::REGION_BYTES_MAX;
         let length = (self.shared.mapping.bytes() - start).min(limits::REGION_BYTES_MAX);

@@ -6,11 +6,13 @@ mod copies;
 mod listings;
 mod multipart;
 mod objects;
+mod rdma;
 mod refusals;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datapath::arena::Arena;
 use datapath::{EngineKind, LaneStore, Store, StoreOptions};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Builder;
@@ -72,6 +74,11 @@ impl Answer {
 
 /// Runs a test on a store of its own with the bucket `bucket`.
 fn with_client(test: impl AsyncFnOnce(&Client)) {
+    with_client_and_arena(async |client, _| test(client).await);
+}
+
+/// The same, with the store's memory.
+fn with_client_and_arena(test: impl AsyncFnOnce(&Client, &Arena)) {
     let directory = tempfile::tempdir().unwrap();
     let options = StoreOptions {
         data_dir: directory.path().to_owned(),
@@ -94,7 +101,7 @@ fn with_client(test: impl AsyncFnOnce(&Client)) {
         let service = service(lane.clone(), settings.clone());
         let client = Client { service, lane: lane.clone(), settings };
         client.put("/bucket", "").await.assert_ok();
-        test(&client).await;
+        test(&client, store.handle().arena()).await;
         drop(client);
         lane.quiesce().await;
     });
