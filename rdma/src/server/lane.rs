@@ -30,7 +30,7 @@ use crate::wire::{ChecksumAlgorithm, Operation, SessionId};
 /// A lane's part of the server half. Clones are the same; stays on its thread.
 #[derive(Clone)]
 pub struct LaneServer {
-    lane: Rc<Lane>,
+    pub(super) lane: Rc<Lane>,
 }
 
 impl LaneServer {

@@ -52,3 +52,6 @@ pub use stats::{FAILURE_NAMES, ServerStats, SessionOutcome, TransferOutcome, ope
 pub use transfer::{Outcome, Settled, Transfer};
 
 pub use crate::wire::Operation;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
