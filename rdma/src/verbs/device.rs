@@ -1,7 +1,6 @@
-//! Owns devices: which there are, what each can do, and the handle of an open one.
+//! Owns devices: the list of them, the handle of an open one, and what it is asked about itself.
 
 use std::ffi::{CStr, c_int};
-use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
@@ -14,98 +13,19 @@ use rdma_sys::{
 };
 
 use super::gid::{GidEntry, GidKind};
+use super::report::{DeviceFacts, DeviceLimits, PortReport, PortState};
 use super::sys::{_ibv_query_gid_table, check, check_pointer, failure, text_of};
 use crate::fabric::{FabricError, Gid, Mtu};
 use crate::limits::GID_ENTRIES_MAX;
-
-/// What discovery found out about one device.
-#[derive(Clone, Debug)]
-pub struct DeviceReport {
-    /// Its name: `mlx5_0`, `rxe0`.
-    pub name: String,
-    /// What it can do, or why it could not be opened: mostly missing rights on `/dev/infiniband/uverbs*`.
-    pub facts: Result<DeviceFacts, FabricError>,
-}
-
-/// What a device can do.
-#[derive(Clone, Debug)]
-pub struct DeviceFacts {
-    /// Its firmware's version; empty where it has none.
-    pub firmware: String,
-    /// Whether it is an iWARP device: these have no WRITE WITH IMMEDIATE.
-    pub iwarp: bool,
-    /// Its limits.
-    pub limits: DeviceLimits,
-    /// Its ports, from number 1 on.
-    pub ports: Vec<PortReport>,
-}
-
-/// Limits of a device, as ibv_query_device(3) tells them.
-#[derive(Clone, Copy, Debug)]
-pub struct DeviceLimits {
-    /// Queue pairs.
-    pub queue_pairs: u32,
-    /// Work requests of one queue.
-    pub work_requests: u32,
-    /// Completion queues.
-    pub completion_queues: u32,
-    /// Entries of a completion queue.
-    pub completion_queue_entries: u32,
-    /// Registered regions.
-    pub regions: u32,
-    /// Bytes of one region.
-    pub region_bytes: u64,
-    /// READs that a queue pair can answer at a time.
-    pub reads_answered: u32,
-}
-
-/// A port of a device.
-#[derive(Clone, Debug)]
-pub struct PortReport {
-    /// Its number, from 1.
-    pub number: u8,
-    /// What it is ready for.
-    pub state: PortState,
-    /// `Ethernet`, `InfiniBand` or `unknown`.
-    pub link_layer: &'static str,
-    /// Its local identifier; 0 on Ethernet.
-    pub lid: u16,
-    /// The largest packets that its link takes at present. None when the driver says something unheard-of.
-    pub active_mtu: Option<Mtu>,
-    /// Bytes of one message at most.
-    pub message_bytes_max: u64,
-    /// Its addresses.
-    pub gids: Vec<GidEntry>,
-}
-
-/// What a port is ready for (InfiniBand specification, 14.2.5.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortState {
-    /// No link.
-    Down,
-    /// Coming up: the subnet manager has not configured it yet.
-    Initialising,
-    /// Traffic flows.
-    Active,
-}
-
-impl fmt::Display for PortState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PortState::Down => "down",
-            PortState::Initialising => "initialising",
-            PortState::Active => "active",
-        })
-    }
-}
 
 /// An open device.
 pub(super) struct Context {
     raw: NonNull<ibv_context>,
 }
 
-// SAFETY: libibverbs is thread safe (rdma-core, Documentation/libibverbs.md): every verb may be called on one context by
-// any thread. The handle itself is never changed, and closed once, by the last owner.
+// SAFETY: libibverbs is thread safe: every verb may be called by any thread, also on the same object; the library and its
+// providers lock (RDMAmojo, "libibverbs thread safe level"). What must not be is destroying an object twice or using it
+// afterwards: the handle is never changed, and closed once, by the last owner.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
@@ -299,19 +219,6 @@ impl Drop for DeviceList {
             unsafe { ibv_free_device_list(self.raw) };
         }
     }
-}
-
-/// What RDMA devices there are, and what each can do. Opens and closes each.
-///
-/// # Errors
-/// When the list can't be had. That there is none is no error.
-pub fn devices() -> Result<Vec<DeviceReport>, FabricError> {
-    let opened = DeviceList::read()?.opened().into_iter();
-    let report = opened.map(|(name, context)| DeviceReport {
-        name,
-        facts: context.and_then(|context| context.facts()),
-    });
-    Ok(report.collect())
 }
 
 /// The enumeration begins with 1 for 256 bytes.

@@ -1,6 +1,5 @@
 //! Owns the protection domain of an open device, and single registrations in it.
 
-use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use rdma_sys::{
 };
 
 use super::device::Context;
-use super::sys::{check, check_pointer};
+use super::sys::{check, check_pointer, failure, with_subject};
 use crate::fabric::{FabricError, RemoteAccess};
 
 /// A protection domain: regions and queue pairs of another are strangers to it.
@@ -18,8 +17,8 @@ pub(super) struct Domain {
     context: Arc<Context>,
 }
 
-// SAFETY: libibverbs is thread safe (rdma-core, Documentation/libibverbs.md): regions may be registered, and queue pairs
-// made, in one domain by any thread. The handle is never changed, and freed once, by the last owner.
+// SAFETY: libibverbs is thread safe, see `Context`: regions may be registered, and queue pairs made, in one domain by any
+// thread. The handle is never changed, and freed once, by the last owner.
 unsafe impl Send for Domain {}
 // SAFETY: as above.
 unsafe impl Sync for Domain {}
@@ -81,7 +80,8 @@ impl Region {
         // SAFETY: the domain is alive; the rest is the caller's promise.
         let raw = unsafe { ibv_reg_mr(domain.raw(), start.cast(), bytes, rights) };
         if raw.is_null() {
-            return Err(refusal("ibv_reg_mr", bytes, &std::io::Error::last_os_error()));
+            let error = failure("ibv_reg_mr", &std::io::Error::last_os_error());
+            return Err(with_subject(error, &format!("{bytes} bytes")));
         }
         // SAFETY: just made, and released only by the region made of it.
         unsafe { Region::from_raw(domain, "ibv_reg_mr", raw) }
@@ -157,31 +157,6 @@ pub(super) fn region_rights(access: RemoteAccess) -> ibv_access_flags {
     rights
 }
 
-/// What a refused registration means: the kernel answers ENOMEM to more locked memory than the process may have, and
-/// hardly ever for another reason.
-pub(super) fn refusal(verb: &'static str, bytes: usize, error: &std::io::Error) -> FabricError {
-    let mut reason = format!("{bytes} bytes: {error}");
-    if error.raw_os_error() == Some(libc::ENOMEM) {
-        let limit = match locked_memory_limit() {
-            Some(limit) => format!("{limit} bytes"),
-            None => "unlimited".to_owned(),
-        };
-        reason.push_str(&format!(
-            "; registered memory counts as locked, and RLIMIT_MEMLOCK is {limit}: raise it (LimitMEMLOCK=infinity in the \
-             systemd unit, or ulimit -l), or give the process CAP_IPC_LOCK or less memory"
-        ));
-    }
-    FabricError::new(verb, reason)
-}
-
-/// RLIMIT_MEMLOCK in bytes; None when there is no limit.
-fn locked_memory_limit() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: fills the structure that it is given.
-    let answer: c_int = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,15 +170,5 @@ mod tests {
         assert_eq!(region_rights(RemoteAccess::Write).0, write);
         let both = write | Flags::IBV_ACCESS_REMOTE_READ.0;
         assert_eq!(region_rights(RemoteAccess::ReadWrite).0, both);
-    }
-
-    #[test]
-    fn too_much_locked_memory_is_named_with_its_remedy() {
-        let error = std::io::Error::from_raw_os_error(libc::ENOMEM);
-        let text = refusal("ibv_reg_mr", 1 << 30, &error).to_string();
-        assert!(text.starts_with("ibv_reg_mr: 1073741824 bytes"), "{text}");
-        assert!(text.contains("RLIMIT_MEMLOCK") && text.contains("LimitMEMLOCK"), "{text}");
-        let error = std::io::Error::from_raw_os_error(libc::EFAULT);
-        assert!(!refusal("ibv_reg_mr", 1, &error).reason.contains("RLIMIT_MEMLOCK"));
     }
 }

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use datapath::arena::Arena;
 use rdma_sys::ibv_access_flags;
 
-use super::device::{Context, DeviceFacts, DeviceList, DeviceReport};
+use super::device::{Context, DeviceList};
 use super::domain::{Domain, Region};
 use super::endpoint::VerbsEndpoint;
 use super::gid::GidTable;
 use super::memory::VerbsBuffer;
 use super::regions::{RegionTable, Span};
+use super::report::{DeviceFacts, DeviceReport};
 use super::select::{Selection, VerbsError, VerbsOptions, select};
 use crate::fabric::{BufferDriver, EndpointDriver, Fabric, FabricError, FabricFacts, Gid};
 

@@ -45,6 +45,11 @@ impl Memory {
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
     }
 
+    /// Bytes to register: devices refuse a region of none. Memory without contents still has a page of its own.
+    fn region_bytes(&self) -> usize {
+        self.size.max(1)
+    }
+
     fn address(&self) -> usize {
         self.start.as_ptr().expose_provenance()
     }
@@ -55,7 +60,7 @@ impl Memory {
             let (domain, rights) = (self.device.domain(), ibv_access_flags(0));
             let start = self.start.as_ptr();
             // SAFETY: mapped until this is dropped, which releases the region before; the device may only read.
-            match unsafe { Region::register(domain, start, self.size, rights) } {
+            match unsafe { Region::register(domain, start, self.region_bytes(), rights) } {
                 Ok(region) => {
                     let key = region.local_key();
                     let span = Span { start: self.address(), bytes: self.size, key };
@@ -106,10 +111,8 @@ impl VerbsBuffer {
     pub(super) fn allocate(device: &Arc<Device>, bytes: usize) -> Result<VerbsBuffer, FabricError> {
         let page = page_bytes();
         let refused = |why: &str| FabricError::new("ibv_reg_mr", format!("{bytes} bytes: {why}"));
-        if bytes == 0 {
-            return Err(refused("a buffer has at least one byte"));
-        }
-        let rounded = bytes.checked_next_multiple_of(page);
+        // An empty one has a page too, so that there is something to register.
+        let rounded = bytes.max(1).checked_next_multiple_of(page);
         let layout = rounded.and_then(|rounded| Layout::from_size_align(rounded, page).ok());
         let layout = layout.ok_or_else(|| refused("more than an address space has"))?;
         // SAFETY: the layout is not empty.
@@ -124,8 +127,7 @@ impl VerbsBuffer {
         memory: Box<[u8]>,
     ) -> Result<VerbsBuffer, FabricError> {
         if memory.is_empty() {
-            let why = "0 bytes: a buffer has at least one byte";
-            return Err(FabricError::new("ibv_reg_mr", why));
+            return VerbsBuffer::allocate(device, 0);
         }
         let (bytes, layout) = (memory.len(), Layout::for_value(&*memory));
         // A box of plain bytes is memory of the global allocator with the layout of its value.
@@ -179,10 +181,10 @@ impl BufferDriver for VerbsBuffer {
         }
         self.revoke()?;
         let (domain, start) = (self.memory.device.domain(), self.memory.start.as_ptr());
-        let rights = region_rights(access);
+        let (bytes, rights) = (self.memory.region_bytes(), region_rights(access));
         // SAFETY: mapped until `self` is dropped, which releases the region before. No slice of it exists while a peer may
         // write: none is lent, and the buffer is now a `Window`, which gives none.
-        let region = unsafe { Region::register(domain, start, self.memory.size, rights) }?;
+        let region = unsafe { Region::register(domain, start, bytes, rights) }?;
         let window = self.window(&region);
         self.exposed = Some((region, access));
         Ok(window)

@@ -7,13 +7,15 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `device` | discovery, open devices |
+//! | `report` | discovery: what devices there are |
+//! | `device` | open devices |
 //! | `select` | which device and port serve |
 //! | `gid` | which address of a port a peer gets |
 //! | `domain`, `regions` | registrations, and the keys of our own requests |
 //! | `memory` | buffers |
 //! | `completion_queue`, `endpoint` | a thread's completions: events, routing, room |
-//! | `queue_pair`, `attributes`, `in_flight` | queue pairs, their steps, the memory of posted work |
+//! | `queue_pair`, `attributes` | queue pairs, their steps |
+//! | `request`, `in_flight` | work as the device is told it, and its memory until it has ended |
 //! | `dmabuf` | windows in a GPU's memory, with feature `gpu` |
 //!
 //! An arrow means "owns a reference to": what the device still uses can't go, in whatever order things are dropped. Where
@@ -40,12 +42,14 @@ mod in_flight;
 mod memory;
 mod queue_pair;
 mod regions;
+mod report;
+mod request;
 mod select;
 mod sys;
 
-pub use device::{DeviceFacts, DeviceLimits, DeviceReport, PortReport, PortState, devices};
 #[cfg(feature = "gpu")]
 pub use dmabuf::DmabufWindow;
 pub use fabric::{VerbsFabric, open};
 pub use gid::{GidEntry, GidKind};
+pub use report::{DeviceFacts, DeviceLimits, DeviceReport, PortReport, PortState, devices};
 pub use select::{VerbsError, VerbsOptions};

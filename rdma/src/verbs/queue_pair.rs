@@ -1,23 +1,21 @@
-//! Owns one queue pair of the device: its steps, and how work becomes work requests.
+//! Owns one queue pair of the device: its steps, posting, and its end.
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 
 use rdma_sys::{
     ibv_create_qp, ibv_destroy_qp, ibv_modify_qp, ibv_post_recv, ibv_post_send, ibv_qp, ibv_qp_cap,
-    ibv_qp_init_attr, ibv_qp_type, ibv_recv_wr, ibv_send_flags, ibv_send_wr, ibv_sge,
-    ibv_wr_opcode, imm_data_invalidated_rkey_union_t, rdma_t, wr_t,
+    ibv_qp_init_attr, ibv_qp_type, ibv_recv_wr,
 };
 
 use super::attributes::attributes_of;
 use super::endpoint::EndpointShared;
 use super::in_flight::{InFlight, WorkId};
-use super::sys::{check, check_pointer};
+use super::request::Request;
+use super::sys::{check, check_pointer, with_subject};
 use crate::fabric::{
-    FabricError, Payload, Qpn, QueuePairDriver, QueuePairShape, QueuePairState, RemoteWindow,
-    Transition, Work, WorkKind,
+    FabricError, Payload, Qpn, QueuePairDriver, QueuePairShape, QueuePairState, Transition, Work,
 };
 
 /// A reliable-connected queue pair.
@@ -31,14 +29,6 @@ pub(super) struct VerbsQueuePair {
     /// Entries of the completion queue that are set aside for it.
     entries: u32,
     endpoint: Rc<EndpointShared>,
-}
-
-/// A work request that can be posted: what the device is told, without the memory's owner.
-struct Request {
-    kind: WorkKind,
-    memory: ibv_sge,
-    remote: RemoteWindow,
-    immediate: Option<u32>,
 }
 
 impl VerbsQueuePair {
@@ -62,8 +52,8 @@ impl VerbsQueuePair {
         Ok(VerbsQueuePair { raw: Some(raw), number, state, in_flight, entries, endpoint })
     }
 
-    fn raw(&self) -> Result<*mut ibv_qp, FabricError> {
-        let gone = || FabricError::new("ibv_post_send", "the queue pair is destroyed");
+    fn raw(&self, verb: &'static str) -> Result<*mut ibv_qp, FabricError> {
+        let gone = || FabricError::new(verb, "the queue pair is destroyed");
         self.raw.map(NonNull::as_ptr).ok_or_else(gone)
     }
 
@@ -74,57 +64,23 @@ impl VerbsQueuePair {
             _ => None,
         };
         let (mut attributes, mask) = attributes_of(step, device.port(), gid_index);
+        let raw = self.raw("ibv_modify_qp")?;
         // SAFETY: the queue pair is alive; the mask names the attributes that were set.
-        let answer = unsafe { ibv_modify_qp(self.raw()?, &raw mut attributes, mask) };
+        let answer = unsafe { ibv_modify_qp(raw, &raw mut attributes, mask) };
         check("ibv_modify_qp", answer).map_err(|error| explain(error, step, self.state))?;
         self.state = step.target();
         Ok(())
     }
 
-    /// What the device is to be told, or why it can't be.
     fn request(&self, work: &mut Work) -> Result<Request, FabricError> {
-        let refused = |why: String| Err(FabricError::new("ibv_post_send", why));
         if self.state != QueuePairState::ReadyToSend {
-            return refused("the queue pair is not connected".to_owned());
+            return Err(FabricError::new("ibv_post_send", "the queue pair is not connected"));
         }
         if !self.in_flight.borrow().has_room() {
-            return refused("the send queue is full; take completions first".to_owned());
+            let why = "the send queue is full; take completions first";
+            return Err(FabricError::new("ibv_post_send", why));
         }
-        let (kind, start, bytes, remote, immediate) = match work {
-            Work::Write { source, to, immediate } => (
-                WorkKind::Write,
-                source.as_ptr().expose_provenance(),
-                source.len(),
-                *to,
-                *immediate,
-            ),
-            Work::Read { into, bytes, from } => {
-                if *bytes > into.capacity() {
-                    let capacity = into.capacity();
-                    return refused(format!("{bytes} bytes into a frame of {capacity}"));
-                }
-                let start = into.as_mut_slice().as_mut_ptr().expose_provenance();
-                (WorkKind::Read, start, *bytes, *from, None)
-            }
-        };
-        let most = self.endpoint.device().message_bytes_max();
-        let length = u32::try_from(bytes).ok().filter(|&bytes| u64::from(bytes) <= most);
-        let Some(length) = length else {
-            return refused(format!("a message of {bytes} bytes; the port takes {most} at most"));
-        };
-        let key = match length {
-            // Of a message without bytes the address is not looked at.
-            0 => Some(0),
-            _ => self.endpoint.device().regions().key_of(start, bytes),
-        };
-        let Some(lkey) = key else {
-            return refused(format!(
-                "the {bytes} bytes do not lie in registered memory: frames of the arena that the fabric was opened \
-                 with, or a buffer of this fabric that was lent"
-            ));
-        };
-        let memory = ibv_sge { addr: start as u64, length, lkey };
-        Ok(Request { kind, memory, remote, immediate })
+        Request::new(self.endpoint.device(), work)
     }
 
     /// Posts one work request, whose memory is in flight already.
@@ -134,24 +90,8 @@ impl VerbsQueuePair {
         request: &mut Request,
         signalled: bool,
     ) -> Result<(), FabricError> {
-        let raw = self.raw()?;
-        // SAFETY: numbers and null pointers, for which zeros are valid.
-        let mut wanted = unsafe { MaybeUninit::<ibv_send_wr>::zeroed().assume_init() };
-        wanted.wr_id = id.raw();
-        wanted.sg_list = &raw mut request.memory;
-        wanted.num_sge = i32::from(request.memory.length > 0);
-        wanted.opcode = match (request.kind, request.immediate) {
-            (WorkKind::Read, _) => ibv_wr_opcode::IBV_WR_RDMA_READ,
-            (_, None) => ibv_wr_opcode::IBV_WR_RDMA_WRITE,
-            (_, Some(_)) => ibv_wr_opcode::IBV_WR_RDMA_WRITE_WITH_IMM,
-        };
-        if signalled {
-            wanted.send_flags = ibv_send_flags::IBV_SEND_SIGNALED.0;
-        }
-        let imm_data = request.immediate.unwrap_or(0).to_be();
-        wanted.imm_data_invalidated_rkey_union = imm_data_invalidated_rkey_union_t { imm_data };
-        let (remote_addr, rkey) = (request.remote.address, request.remote.rkey);
-        wanted.wr = wr_t { rdma: rdma_t { remote_addr, rkey } };
+        let raw = self.raw("ibv_post_send")?;
+        let mut wanted = request.as_work_request(id, signalled);
         let mut refused = null_mut();
         // SAFETY: the queue pair is alive; the request and its list are read during the call only. The memory behind it is
         // registered, and owned by `in_flight` until the device has completed the request or the queue pair is gone.
@@ -165,12 +105,7 @@ impl VerbsQueuePair {
             return;
         }
         let id = WorkId::send(self.endpoint.next_sequence());
-        let mut request = Request {
-            kind: WorkKind::Write,
-            memory: ibv_sge { addr: 0, length: 0, lkey: 0 },
-            remote: RemoteWindow { address: 0, size: 0, rkey: 0 },
-            immediate: None,
-        };
+        let mut request = Request::marker();
         self.in_flight.borrow_mut().push_marker(id);
         if let Err(error) = self.post_request(id, &mut request, true) {
             self.in_flight.borrow_mut().pop();
@@ -178,22 +113,60 @@ impl VerbsQueuePair {
         }
     }
 
+    /// Takes the memory of the last send back, which the device refused.
+    ///
+    /// Providers that post by a system call (soft-RoCE) have the request in their queue although the call failed, and what
+    /// is posted next, or still under way, would send it: the queue pair must not go on. Where even ERR is refused, it is
+    /// destroyed; and where that is refused too, the memory stays with it for good.
+    fn take_back(&mut self) -> Payload {
+        let number = self.number.number();
+        let Err(error) = self.step(&Transition::Error) else {
+            let payload = self.in_flight.borrow_mut().pop();
+            self.post_marker();
+            return payload.unwrap_or(Payload::None);
+        };
+        tracing::error!(%error, queue_pair = number, "work was refused, so the queue pair ends");
+        let raw = self.raw.take();
+        match self.destroy_raw(raw) {
+            Ok(()) => {
+                let payload = self.in_flight.borrow_mut().pop();
+                self.forget();
+                payload.unwrap_or(Payload::None)
+            }
+            Err(error) => {
+                tracing::error!(%error, queue_pair = number, "the memory of its work is lost");
+                Payload::None
+            }
+        }
+    }
+
     /// Ends the queue pair and frees the memory of its work.
     fn end(&mut self) -> Result<(), FabricError> {
-        let Some(raw) = self.raw.take() else { return Ok(()) };
+        let raw = self.raw.take();
+        if raw.is_some() {
+            self.destroy_raw(raw)?;
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Destroys it; where the device refuses, whatever it may go on with stays where it is, for good.
+    fn destroy_raw(&self, raw: Option<NonNull<ibv_qp>>) -> Result<(), FabricError> {
+        let Some(raw) = raw else { return Ok(()) };
         self.endpoint.remove(self.number);
-        // SAFETY: made by `create`, alive until here.
+        // SAFETY: made by `create`, and taken out of `self` to be used here for the last time.
         let answer = unsafe { ibv_destroy_qp(raw.as_ptr()) };
-        if let Err(error) = check("ibv_destroy_qp", answer) {
-            // The device may go on with it: what it may touch stays where it is, for good.
+        check("ibv_destroy_qp", answer).inspect_err(|_| {
             self.in_flight.borrow_mut().leak();
             std::mem::forget(Rc::clone(&self.endpoint));
-            return Err(error);
-        }
+        })
+    }
+
+    /// After its destruction: frees the memory of its work, and its entries of the completion queue.
+    fn forget(&self) {
         let mut in_flight = self.in_flight.borrow_mut();
         self.endpoint.give_back(self.entries, in_flight.is_empty());
         in_flight.clear();
-        Ok(())
     }
 }
 
@@ -226,19 +199,12 @@ impl QueuePairDriver for VerbsQueuePair {
         let signalled = {
             let mut in_flight = self.in_flight.borrow_mut();
             let signalled = signalled || in_flight.must_signal();
-            in_flight.push(id, request.kind, payload, request.memory.length, signalled);
+            in_flight.push(id, request.kind(), payload, request.bytes(), signalled);
             signalled
         };
         let Err(error) = self.post_request(id, &mut request, signalled) else { return Ok(()) };
-        // Providers that post by a system call (soft-RoCE) have the request in their queue although the call failed, and
-        // the next one would send it: the queue pair must not have a next one. A device that refuses even that is gone.
-        if let Err(error) = self.step(&Transition::Error) {
-            tracing::error!(%error, queue_pair = self.number.number(), "after work was refused");
-            self.state = QueuePairState::Error;
-        }
-        let payload = self.in_flight.borrow_mut().pop();
-        self.post_marker();
-        Err((error, request.into_work(payload.unwrap_or(Payload::None))))
+        let payload = self.take_back();
+        Err((explain_refusal(error), request.into_work(payload)))
     }
 
     fn post_receive(&mut self) -> Result<(), FabricError> {
@@ -250,7 +216,7 @@ impl QueuePairDriver for VerbsQueuePair {
         let mut wanted =
             ibv_recv_wr { wr_id: id.raw(), next: null_mut(), sg_list: null_mut(), num_sge: 0 };
         let mut refused = null_mut();
-        let raw = self.raw()?;
+        let raw = self.raw("ibv_post_recv")?;
         self.in_flight.borrow_mut().push_receive(id);
         // SAFETY: the queue pair is alive; the request is read during the call only and names no memory.
         let answer = unsafe { ibv_post_recv(raw, &raw mut wanted, &raw mut refused) };
@@ -266,20 +232,6 @@ impl Drop for VerbsQueuePair {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             tracing::error!(%error, "a queue pair is leaked with the memory of its work");
-        }
-    }
-}
-
-impl Request {
-    /// The work that it was made of.
-    fn into_work(self, payload: Payload) -> Work {
-        let Request { memory, remote, immediate, .. } = self;
-        match payload {
-            Payload::Frame(into) => {
-                Work::Read { into, bytes: memory.length as usize, from: remote }
-            }
-            Payload::Source(source) => Work::Write { source, to: remote, immediate },
-            Payload::None => Work::Write { source: bytes::Bytes::new(), to: remote, immediate },
         }
     }
 }
@@ -310,9 +262,7 @@ fn create(
     // SAFETY: domain and completion queue are alive, and owned by the endpoint, which the queue pair owns.
     let raw = unsafe { ibv_create_qp(domain.raw(), &raw mut wanted) };
     let raw = check_pointer("ibv_create_qp", raw).map_err(|error| {
-        let FabricError { verb, reason, .. } = error;
-        let with = format!("{reason} (send queue of {sends}, receive queue of {receives})");
-        FabricError::new(verb, with)
+        with_subject(error, &format!("a send queue of {sends}, a receive queue of {receives}"))
     })?;
     // SAFETY: just made.
     let number = unsafe { raw.as_ref() }.qp_num;
@@ -326,6 +276,21 @@ fn create(
         "ibv_create_qp",
         format!("the number {number} is not one of a queue pair"),
     ))
+}
+
+/// Says more of work that was refused by the kernel.
+fn explain_refusal(error: FabricError) -> FabricError {
+    let denied = std::io::Error::from_raw_os_error(libc::EACCES).to_string();
+    match error.reason == denied {
+        true => FabricError {
+            reason: format!(
+                "{denied}; this device posts by a system call, which is refused after the process's credentials changed: \
+                 open the device after giving up privileges"
+            ),
+            ..error
+        },
+        false => error,
+    }
 }
 
 /// Says more of a step that was refused, where the usual reason is known.

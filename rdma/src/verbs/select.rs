@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::device::{DeviceReport, PortReport, PortState};
 use super::gid::{GidTable, gid_of};
+use super::report::{DeviceReport, PortReport, PortState};
 use crate::fabric::{FabricError, Mtu};
 
 /// What an operator may say about the device. The default is the first active port.
@@ -203,8 +203,8 @@ fn choose_port<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::device::{DeviceFacts, DeviceLimits};
     use super::super::gid::{GidEntry, GidKind};
+    use super::super::report::{DeviceFacts, DeviceLimits};
     use super::*;
     use crate::fabric::Gid;
 

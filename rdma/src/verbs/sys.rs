@@ -39,9 +39,35 @@ pub(super) fn check_pointer<T>(
     NonNull::new(answer).ok_or_else(|| failure(verb, &io::Error::last_os_error()))
 }
 
-/// That error as this verb's.
+/// That error as this verb's, with the remedy for too little locked memory: the kernel answers ENOMEM to more than the
+/// process may have, and hardly ever for another reason. Registered memory counts, and so do the queues that a provider
+/// shares with its device.
 pub(super) fn failure(verb: &'static str, error: &io::Error) -> FabricError {
-    FabricError::new(verb, error.to_string())
+    let mut reason = error.to_string();
+    if error.raw_os_error() == Some(libc::ENOMEM) {
+        let limit = match locked_memory_limit() {
+            Some(limit) => format!("{limit} bytes"),
+            None => "unlimited".to_owned(),
+        };
+        reason.push_str(&format!(
+            "; what a device reaches counts as locked memory, and RLIMIT_MEMLOCK is {limit}: raise it \
+             (LimitMEMLOCK=infinity in the systemd unit, or ulimit -l), or give the process CAP_IPC_LOCK or less memory"
+        ));
+    }
+    FabricError::new(verb, reason)
+}
+
+/// The same error, saying first what it is about.
+pub(super) fn with_subject(error: FabricError, subject: &str) -> FabricError {
+    FabricError { reason: format!("{subject}: {}", error.reason), ..error }
+}
+
+/// RLIMIT_MEMLOCK in bytes; None when there is no limit.
+fn locked_memory_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the structure that it is given.
+    let answer = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// The text of a NUL-terminated array of a C structure.
@@ -65,6 +91,16 @@ mod tests {
         assert!(refused.reason.contains("Invalid argument"), "{refused}");
         assert_eq!(check("ibv_modify_qp", -libc::EINVAL).unwrap_err(), refused);
         assert!(check_pointer::<u8>("ibv_alloc_pd", std::ptr::null_mut()).is_err());
+    }
+
+    #[test]
+    fn too_much_locked_memory_is_named_with_its_remedy() {
+        let error = failure("ibv_reg_mr", &io::Error::from_raw_os_error(libc::ENOMEM));
+        let text = with_subject(error, "1073741824 bytes").to_string();
+        assert!(text.starts_with("ibv_reg_mr: 1073741824 bytes: "), "{text}");
+        assert!(text.contains("RLIMIT_MEMLOCK") && text.contains("LimitMEMLOCK"), "{text}");
+        let error = failure("ibv_reg_mr", &io::Error::from_raw_os_error(libc::EFAULT));
+        assert!(!error.reason.contains("RLIMIT_MEMLOCK"), "{error}");
     }
 
     #[test]

@@ -62,9 +62,6 @@ pub(super) async fn what_is_out_of_bounds_is_refused(sides: Sides) {
         to.address = to.address.wrapping_add_signed(address);
         refused(&sides, window, to).await;
     }
-    let window = window(&sides.client, 16, RemoteAccess::Write);
-    let to = RemoteWindow { address: u64::MAX - 7, ..window.remote() };
-    refused(&sides, window, to).await;
 }
 
 pub(super) async fn a_revoked_key_is_refused(sides: Sides) {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `state` | what the network knows, its clock |
 //! | `wire` | what happens between two queue pairs |
-//! | `pair` | one queue pair |
+//! | `pair`, `posting` | one queue pair, what it takes |
 //! | `memory` | registered memory, windows |
 //! | `drivers` | the traits of `driver.rs` |
 //! | `behaviour`, `chance`, `log` | times and faults, what is drawn, what was placed |
@@ -18,6 +18,7 @@ mod drivers;
 mod log;
 mod memory;
 mod pair;
+mod posting;
 mod state;
 mod wire;
 
@@ -139,3 +140,6 @@ impl Core {
         self.with(|state| state.paused_until = state.paused_until.max(state.now + time));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,7 @@ use super::pair::{Pair, Queue, Request};
 use crate::fabric::address::{Gid, Qpn};
 use crate::fabric::driver::{QueuePairShape, Transition};
 use crate::fabric::error::{FabricError, QueuePairState};
-use crate::fabric::work::{Completion, Work, WorkStatus};
-use crate::limits::MODEL_MESSAGE_BYTES_MAX;
+use crate::fabric::work::{Completion, WorkStatus};
 
 /// A port on the network with a protection domain of its own.
 pub(super) struct Device {
@@ -277,94 +276,6 @@ impl State {
             self.plan_report(number, Queue::Receive, completion);
         }
         self.wake_peer(number);
-    }
-
-    /// Posts work.
-    pub(super) fn post(
-        &mut self,
-        number: u32,
-        work: Work,
-        signalled: bool,
-    ) -> Result<(), (FabricError, Work)> {
-        if let Err(error) = self.check_post(number, &work) {
-            return Err((error, work));
-        }
-        let Some(pair) = self.pairs.get_mut(&number) else { return Ok(()) };
-        pair.used[Queue::Send as usize] += 1;
-        if pair.flushed {
-            let flushed = pair.completed(work, WorkStatus::Flushed);
-            self.plan_report(number, Queue::Send, flushed);
-            return Ok(());
-        }
-        pair.send.push_back(Request::new(work, signalled));
-        if !pair.parked {
-            let delay = self.chance.within(self.faults.delay_max);
-            self.plan_execution(number, delay);
-        }
-        Ok(())
-    }
-
-    fn check_post(&self, number: u32, work: &Work) -> Result<(), FabricError> {
-        let refused = |reason: String| Err(FabricError::new("ibv_post_send", reason));
-        let Some(pair) = self.pairs.get(&number) else {
-            return refused("the queue pair is destroyed".into());
-        };
-        if !matches!(pair.state, QueuePairState::ReadyToSend | QueuePairState::Error) {
-            return refused(format!("nothing can be sent in state {}", pair.state));
-        }
-        if pair.used[Queue::Send as usize] >= pair.shape.send_depth {
-            return refused(format!("the send queue holds {} already", pair.shape.send_depth));
-        }
-        let size = match work {
-            Work::Write { source, .. } => source.len(),
-            Work::Read { into, bytes, .. } if *bytes > into.capacity() => {
-                return refused(format!("{bytes} bytes don't fit a frame of {}", into.capacity()));
-            }
-            Work::Read { bytes, .. } => *bytes,
-        };
-        if size as u64 > MODEL_MESSAGE_BYTES_MAX {
-            return refused(format!(
-                "{size} bytes; a message has {MODEL_MESSAGE_BYTES_MAX} at most"
-            ));
-        }
-        let regions = &self.devices[pair.device].regions;
-        let (address, bytes) = match work {
-            Work::Write { source, .. } => (source.as_ptr() as usize, source.len()),
-            // What is filled begins where the frame does.
-            Work::Read { into, .. } => (into.filled().as_ptr() as usize, into.capacity()),
-        };
-        // A message without bytes names no memory.
-        let registered = size == 0 || regions.covers(address, bytes);
-        match registered {
-            true => Ok(()),
-            false => refused("the memory is not registered with this fabric".into()),
-        }
-    }
-
-    /// Posts a receive.
-    pub(super) fn post_receive(&mut self, number: u32) -> Result<(), FabricError> {
-        let refused = |reason: String| Err(FabricError::new("ibv_post_recv", reason));
-        let Some(pair) = self.pairs.get_mut(&number) else {
-            return refused("the queue pair is destroyed".into());
-        };
-        if pair.state == QueuePairState::Reset {
-            return refused("nothing can be received in state RESET".into());
-        }
-        if pair.used[Queue::Receive as usize] >= pair.shape.receive_depth {
-            return refused(format!(
-                "the receive queue holds {} already",
-                pair.shape.receive_depth
-            ));
-        }
-        pair.used[Queue::Receive as usize] += 1;
-        if pair.flushed {
-            let flushed = pair.received(WorkStatus::Flushed, 0, None);
-            self.plan_report(number, Queue::Receive, flushed);
-        } else {
-            pair.receives += 1;
-            self.wake_peer(number);
-        }
-        Ok(())
     }
 
     /// Takes completions from a queue; their places in the queue pairs are free then.

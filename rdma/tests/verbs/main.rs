@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use datapath::arena::{Arena, ArenaOptions, Frame, Reservation, Share};
 use rdma::fabric::{
-    Buffer, Completion, Connected, Connection, Endpoint, Fabric, Initialised, Payload, Peer, Psn,
-    QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Work, WorkKind,
+    Buffer, Completion, Connected, Connection, Endpoint, Fabric, Gid, Initialised, Payload, Peer,
+    Psn, QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Work, WorkKind,
     WorkStatus,
 };
 use rdma::limits::{COMPLETION_QUEUE_ENTRIES_MAX, FENCE_TIME};
 use rdma::verbs::{VerbsError, VerbsFabric, VerbsOptions, devices};
 
-#[path = "../../tests/src/skip.rs"]
+mod conformance;
+#[path = "../../../tests/src/skip.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -204,6 +205,44 @@ fn a_write_arrives_and_a_read_brings_it_back() {
 }
 
 #[test]
+fn a_link_local_peer_is_reached_from_a_link_local_address() {
+    on_device("a_link_local_peer_is_reached_from_a_link_local_address", async |bench: Bench| {
+        let fabric = &bench.fabric;
+        let somebody = Gid([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let local = fabric.local_gid(somebody).unwrap();
+        assert!(local.is_link_local(), "{local}");
+        let endpoint = Endpoint::open(fabric).unwrap();
+        let ours = initialised(&endpoint, RemoteAccess::None);
+        let theirs = initialised(&endpoint, RemoteAccess::Write);
+        let here = Peer { gid: local, ..peer_of(fabric, &ours, 1) };
+        let there = Peer { gid: local, ..peer_of(fabric, &theirs, 2) };
+        let _theirs = theirs.connect(&connection(fabric, here, 2)).unwrap();
+        let ours = ours.connect(&connection(fabric, there, 1)).unwrap();
+        let source = filled(fabric, 5000, 14);
+        let window = Buffer::allocate(&**fabric, 5000).unwrap();
+        let window = window.expose(RemoteAccess::Write).unwrap();
+        ours.post(write(&source, window.remote(), None), true).unwrap();
+        assert_eq!(next(&ours).await.status, WorkStatus::Success);
+        assert!(window.reclaim().as_slice() == source.as_slice());
+        let nobody = Connection { local: somebody, ..connection(fabric, there, 1) };
+        let refused = initialised(&endpoint, RemoteAccess::None).connect(&nobody);
+        let error = refused.err().expect("it is no address of ours");
+        assert!(error.reason.contains("is no address of the port"), "{error}");
+    });
+}
+
+#[test]
+fn an_empty_buffer_is_one_too() {
+    on_device("an_empty_buffer_is_one_too", async |bench: Bench| {
+        let adopted = Buffer::adopt(&*bench.fabric, Box::default()).unwrap();
+        assert_eq!((adopted.size(), adopted.lend().len()), (0, 0));
+        let window = adopted.expose(RemoteAccess::Read).unwrap();
+        assert_eq!(window.remote().size, 0);
+        assert!(window.revoke().unwrap().as_slice().is_empty());
+    });
+}
+
+#[test]
 fn a_large_write_is_one_message() {
     on_device("a_large_write_is_one_message", async |bench: Bench| {
         let fabric = &bench.fabric;
@@ -344,7 +383,7 @@ fn a_fence_does_not_wait_for_unsignalled_successes() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(ours.outstanding(), 3, "nothing tells of what was not signalled");
         let fenced = ours.fence().await;
-        assert!(fenced.clean && fenced.took < FENCE_TIME / 2, "{fenced:?}");
+        assert!(fenced.clean && fenced.took < FENCE_TIME, "{fenced:?}");
         assert!(window.reclaim().as_slice() == source.as_slice());
     });
 }
@@ -433,6 +472,39 @@ fn only_registered_memory_and_room_are_posted() {
         }
         assert!(ours.post_receive().unwrap_err().reason.contains("the receive queue is full"));
     });
+}
+
+#[test]
+fn work_that_the_kernel_refuses_comes_back() {
+    const NAME: &str = "work_that_the_kernel_refuses_comes_back";
+    // Credentials are a thread's: only this one loses the device.
+    let tested = std::thread::spawn(|| {
+        on_device(NAME, async |bench: Bench| {
+            let fabric = &bench.fabric;
+            if !fabric.facts().device.starts_with("rxe") {
+                return skip::skip(NAME, "only soft-RoCE posts by a system call");
+            }
+            let endpoint = Endpoint::open(fabric).unwrap();
+            let (ours, _theirs) = pair(fabric, &endpoint, &endpoint);
+            let mut source = filled(fabric, 100, 15);
+            let window = Buffer::allocate(&**fabric, 100).unwrap();
+            let window = window.expose(RemoteAccess::ReadWrite).unwrap();
+            let to = window.remote();
+            ours.post(write(&source, to, Some(1)), false).unwrap();
+            rustix::thread::set_keep_capabilities(true).unwrap();
+            let into = bench.frame();
+            let (error, work) =
+                ours.post(Work::Read { into, bytes: 9, from: to }, true).unwrap_err();
+            println!("{error}");
+            assert!(error.reason.contains("credentials"), "{error}");
+            let Work::Read { into, bytes: 9, from } = work else { panic!("{work:?}") };
+            assert_eq!((into.capacity(), from), (64 << 10, to));
+            assert!(ours.post(write(&source, to, None), true).is_err(), "it does not go on");
+            assert!(ours.fence().await.clean);
+            assert!(source.as_mut_slice().is_some(), "what was in flight has come back");
+        });
+    });
+    tested.join().unwrap();
 }
 
 #[test]
