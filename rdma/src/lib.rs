@@ -8,8 +8,6 @@
 //! | [`wire`] | the protocols' texts in HTTP headers |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
-//! | [`transfer`] | one object's bytes over one queue pair |
-//! | [`wire`] | the protocols' texts in HTTP headers |
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 
 pub mod client;

@@ -20,9 +20,10 @@ use tokio::task::LocalSet;
 use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
 use crate::config::Limits;
+use crate::config::plan::EngineChoice;
 use crate::credentials::{AccessKey, KeyRing, Secret};
 use crate::door::DoorSettings;
-use crate::lane::{Engine, LanePlan, Lanes, Pinning};
+use crate::lane::{LanePlan, Lanes, Pinning, engine};
 use crate::limits;
 use crate::s3::S3Settings;
 use client::Http;
@@ -163,7 +164,8 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
         listener.set_nonblocking(true).unwrap();
     }
     let plan = LanePlan {
-        engine: Engine::Blocking,
+        // io_uring where this machine allows it, as in production.
+        engine: engine::settle(EngineChoice::Auto).unwrap().engine,
         pinning: Pinning { cores: Vec::new() },
         limits: Limits {
             connections: 64,
