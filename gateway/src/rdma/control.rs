@@ -31,7 +31,7 @@ pub struct Caller {
     pub route: Route,
     /// Who asks.
     pub identity: Identity,
-    /// Whose what it begins will be; see [`principal`].
+    /// Whose what it begins will be: the access key with a fingerprint of its secret.
     pub principal: Arc<str>,
     /// Where the connection comes from.
     pub peer: Option<IpAddr>,
