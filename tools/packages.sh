@@ -13,6 +13,26 @@ want() {
         missing+=("$2")
 }
 
+# want_library NAME PACKAGE: the package is missing when pkg-config doesn't know its library, or isn't
+# there to be asked.
+want_library() {
+    pkg-config --exists "$1" >/dev/null 2>&1 ||
+        missing+=("$2")
+}
+
+# want_clang: libclang is loaded by the bindings' generator from LIBCLANG_PATH, from what llvm-config
+# says, or from where systems keep their libraries.
+want_clang() {
+    local folder file
+    for folder in ${LIBCLANG_PATH:+"$LIBCLANG_PATH"} "$(llvm-config --libdir 2>/dev/null || true)" \
+        /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 /usr/lib /usr/local/lib; do
+        for file in "$folder"/libclang.so "$folder"/libclang.so.* "$folder"/libclang-*.so*; do
+            [ ! -e "$file" ] || return 0
+        done
+    done
+    missing+=(libclang-dev)
+}
+
 for use in "$@"; do
     case "$use" in
     build)
@@ -23,6 +43,11 @@ for use in "$@"; do
         want cc gcc
         # LMDB and mimalloc are C: the compiler needs the C library's headers too.
         echo '#include <stdlib.h>' | cc -fsyntax-only -x c - >/dev/null 2>&1 || missing+=(libc6-dev)
+        # RDMA devices: the libraries, and what the bindings to them are made with from their headers.
+        want pkg-config pkg-config
+        want_library libibverbs libibverbs-dev
+        want_library librdmacm librdmacm-dev
+        want_clang
         ;;
     test)
         want python3 python3

@@ -90,6 +90,44 @@ pub const WIRE_EXCERPT_BYTES: usize = 40;
 /// (30), the field (30), the excerpt (43), the reason (80), and the words between.
 pub const WIRE_ERROR_BYTES_MAX: usize = 256;
 
+// ----- Real devices -----------------------------------------------------------------------------
+
+/// Entries of a completion queue as it is made; it doubles as queue pairs are added. At 64 bytes each 256 KiB for each
+/// thread.
+pub const COMPLETION_QUEUE_ENTRIES: u32 = 4096;
+
+/// Entries of a completion queue at most, where the device has as many: 2,000 queue pairs of 64 work requests. soft-RoCE
+/// ends at 32,767.
+pub const COMPLETION_QUEUE_ENTRIES_MAX: u32 = 128 * 1024;
+
+/// Completions taken by one call of ibv_poll_cq(3): an array of 1.5 KiB on the stack.
+pub const COMPLETIONS_PER_POLL: usize = 32;
+
+/// Events of a completion channel that are acknowledged together: ibv_ack_cq_events(3) takes a lock.
+pub const EVENTS_PER_ACKNOWLEDGEMENT: u32 = 64;
+
+/// Entries in use that are read of a device's GID tables. The kernel's interface carries 64 KiB of them, at 32 bytes each;
+/// a ConnectX-7 has 256 for each port.
+pub const GID_ENTRIES_MAX: usize = 2047;
+
+/// Time until an unacknowledged packet is sent again: 4.096 µs × 2^14 = 67 ms.
+pub const ACKNOWLEDGEMENT_TIMEOUT: u8 = 14;
+
+/// How often it is sent again. 6 and not 7: soft-RoCE takes 7 for "for ever", so that a dead peer would never show.
+pub const RETRIES: u8 = 6;
+
+/// How often it is sent again when the peer has no receive posted: 7 is for ever. Every wait has its own deadline.
+pub const RECEIVER_NOT_READY_RETRIES: u8 = 7;
+
+/// What we ask of such a peer between two attempts: code 12, 0.64 ms.
+pub const RECEIVER_NOT_READY_TIMER: u8 = 12;
+
+/// Routers that a packet may pass.
+pub const HOPS: u8 = 64;
+
+/// RDMA READs in progress on one queue pair, as asked and as answered. Peers of both protocols allow 1.
+pub const READS_IN_PROGRESS: u8 = 1;
+
 // ----- Fabrics in memory ------------------------------------------------------------------------
 
 /// Times that a packet is sent again when nobody answers: as `retry_cnt` 7 on real devices.

@@ -147,15 +147,14 @@ impl Frame {
     }
 
     /// The whole frame, with the residue of earlier use behind what was filled. For filling in
-    /// place, by an engine or by a fabric's device; say how much with [`Frame::set_filled`].
+    /// place; say how much with [`Frame::set_filled`].
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: the pages are this frame's alone (the allocator gives none twice, a frame in
         // flight is moved away) and mapped zeroed, so initialised. Until the borrow of `self` ends.
         unsafe { slice::from_raw_parts_mut(self.pages.pointer(), self.pages.bytes()) }
     }
 
-    /// Says that the first `bytes` hold what the filler put there: what a device placed itself,
-    /// without [`Frame::append`].
+    /// Says that the first `bytes` hold what the filler put there.
     ///
     /// # Panics
     /// When that is more than the capacity.

@@ -220,10 +220,11 @@ impl Arena {
         self.shared.mapping.bytes().div_ceil(limits::REGION_BYTES_MAX)
     }
 
-    /// Start and length of a region, to be registered as one fixed buffer or with a fabric.
+    /// Start and length of a region, to be registered with a device as one piece. Whoever reaches it
+    /// there may touch only the frames that it was given.
     ///
     /// # Panics
-    /// When there are not so many, see [`Arena::region_count`].
+    /// When there is no such region.
     pub fn region(&self, index: usize) -> (*mut u8, usize) {
         let start = index * limits::REGION_BYTES_MAX;
         let length = (self.shared.mapping.bytes() - start).min(limits::REGION_BYTES_MAX);
