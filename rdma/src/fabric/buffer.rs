@@ -62,7 +62,7 @@ impl Buffer {
     /// Gives it to peers.
     ///
     /// # Errors
-    /// When its registration is refused; the buffer is gone then.
+    /// When its registration is refused, and for a right to write while some of it is lent; the buffer is gone then.
     pub fn expose(mut self, access: RemoteAccess) -> Result<Window, FabricError> {
         let remote = self.driver.expose(access)?;
         Ok(Window { driver: self.driver, remote })
@@ -76,6 +76,9 @@ impl fmt::Debug for Buffer {
 }
 
 /// Memory that peers may use as its right says. The CPU looks away.
+///
+/// Dropped, its key is void before its memory is freed; where the device refuses the first, the memory is leaked. A
+/// write of a peer's that comes later is refused.
 pub struct Window {
     driver: Box<dyn BufferDriver>,
     remote: RemoteWindow,

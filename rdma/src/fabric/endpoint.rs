@@ -1,10 +1,19 @@
 //! Owns one thread's completion queue: it wakes when there are completions and hands each to its queue pair. Also the
 //! fencing of queue pairs whose owner has gone.
 //!
+//! ```text
+//!  Endpoint ─▶ Shared ◀─ Line ◀─ QueuePair          Shared knows its lines weakly, for handing over completions
+//!                 ╎        ▲
+//!    pump, reaper ╎        └─ orphans, owned by the reaper: what was dropped unfenced
+//! ```
+//!
+//! Nothing here owns itself in a circle: where the thread's tasks end before a queue pair was fenced, the reaper goes
+//! with them, its orphans with it, and each of those is destroyed without waiting for what it flushes.
+//!
 //! *Not here*: what a queue pair may do ([`super::QueuePair`]).
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +24,7 @@ use tokio::task::JoinHandle;
 use super::address::Qpn;
 use super::driver::{EndpointDriver, Fabric, QueuePairDriver, Transition};
 use super::error::{FabricError, QueuePairState};
-use super::work::Completion;
+use super::work::{Completion, WorkStatus};
 use crate::limits::{COMPLETIONS_PER_ROUND, FENCE_TIME};
 
 /// One thread's part of a fabric. Clones are the same endpoint.
@@ -27,8 +36,10 @@ pub struct Endpoint {
 pub(super) struct Shared {
     fabric: Arc<dyn Fabric>,
     driver: Rc<dyn EndpointDriver>,
-    queue_pairs: RefCell<HashMap<Qpn, Weak<Line>>>,
-    pump: RefCell<Option<JoinHandle<()>>>,
+    queue_pairs: RefCell<BTreeMap<Qpn, Weak<Line>>>,
+    /// Where queue pairs go that nobody fences; gone when the thread's tasks are.
+    orphans: Weak<Orphans>,
+    tasks: RefCell<Vec<JoinHandle<()>>>,
     /// Why nothing completes any more, once that is so.
     broken: RefCell<Option<FabricError>>,
     live: Cell<usize>,
@@ -37,9 +48,17 @@ pub(super) struct Shared {
     gone: Notify,
 }
 
+/// Queue pairs that were dropped and are yet to be fenced.
+#[derive(Default)]
+struct Orphans {
+    lines: RefCell<Vec<Rc<Line>>>,
+    arrived: Notify,
+}
+
 /// What is known of one queue pair: its driver, and the completions that nobody has taken.
 pub(super) struct Line {
     pub(super) number: Qpn,
+    /// Where our steps and the completions have led; the device may be in the error state without our knowing yet.
     pub(super) state: Cell<QueuePairState>,
     driver: RefCell<Option<Box<dyn QueuePairDriver>>>,
     arrived: RefCell<VecDeque<Completion>>,
@@ -56,18 +75,21 @@ impl Endpoint {
     /// When the device has no more completion queues.
     pub fn open(fabric: &Arc<dyn Fabric>) -> Result<Endpoint, FabricError> {
         let driver: Rc<dyn EndpointDriver> = fabric.endpoint()?.into();
+        let orphans = Rc::new(Orphans::default());
         let shared = Rc::new(Shared {
             fabric: Arc::clone(fabric),
             driver: Rc::clone(&driver),
             queue_pairs: RefCell::default(),
-            pump: RefCell::default(),
+            orphans: Rc::downgrade(&orphans),
+            tasks: RefCell::default(),
             broken: RefCell::default(),
             live: Cell::new(0),
             leaked: Cell::new(0),
             gone: Notify::new(),
         });
         let pump = tokio::task::spawn_local(pump(driver, Rc::downgrade(&shared)));
-        *shared.pump.borrow_mut() = Some(pump);
+        let reaper = tokio::task::spawn_local(reap(orphans));
+        shared.tasks.borrow_mut().extend([pump, reaper]);
         Ok(Endpoint { shared })
     }
 
@@ -110,9 +132,17 @@ impl Shared {
         &*self.driver
     }
 
+    /// Why nothing completes any more, if that is so.
+    pub(super) fn broken(&self) -> Option<FabricError> {
+        self.broken.borrow().clone()
+    }
+
     fn deliver(&self, completion: Completion) {
         let line = self.queue_pairs.borrow().get(&completion.queue_pair).and_then(Weak::upgrade);
         if let Some(line) = line {
+            if completion.status != WorkStatus::Success {
+                line.state.set(QueuePairState::Error);
+            }
             line.outstanding.set(line.outstanding.get().saturating_sub(1));
             line.arrived.borrow_mut().push_back(completion);
             line.wake.notify_one();
@@ -123,16 +153,30 @@ impl Shared {
         tracing::error!(%error, "an RDMA completion queue has failed; its transfers end");
         *self.broken.borrow_mut() = Some(error);
         for line in self.queue_pairs.borrow().values().filter_map(Weak::upgrade) {
-            line.wake.notify_one();
+            // All that wait; who comes later sees the error first.
+            line.wake.notify_waiters();
         }
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(pump) = self.pump.borrow_mut().take() {
-            pump.abort();
+        for task in self.tasks.borrow_mut().drain(..) {
+            task.abort();
         }
+    }
+}
+
+/// Fences what was dropped, all at the same time: one whose device hangs doesn't keep the others.
+async fn reap(orphans: Rc<Orphans>) {
+    loop {
+        for line in orphans.lines.take() {
+            tokio::task::spawn_local(async move {
+                // Nobody waits for this one.
+                let _ = line.fence().await;
+            });
+        }
+        orphans.arrived.notified().await;
     }
 }
 
@@ -183,6 +227,11 @@ impl Line {
         line
     }
 
+    /// Why nothing completes any more, if that is so.
+    pub(super) fn broken(&self) -> Option<FabricError> {
+        self.endpoint.broken()
+    }
+
     pub(super) fn outstanding(&self) -> u64 {
         self.outstanding.get()
     }
@@ -219,7 +268,7 @@ impl Line {
             if let Some(completion) = self.take() {
                 return Ok(completion);
             }
-            if let Some(error) = self.endpoint.broken.borrow().clone() {
+            if let Some(error) = self.endpoint.broken() {
                 return Err(error);
             }
             wake.await;
@@ -229,33 +278,39 @@ impl Line {
     /// Puts the queue pair into the error state, takes all that it flushes, and destroys it.
     pub(super) async fn fence(&self) -> Fenced {
         let began = tokio::time::Instant::now();
-        let mut flushed = 0;
-        let moved = self.step(&Transition::Error);
-        if moved.is_ok() {
-            let drain = async {
-                while self.outstanding.get() > 0 {
-                    if self.next().await.is_err() {
-                        return;
-                    }
-                    flushed += 1;
-                }
-            };
-            // A device that doesn't flush in time is made to by destroying the queue pair, which ends all access of
-            // its work requests just so (ibv_destroy_qp(3)).
-            if tokio::time::timeout(FENCE_TIME, drain).await.is_err() {
-                tracing::warn!(
-                    queue_pair = self.number.number(),
-                    "not all work was flushed in time"
-                );
-            }
+        // A device that doesn't flush in time is made to by destroying the queue pair, which ends all access of its work
+        // requests just so (ibv_destroy_qp(3)).
+        if self.step(&Transition::Error).is_ok() && !self.drain().await {
+            tracing::warn!(queue_pair = self.number.number(), "not all work was flushed in time");
         }
         let clean = self.destroy();
         Fenced { clean, took: began.elapsed() }
     }
 
+    /// Takes completions until all that was posted has its own; false when they don't come in time.
+    pub(super) async fn drain(&self) -> bool {
+        let drained = async {
+            while self.outstanding.get() > 0 {
+                if self.next().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(FENCE_TIME, drained).await.unwrap_or(false)
+    }
+
+    /// Has this queue pair, which nobody owns any more, fenced by a task of the thread; destroys it where there is none.
+    pub(super) fn abandon(self: Rc<Line>) {
+        if let Some(orphans) = self.endpoint.orphans.upgrade() {
+            orphans.lines.borrow_mut().push(self);
+            orphans.arrived.notify_one();
+        }
+    }
+
     fn destroy(&self) -> bool {
         let Some(driver) = self.driver.borrow_mut().take() else { return true };
-        self.arrived.borrow_mut().clear();
+        drop(self.arrived.take());
         let outcome = driver.destroy();
         let endpoint = &self.endpoint;
         endpoint.queue_pairs.borrow_mut().remove(&self.number);
@@ -273,6 +328,13 @@ impl Line {
     }
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        // Only where the thread's tasks ended before it was fenced.
+        self.destroy();
+    }
+}
+
 /// That a queue pair is gone: none of its work touches memory any more, here or at the peer, but for packets that the
 /// network has yet to deliver.
 #[derive(Debug)]
@@ -283,3 +345,6 @@ pub struct Fenced {
     /// How long it took.
     pub took: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@
 //!                            Fenced
 //! ```
 //!
-//! One that is dropped unfenced is fenced by a task of its thread.
+//! One that is dropped unfenced is fenced by a task of its thread; where the thread's tasks have ended, it is destroyed
+//! at once.
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -60,11 +61,14 @@ impl Endpoint {
     /// A queue pair in state INIT.
     ///
     /// # Errors
-    /// When the device has no more.
+    /// When the device has no more, or the completion queue has failed.
     pub fn queue_pair(
         &self,
         options: &QueuePairOptions,
     ) -> Result<QueuePair<Initialised>, FabricError> {
+        if let Some(error) = self.shared().broken() {
+            return Err(error);
+        }
         let driver = self.shared().driver().queue_pair(&options.shape)?;
         let line = Line::new(self.shared(), driver);
         let made = QueuePair { line: Some(line), access: options.access, state: PhantomData };
@@ -174,12 +178,13 @@ impl QueuePair<Connected> {
     /// After its peer never answered: ERR, drained, RESET, INIT. Receives have to be posted anew.
     ///
     /// # Errors
-    /// When the device refuses a step; the queue pair is fenced then.
+    /// When the device refuses a step or doesn't flush in time; the queue pair is fenced then.
     pub async fn rearm(self) -> Result<QueuePair<Initialised>, FabricError> {
         let line = self.line();
         line.step(&Transition::Error)?;
-        while line.outstanding() > 0 {
-            line.next().await?;
+        if !line.drain().await {
+            let late = || FabricError::new("ibv_modify_qp", "its work was not flushed in time");
+            return Err(line.broken().unwrap_or_else(late).in_state(line.state.get()));
         }
         while line.take().is_some() {}
         line.step(&Transition::Reset)?;
@@ -206,10 +211,7 @@ impl FenceOnDrop {
 impl Drop for FenceOnDrop {
     fn drop(&mut self) {
         if let Some(line) = self.0.take().filter(|line| !line.is_gone()) {
-            tokio::task::spawn_local(async move {
-                // Nobody waits for this one.
-                let _ = line.fence().await;
-            });
+            line.abandon();
         }
     }
 }

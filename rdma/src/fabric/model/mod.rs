@@ -139,3 +139,6 @@ impl Core {
         self.with(|state| state.paused_until = state.paused_until.max(state.now + time));
     }
 }
+
+#[cfg(test)]
+mod tests;
