@@ -94,6 +94,9 @@ pub(crate) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Time that requests in flight get to finish after an interrupt.
 pub(crate) const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
+/// The same for transfers by RDMA: one that is dropped midway leaves its connection at the server
+/// for minutes, where it counts against the user's 64.
+pub(crate) const RDMA_INTERRUPT_GRACE: Duration = Duration::from_secs(4);
 
 /// Time that an answer already sent is waited for, when the server stopped reading an upload.
 pub(crate) const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(2);

@@ -168,7 +168,7 @@ impl RdmaReport {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(text, "{}", row("", &["payloads", "GiB", "work requests", "retries"]))?;
+        writeln!(text, "{}", row("", &["payloads", "GiB", "posted work", "retries"]))?;
         let gib = |bytes: u64| format!("{:.3}", bytes as f64 / GIB);
         let (work, retries) = (grouped(self.work_requests), grouped(self.retries));
         let cells = [grouped(self.by_rdma), gib(self.by_rdma_bytes), work, retries];

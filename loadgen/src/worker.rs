@@ -136,6 +136,8 @@ struct Phase {
     schedule: Schedule,
     end: Option<Instant>,
     timeout: Duration,
+    /// Until operations in flight are dropped after a stop.
+    grace: Duration,
     counters: Arc<Counters>,
     stop: Arc<Stop>,
     record: RefCell<Record>,
@@ -158,6 +160,10 @@ impl Phase {
                 Some(_) => member.load.timeout.saturating_add(limits::RDMA_SETTLE_WAIT),
                 None => member.load.timeout,
             },
+            grace: match member.plan.rdma {
+                Some(_) => limits::RDMA_INTERRUPT_GRACE,
+                None => limits::INTERRUPT_GRACE,
+            },
             counters: member.counters.clone(),
             stop: member.stop.clone(),
             record: RefCell::new(Record::new()),
@@ -174,7 +180,7 @@ impl Phase {
         let mut callers = Vec::new();
         let mut give_up = None;
         if self.stop.is_set() {
-            give_up = Some(tokio::time::Instant::now() + limits::INTERRUPT_GRACE);
+            give_up = Some(tokio::time::Instant::now() + self.grace);
         }
         loop {
             let too_long = async {
@@ -191,7 +197,7 @@ impl Phase {
                 },
                 // The sender lives in this phase: the channel cannot close.
                 _ = stopped.changed(), if give_up.is_none() => {
-                    give_up = Some(tokio::time::Instant::now() + limits::INTERRUPT_GRACE);
+                    give_up = Some(tokio::time::Instant::now() + self.grace);
                 }
                 () = too_long => {
                     workers.shutdown().await;

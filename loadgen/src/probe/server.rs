@@ -205,7 +205,7 @@ mod tests {
 
         let mut missing = Server::default();
         missing.read_header("b", &head(404, None));
-        missing.read_document(&head(200, None), b"[]");
+        missing.read_document(&head(200, None), b"<html>");
         let problems = missing.problems();
         assert!(problems[0].contains("create it") && problems[1].contains("no document"));
         assert_eq!(Server::default().problems().len(), 1);

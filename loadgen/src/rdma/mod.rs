@@ -20,6 +20,8 @@ mod control;
 pub(crate) mod device;
 mod lane;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::sync::Arc;
