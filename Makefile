@@ -41,7 +41,7 @@ check: ## what to run before a commit: format, lints, documentation, unit tests 
 unit: ## unit tests alone
 	@cargo nextest run --workspace --locked -E 'not (package(penstock-tests) & kind(test))'
 
-loom: ## the pin table under every interleaving that loom can reach
+loom: ## the pin table and the state of RDMA sessions under the interleavings that loom can reach
 	@tools/nextest.sh
 	@tools/loom.sh
 
