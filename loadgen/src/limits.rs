@@ -74,8 +74,12 @@ pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// before it is dropped. A fence may take 5 s, the end of a session 1 s more.
 pub(crate) const RDMA_SETTLE_WAIT: Duration = Duration::from_secs(10);
 
+/// For telling a server that a connection or session is over. The client library's own 1 s is too
+/// short for a server that is loaded on purpose: what it is not told, it keeps for minutes.
+pub(crate) const RDMA_DISCONNECT_WAIT: Duration = Duration::from_secs(5);
+
 /// At the end of a run: what the RDMA connections of a thread get to be ended at the server too.
-pub(crate) const RDMA_CLOSE_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const RDMA_CLOSE_WAIT: Duration = Duration::from_secs(20);
 
 /// Bytes of the object that a probe moves: several packets of every path MTU.
 pub(crate) const PROBE_OBJECT_BYTES: usize = 64 << 10;

@@ -71,6 +71,7 @@ impl Rdma {
         ClientOptions {
             connect_time: time.min(limits::CONNECT_WAIT),
             transfer_time: time,
+            cancel_time: time.min(limits::RDMA_DISCONNECT_WAIT),
             // The time of an operation is the option's, whatever its size.
             bytes_per_second_least: u64::MAX,
             pool_connections: 1,
