@@ -34,6 +34,9 @@
 mod buffer_pool;
 mod checksum;
 mod control;
+mod device_memory;
+#[cfg(feature = "gpu")]
+mod dmabuf;
 mod exchange;
 mod memory;
 mod object_answer;
@@ -61,6 +64,9 @@ pub use buffer_pool::{BufferPool, BufferPoolLimits, BufferPoolStats};
 pub use control::{
     AnswerBody, AnswerHead, BodyRefused, Control, ControlError, ControlRequest, Method,
 };
+pub use device_memory::{Device, DeviceMemory, DeviceRegistration, DeviceWindow};
+#[cfg(feature = "gpu")]
+pub use dmabuf::{DeviceCopy, Dmabuf};
 pub use memory::{Memory, MemoryWindow};
 pub use options::ClientOptions;
 pub use outcome::{ClientError, Decline, Done, Failed, Outcome, Path, Verification};
