@@ -2,7 +2,8 @@
 //! answers. Whatever an operation says when it ends is true then, and stays true: what it has delivered or stored is
 //! right, the memory that it gives back is nobody else's, and no queue pair of it is left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use super::end_to_end::Door;
 use super::*;
@@ -27,27 +28,56 @@ impl Dice {
     }
 }
 
-/// HTTP that one time in sixteen does not do what it should.
-struct Unreliable<'a> {
-    door: &'a Door,
+/// HTTP that one time in sixteen does not do what it should. The server is not told: it goes on as if nothing were.
+struct Unreliable {
+    door: Rc<Door>,
     dice: RefCell<Dice>,
 }
 
-impl Control for Unreliable<'_> {
+/// A body, for later.
+#[derive(Default)]
+struct Kept(Vec<u8>);
+
+impl AnswerBody for Kept {
+    fn accept(&mut self, _head: &AnswerHead, piece: &[u8]) -> Result<(), BodyRefused> {
+        self.0.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+impl Control for Unreliable {
     async fn exchange(
         &self,
         request: ControlRequest,
         body: &mut dyn AnswerBody,
     ) -> Result<AnswerHead, ControlError> {
-        let fault = self.dice.borrow_mut().below(48);
+        let (fault, after) = {
+            let mut dice = self.dice.borrow_mut();
+            (dice.below(64), Duration::from_millis(dice.below(60)))
+        };
+        let lost = || ControlError::Lost("reset".to_owned());
         if fault == 0 {
             return Err(ControlError::NotSent("refused".to_owned()));
         }
-        let answer = self.door.exchange(request, body).await;
+        let door = Rc::clone(&self.door);
+        let serving = tokio::task::spawn_local(async move {
+            let mut kept = Kept::default();
+            let answer = door.exchange(request, &mut kept).await;
+            (answer, kept)
+        });
+        let patience = if fault < 3 { after } else { Duration::from_secs(3600) };
+        let served = tokio::time::timeout(patience, serving).await.map_err(|_| lost())?;
+        let (answer, Kept(bytes)) = served.expect("the server does not panic");
         match fault {
-            1 => Err(ControlError::Lost("reset".to_owned())),
-            2 => std::future::pending().await,
-            _ => answer,
+            1 | 2 => Err(lost()),
+            3 => std::future::pending().await,
+            _ => {
+                let head = answer?;
+                if !bytes.is_empty() {
+                    body.accept(&head, &bytes).map_err(|_| ControlError::BodyRefused)?;
+                }
+                Ok(head)
+            }
         }
     }
 }
@@ -64,13 +94,23 @@ struct Findings {
 /// One seed's network with both ends.
 struct Trial<'a> {
     seed: u64,
-    http: Unreliable<'a>,
+    http: Unreliable,
+    /// Each operation has an object of its own.
+    objects: Cell<u32>,
     client: Client,
     fabric: Arc<dyn Fabric>,
     network: &'a Network,
 }
 
 impl Trial<'_> {
+    /// A new object; its key.
+    fn object(&self, contents: Vec<u8>) -> String {
+        let number = self.objects.replace(self.objects.get() + 1);
+        let key = number.to_string();
+        self.http.door.objects.borrow_mut().insert(format!("/b/{key}"), contents);
+        key
+    }
+
     fn memory(&self, contents: Vec<u8>) -> Buffer {
         Buffer::adopt(&*self.fabric, contents.into()).expect("memory")
     }
@@ -97,8 +137,8 @@ impl Trial<'_> {
         findings: &mut Findings,
     ) {
         let object = contents(bytes);
-        self.http.door.objects.borrow_mut().insert("/b/k".to_owned(), object.clone());
-        let (whole, memory) = (Get::object("b", "k"), self.memory(vec![0xee; bytes]));
+        let key = self.object(object.clone());
+        let (whole, memory) = (Get::object("b", &key), self.memory(vec![0xee; bytes]));
         let getting = async {
             match pool {
                 Some(pool) => pool.get(&self.http, &whole, memory).await,
@@ -134,8 +174,8 @@ impl Trial<'_> {
     ) {
         let object: Vec<u8> = contents(bytes).iter().map(|byte| byte.wrapping_add(salt)).collect();
         let before = b"what was there before".to_vec();
-        self.http.door.objects.borrow_mut().insert("/b/p".to_owned(), before.clone());
-        let (put, memory) = (Put::object("b", "p", bytes as u64), self.memory(object.clone()));
+        let key = self.object(before.clone());
+        let (put, memory) = (Put::object("b", &key, bytes as u64), self.memory(object.clone()));
         let putting = async {
             match pool {
                 Some(pool) => pool.put(&self.http, &put, memory).await,
@@ -143,7 +183,9 @@ impl Trial<'_> {
             }
         };
         let ended = tokio::time::timeout(patience, putting).await;
-        let stored = self.http.door.objects.borrow()["/b/p"].clone();
+        // What it says is true for good.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let stored = self.http.door.objects.borrow()[&format!("/b/{key}")].clone();
         let seed = self.seed;
         assert!(stored == object || stored == before, "seed {seed}: nothing of both");
         match ended {
@@ -188,11 +230,15 @@ async fn trial(seed: u64, arena: &Arena, findings: &mut Findings) {
     let theirs = network.fabric(Gid::from_ipv4(Ipv4Addr::new(192, 0, 2, 1)), Some(arena));
     let fabric = network.fabric(Gid::from_ipv4(Ipv4Addr::new(192, 0, 2, 2)), None);
     let endpoint = Endpoint::open(&fabric).expect("an endpoint");
-    let door = Door::open(theirs, arena.clone());
+    let door = Rc::new(Door::open(theirs, arena.clone()));
     let mut dice = Dice::new(seed);
     let trial = Trial {
         seed,
-        http: Unreliable { door: &door, dice: RefCell::new(Dice::new(seed + 1_000_000)) },
+        http: Unreliable {
+            door: Rc::clone(&door),
+            dice: RefCell::new(Dice::new(seed + 1_000_000)),
+        },
+        objects: Cell::new(0),
         client: Client::new(endpoint.clone(), ClientOptions::default()),
         fabric,
         network: &network,
@@ -212,8 +258,8 @@ async fn trial(seed: u64, arena: &Arena, findings: &mut Findings) {
         "seed {seed}"
     );
     assert_eq!(endpoint.leaked_queue_pairs(), 0, "seed {seed}");
-    // Long after everything.
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    // Longer than the server waits for anything.
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(network.violations(), [], "seed {seed}");
     door.lane.close().await;
     let stats = door.server.stats();
