@@ -225,7 +225,7 @@ impl Trial<'_> {
 }
 
 async fn trial(seed: u64, arena: &Arena, findings: &mut Findings) {
-    let faults = if seed % 4 == 0 { Faults::DELAYS } else { Faults::ALL };
+    let faults = if seed.is_multiple_of(4) { Faults::DELAYS } else { Faults::ALL };
     let network = Network::new(seed, faults);
     let theirs = network.fabric(Gid::from_ipv4(Ipv4Addr::new(192, 0, 2, 1)), Some(arena));
     let fabric = network.fabric(Gid::from_ipv4(Ipv4Addr::new(192, 0, 2, 2)), None);
