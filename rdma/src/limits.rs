@@ -78,6 +78,9 @@ pub const COMPLETIONS_PER_POLL: usize = 32;
 /// Events of a completion channel that are acknowledged together: ibv_ack_cq_events(3) takes a lock.
 pub const EVENTS_PER_ACKNOWLEDGEMENT: u32 = 64;
 
+/// Events of a device that are taken before other tasks of the thread get their turn. They are rare: a cable, a fault.
+pub const EVENTS_PER_LOOK: u32 = 64;
+
 /// Entries in use that are read of a device's GID tables. The kernel's interface carries 64 KiB of them, at 32 bytes each;
 /// a ConnectX-7 has 256 for each port.
 pub const GID_ENTRIES_MAX: usize = 2047;

@@ -1,8 +1,6 @@
-//! Owns what an operation needs of the memory that it fills or reads: host memory ([`Buffer`]) or a device's, which
-//! the CPU cannot reach.
+//! Owns what an operation needs of the memory that it fills or reads, and how the CPU's memory ([`Buffer`]) gives it.
 //!
-//! An implementation for a GPU's memory registers a dmabuf of it (feature `gpu`) and copies through its driver where
-//! the server declines RDMA and the payload comes in a body.
+//! *Not here:* a device's memory, which the CPU cannot reach ([`super::DeviceMemory`]).
 
 use bytes::Bytes;
 

@@ -29,11 +29,23 @@
 //!   header is looked into (HEAD), and written again where it is not what was meant.
 //! * All waits have deadlines: [`ClientOptions`].
 //!
+//! # Memory of a GPU
+//!
+//! With feature `gpu`: export the memory as a dmabuf (`cuMemGetHandleForAddressRange`,
+//! `hsa_amd_portable_export_dmabuf`), make a `Dmabuf` of the descriptor and of what copies by the GPU's driver, and
+//! give `Dmabuf::into_memory` to the operations. GETs, and PUTs through a pool, move nothing through the CPU's memory
+//! then; a PUT by hipobj-rc-v2 and plain HTTP do. Give a PUT its checksum where it is known: it is computed of a copy
+//! otherwise. What the CPU cannot read it does not verify: [`Verification::NotComputed`]. A device of another kind is an
+//! implementation of [`Device`].
+//!
 //! *Limits:* `limits.rs`, section Client. *Not here:* HTTP, signatures, XML.
 
 mod buffer_pool;
 mod checksum;
 mod control;
+mod device_memory;
+#[cfg(feature = "gpu")]
+mod dmabuf;
 mod exchange;
 mod memory;
 mod object_answer;
@@ -61,6 +73,9 @@ pub use buffer_pool::{BufferPool, BufferPoolLimits, BufferPoolStats};
 pub use control::{
     AnswerBody, AnswerHead, BodyRefused, Control, ControlError, ControlRequest, Method,
 };
+pub use device_memory::{Device, DeviceMemory, DeviceRegistration, DeviceWindow};
+#[cfg(feature = "gpu")]
+pub use dmabuf::{DeviceCopy, Dmabuf};
 pub use memory::{Memory, MemoryWindow};
 pub use options::ClientOptions;
 pub use outcome::{ClientError, Decline, Done, Failed, Outcome, Path, Verification};

@@ -120,10 +120,16 @@ impl Pool {
             GetAnswer::NoSession => self.forget(line).await,
             GetAnswer::Malformed(_) => self.end(control, line).await,
             GetAnswer::Refused if head.status >= 500 => self.end(control, line).await,
+            GetAnswer::Delivered(bytes) => {
+                let ended = self.delivered(place, &head, *bytes, tally);
+                // The wrong bytes may still be on their way: nothing more comes through this queue pair.
+                match &ended {
+                    Ok(_) => self.keep(line),
+                    Err(_) => self.end(control, line).await,
+                }
+                return Next::Ended(ended);
+            }
             _ => self.keep(line),
-        }
-        if let GetAnswer::Delivered(bytes) = answer {
-            return Next::Ended(self.delivered(place, &head, bytes, tally));
         }
         let memory = match place.closed() {
             Ok(memory) => memory,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::address::{Gid, Mtu, Peer, Psn, Qpn, RemoteWindow};
 use super::error::{FabricError, QueuePairState};
+use super::health::FabricHealth;
 use super::work::{Completion, Work};
 
 /// What a peer may do with a queue pair, or with a window.
@@ -89,7 +90,7 @@ pub trait QueuePairDriver {
     fn modify(&mut self, step: &Transition) -> Result<(), FabricError>;
 
     /// Posts work. Unless it is `signalled`, its completion comes only when that of a later, signalled one does, or an
-    /// error. `id` comes in no completion; it is for the driver's diagnostics.
+    /// error.
     ///
     /// # Errors
     /// The work back when it can't be posted: not registered, queue full, wrong state.
@@ -196,6 +197,11 @@ pub trait Fabric: Send + Sync {
     /// What is constant about it.
     fn facts(&self) -> &FabricFacts;
 
+    /// How it is doing. Never waits.
+    fn health(&self) -> FabricHealth {
+        FabricHealth::default()
+    }
+
     /// The address of ours that a peer with this one is to be given: of the same family (IPv4 or link-local).
     ///
     /// # Errors
@@ -221,9 +227,8 @@ pub trait Fabric: Send + Sync {
     fn adopt(&self, memory: Box<[u8]>) -> Result<Box<dyn BufferDriver>, FabricError>;
 }
 
-/// The state that each step leads to.
 impl Transition {
-    /// See the type.
+    /// The state that it leads to.
     #[must_use]
     pub fn target(&self) -> QueuePairState {
         match self {

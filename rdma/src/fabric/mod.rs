@@ -15,6 +15,7 @@ pub mod conformance;
 mod driver;
 mod endpoint;
 mod error;
+mod health;
 pub mod loopback;
 mod model;
 mod queue_pair;
@@ -29,5 +30,6 @@ pub use driver::{
 };
 pub use endpoint::{Endpoint, Fenced};
 pub use error::{FabricError, QueuePairState};
+pub use health::FabricHealth;
 pub use queue_pair::{Connected, Connection, Initialised, QueuePair, QueuePairOptions};
 pub use work::{Completion, Payload, Work, WorkKind, WorkStatus};

@@ -18,7 +18,7 @@ use rdma_sys::{
 };
 
 use super::device::Context;
-use super::sys::{check, check_pointer, failure};
+use super::sys::{check, check_pointer, failure, never_block};
 use crate::fabric::FabricError;
 use crate::limits::{COMPLETIONS_PER_POLL, EVENTS_PER_ACKNOWLEDGEMENT};
 
@@ -47,13 +47,7 @@ impl Channel {
         // SAFETY: just made.
         let descriptor = unsafe { raw.as_ref() }.fd;
         let channel = Channel { raw, descriptor, _context: Arc::clone(context) };
-        // SAFETY: asks about an open descriptor.
-        let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
-        // SAFETY: changes how our own descriptor waits, nothing else.
-        let set = unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_NONBLOCK) };
-        if flags < 0 || set < 0 {
-            return Err(failure("fcntl", &io::Error::last_os_error()));
-        }
+        never_block(descriptor)?;
         Ok(channel)
     }
 }

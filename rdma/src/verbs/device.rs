@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::slice;
 
@@ -39,6 +40,12 @@ impl Context {
     pub(super) fn completion_vectors(&self) -> c_int {
         // SAFETY: the context is open as long as `self`, and the field is constant.
         unsafe { (*self.raw()).num_comp_vectors }.max(1)
+    }
+
+    /// The descriptor of its events; closed with it.
+    pub(super) fn event_descriptor(&self) -> RawFd {
+        // SAFETY: the context is open as long as `self`, and the field is constant.
+        unsafe { (*self.raw()).async_fd }
     }
 
     fn is_iwarp(&self) -> bool {
@@ -175,12 +182,13 @@ impl DeviceList {
         let mut count: c_int = 0;
         // SAFETY: the count is written before the answer.
         let raw = unsafe { ibv_get_device_list(&raw mut count) };
-        match check_pointer("ibv_get_device_list", raw) {
-            Ok(_) => Ok(DeviceList { raw, count: usize::try_from(count).unwrap_or(0) }),
-            Err(error) => match std::io::Error::last_os_error().raw_os_error() {
-                Some(libc::ENOSYS) => Ok(DeviceList { raw, count: 0 }),
-                _ => Err(error),
-            },
+        if !raw.is_null() {
+            return Ok(DeviceList { raw, count: usize::try_from(count).unwrap_or(0) });
+        }
+        let error = std::io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOSYS) => Ok(DeviceList { raw, count: 0 }),
+            _ => Err(failure("ibv_get_device_list", &error)),
         }
     }
 

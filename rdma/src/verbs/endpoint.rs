@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ pub(super) struct VerbsEndpoint {
 pub(super) struct EndpointShared {
     /// Takes the descriptor out of the runtime before the queue inside closes it.
     queue: AsyncFd<CompletionQueue>,
+    _forgotten: ForgetOnDrop,
+    /// Readable when the device has news for anybody.
+    events: AsyncFd<OwnedFd>,
     queue_pairs: RefCell<HashMap<u32, Rc<RefCell<InFlight>>>>,
     /// Taken from the device and not yet given upwards.
     backlog: RefCell<VecDeque<Completion>>,
@@ -41,12 +45,27 @@ pub(super) struct EndpointShared {
     device: Arc<Device>,
 }
 
+/// Lets the events forget a completion queue. Declared, and so dropped, after it.
+struct ForgetOnDrop {
+    queue: usize,
+    device: Arc<Device>,
+}
+
+impl Drop for ForgetOnDrop {
+    fn drop(&mut self) {
+        self.device.events().forget(self.queue);
+    }
+}
+
 impl VerbsEndpoint {
     /// Within the thread's runtime.
     pub(super) fn open(device: &Arc<Device>) -> Result<VerbsEndpoint, FabricError> {
         if tokio::runtime::Handle::try_current().is_err() {
             let why = "an endpoint is opened within the runtime of its thread";
             return Err(FabricError::new("ibv_create_comp_channel", why));
+        }
+        if let Some(error) = device.events().failure_of(None) {
+            return Err(error);
         }
         let entries = COMPLETION_QUEUE_ENTRIES.min(device.completion_queue_entries_max());
         let context = device.domain().context();
@@ -55,8 +74,15 @@ impl VerbsEndpoint {
         // registration owns the queue and ends before.
         let queue = unsafe { AsyncFd::register_with_interest(queue, Interest::READABLE) };
         let queue = queue.map_err(|error| failure("epoll_ctl", &error.into_parts().1))?;
+        let address = queue.get_ref().raw().addr();
+        let events = device.events().descriptor()?;
+        // SAFETY: the descriptor is the registration's own, always the same one, and closed after it has ended.
+        let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) };
+        let events = events.map_err(|error| failure("epoll_ctl", &error.into_parts().1))?;
         let shared = EndpointShared {
             queue,
+            _forgotten: ForgetOnDrop { queue: address, device: Arc::clone(device) },
+            events,
             queue_pairs: RefCell::default(),
             backlog: RefCell::default(),
             promised: Cell::new(0),
@@ -173,11 +199,34 @@ impl EndpointShared {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let ready = self.queue.readable().await;
-            let mut ready = ready.map_err(|error| failure("epoll_wait", &error))?;
-            self.queue().take_events()?;
-            ready.clear_ready();
+            self.sleep().await?;
         }
+    }
+
+    /// Until there is an event of the queue, or news of the device.
+    async fn sleep(&self) -> Result<(), FabricError> {
+        let events = self.device.events();
+        let mut news = events.subscribe();
+        if let Some(error) = events.failure_of(Some(self.queue().raw().addr())) {
+            return Err(error);
+        }
+        let unheard = |error: std::io::Error| failure("epoll_wait", &error);
+        tokio::select! {
+            ready = self.queue.readable() => {
+                let mut ready = ready.map_err(unheard)?;
+                self.queue().take_events()?;
+                ready.clear_ready();
+            }
+            ready = self.events.readable() => {
+                let mut ready = ready.map_err(unheard)?;
+                if events.take()? {
+                    ready.clear_ready();
+                }
+            }
+            // Somebody else has taken it. The sender is the device's, which is here.
+            _ = news.changed() => {}
+        }
+        Ok(())
     }
 }
 

@@ -12,12 +12,15 @@ use rdma_sys::ibv_access_flags;
 use super::device::{Context, DeviceList};
 use super::domain::{Domain, Region};
 use super::endpoint::VerbsEndpoint;
+use super::events::Events;
 use super::gid::GidTable;
 use super::memory::VerbsBuffer;
 use super::regions::{RegionTable, Span};
 use super::report::{DeviceFacts, DeviceReport};
 use super::select::{Selection, VerbsError, VerbsOptions, select};
-use crate::fabric::{BufferDriver, EndpointDriver, Fabric, FabricError, FabricFacts, Gid};
+use crate::fabric::{
+    BufferDriver, EndpointDriver, Fabric, FabricError, FabricFacts, FabricHealth, Gid,
+};
 
 /// A port of a real device, as a fabric. All threads share it.
 pub struct VerbsFabric {
@@ -30,6 +33,7 @@ pub(super) struct Device {
     // Dropped first: regions go before their domain and before their memory.
     _arena: ArenaRegions,
     domain: Arc<Domain>,
+    events: Events,
     regions: RegionTable,
     gids: GidTable,
     port: u8,
@@ -113,6 +117,7 @@ impl VerbsFabric {
         };
         let device = Device {
             regions: RegionTable::new(arena.spans.clone()),
+            events: Events::new(domain.context(), port.number)?,
             _arena: arena,
             domain,
             gids,
@@ -128,6 +133,10 @@ impl VerbsFabric {
 impl Fabric for VerbsFabric {
     fn facts(&self) -> &FabricFacts {
         &self.facts
+    }
+
+    fn health(&self) -> FabricHealth {
+        self.device.events.health()
     }
 
     fn local_gid(&self, peer: Gid) -> Result<Gid, FabricError> {
@@ -172,6 +181,10 @@ impl VerbsFabric {
 impl Device {
     pub(super) fn domain(&self) -> &Arc<Domain> {
         &self.domain
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(super) fn regions(&self) -> &RegionTable {

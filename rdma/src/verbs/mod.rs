@@ -14,6 +14,7 @@
 //! | `domain`, `regions` | registrations, and the keys of our own requests |
 //! | `memory` | buffers |
 //! | `completion_queue`, `endpoint` | a thread's completions: events, routing, room |
+//! | `events` | what the device tells unasked: faults, the link |
 //! | `queue_pair`, `attributes` | queue pairs, their steps |
 //! | `request`, `in_flight` | work as the device is told it, and its memory until it has ended |
 //! | `dmabuf` | windows in a GPU's memory, with feature `gpu` |
@@ -36,6 +37,7 @@ mod device;
 mod dmabuf;
 mod domain;
 mod endpoint;
+mod events;
 mod fabric;
 mod gid;
 mod in_flight;

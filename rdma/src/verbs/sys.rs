@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
 use rdma_sys::{ibv_context, ibv_gid_entry};
@@ -55,6 +56,20 @@ pub(super) fn failure(verb: &'static str, error: &io::Error) -> FabricError {
         ));
     }
     FabricError::new(verb, reason)
+}
+
+/// Makes reads from a descriptor of libibverbs' return at once.
+pub(super) fn never_block(descriptor: RawFd) -> Result<(), FabricError> {
+    // SAFETY: asks about a descriptor.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    if flags >= 0 {
+        // SAFETY: changes how the descriptor waits, nothing else.
+        let set = unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_NONBLOCK) };
+        if set >= 0 {
+            return Ok(());
+        }
+    }
+    Err(failure("fcntl", &io::Error::last_os_error()))
 }
 
 /// The same error, saying first what it is about.

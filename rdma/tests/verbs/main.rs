@@ -605,3 +605,67 @@ fn a_descriptor_that_is_no_dmabuf_is_refused() {
     assert_eq!(error.verb, "ibv_reg_dmabuf_mr");
     assert!(error.reason.contains("4096 bytes at 0 of descriptor"), "{error}");
 }
+
+/// A network interface of its own with a soft-RoCE device on it, for as long as this exists.
+struct OwnDevice(&'static str);
+
+impl OwnDevice {
+    /// None where such devices can't be made: not soft-RoCE, or not root.
+    fn make(name: &'static str) -> Option<OwnDevice> {
+        let made = OwnDevice(name);
+        let link = format!("link add {name} type dummy");
+        let done = run("ip", &link)
+            && run("ip", &format!("address add 192.0.2.77/24 dev {name}"))
+            && run("ip", &format!("link set {name} up"))
+            && run("rdma", &format!("link add {name}r type rxe netdev {name}"));
+        done.then_some(made)
+    }
+}
+
+impl Drop for OwnDevice {
+    fn drop(&mut self) {
+        run("rdma", &format!("link delete {}r", self.0));
+        run("ip", &format!("link delete {}", self.0));
+    }
+}
+
+fn run(program: &str, arguments: &str) -> bool {
+    let done = std::process::Command::new(program).args(arguments.split(' ')).status();
+    done.is_ok_and(|status| status.success())
+}
+
+async fn becomes(what: &str, is_so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+#[test]
+fn a_device_tells_of_its_link() {
+    const NAME: &str = "a_device_tells_of_its_link";
+    if open(NAME).is_none() {
+        return;
+    }
+    let Some(_own) = OwnDevice::make("dummy7") else {
+        return skip::skip(NAME, "no soft-RoCE device can be made here");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let options = VerbsOptions { device: Some("dummy7r".to_owned()), ..Default::default() };
+        let fabric: Arc<dyn Fabric> = VerbsFabric::open(&options, None).unwrap();
+        // Two on one thread: each is woken by each event.
+        let _both = (Endpoint::open(&fabric).unwrap(), Endpoint::open(&fabric).unwrap());
+        let before = fabric.health();
+        assert!(before.port_active && before.failed.is_none(), "{before:?}");
+        assert!(run("ip", "link set dummy7 down"));
+        becomes("the link is lost", || !fabric.health().port_active).await;
+        assert!(run("ip", "link set dummy7 up"));
+        becomes("the link is back", || fabric.health().port_active).await;
+        let after = fabric.health();
+        println!("{after:?}");
+        assert!(after.port_losses > before.port_losses && after.failed.is_none(), "{after:?}");
+    });
+}

@@ -26,12 +26,12 @@ const PRINCIPAL: &str = "tester";
 const PIECE_BYTES: usize = 65_536;
 
 /// What a gateway would be.
-struct Door {
+pub(super) struct Door {
     fabric: Arc<dyn Fabric>,
     arena: Arena,
-    server: Arc<crate::server::Server>,
-    lane: LaneServer,
-    objects: RefCell<HashMap<String, Vec<u8>>>,
+    pub(super) server: Arc<crate::server::Server>,
+    pub(super) lane: LaneServer,
+    pub(super) objects: RefCell<HashMap<String, Vec<u8>>>,
 }
 
 /// An object in pieces of memory that the fabric knows.
@@ -94,7 +94,7 @@ impl Control for Door {
             SessionError::Busy(_) => Answer::error(503, "SlowDown"),
             SessionError::Deadline => Answer::error(408, "RequestTimeout"),
             SessionError::PeerBusy => Answer::error(409, "RdmaPeerBusy"),
-            other => panic!("{other}"),
+            _ => Answer::error(500, "RDMATransferFailed"),
         });
         if !answer.body.is_empty() {
             body.accept(&answer.head, &answer.body).map_err(|_| ControlError::BodyRefused)?;
@@ -116,6 +116,13 @@ fn window(request: &ControlRequest, size: u64) -> crate::fabric::RemoteWindow {
 }
 
 impl Door {
+    /// With one lane, this thread's.
+    pub(super) fn open(fabric: Arc<dyn Fabric>, arena: Arena) -> Door {
+        let server = crate::server::Server::new(Arc::clone(&fabric), Settings::default(), 1);
+        let lane = LaneServer::open(&server, 0).expect("a lane");
+        Door { fabric, arena, server, lane, objects: RefCell::default() }
+    }
+
     fn source(&self, bytes: &[u8]) -> Source {
         let lent = Buffer::adopt(&*self.fabric, bytes.into()).expect("memory").lend();
         let pieces = (0..lent.len()).step_by(PIECE_BYTES);
@@ -172,10 +179,10 @@ impl Door {
                 let object = self.objects.borrow()[&*order.target].clone();
                 let from = order.offset as usize;
                 let range = object[from..from + order.size as usize].to_vec();
-                self.send(transfer, &range, &mut answer).await;
+                self.send(transfer, &range, &mut answer).await?;
                 range
             }
-            Operation::Put => self.receive(transfer, &order.target).await,
+            Operation::Put => self.receive(transfer, &order.target).await?,
         };
         answer.set(header::PROTOCOL, header::PROTOCOL_HIPOBJ);
         answer.set(header::COOKIE, cookie);
@@ -185,22 +192,34 @@ impl Door {
         Ok(answer)
     }
 
-    async fn send(&self, mut transfer: Transfer, bytes: &[u8], answer: &mut Answer) {
-        let delivered = transfer.send(self.source(bytes)).await.expect("sent");
+    async fn send(
+        &self,
+        mut transfer: Transfer,
+        bytes: &[u8],
+        answer: &mut Answer,
+    ) -> Result<(), SessionError> {
+        let delivered = match transfer.send(self.source(bytes)).await {
+            Ok(delivered) => delivered,
+            Err(error) => return Err(failed(transfer, error.to_string()).await),
+        };
         assert_eq!(delivered.bytes, bytes.len() as u64);
         let _settled = transfer.settle(Settlement::Succeeded).await;
         answer.set(header::BYTES_TRANSFERRED, delivered.bytes);
         answer.set(delivered.checksum.header(), delivered.checksum);
+        Ok(())
     }
 
-    async fn receive(&self, mut transfer: Transfer, target: &str) -> Vec<u8> {
+    async fn receive(&self, mut transfer: Transfer, target: &str) -> Result<Vec<u8>, SessionError> {
         let wanted = transfer.size() as usize;
         let mut sink = Sink { arena: &self.arena, wanted, bytes: Vec::new() };
-        let received = transfer.receive(&mut sink).await.expect("received");
+        let received = match transfer.receive(&mut sink).await {
+            Ok(received) => received,
+            Err(error) => return Err(failed(transfer, error.to_string()).await),
+        };
         assert_eq!(received.bytes, wanted as u64);
         let _settled = transfer.settle(Settlement::Succeeded).await;
         self.objects.borrow_mut().insert(target.to_owned(), sink.bytes.clone());
-        sink.bytes
+        Ok(sink.bytes)
     }
 
     fn connect(&self, request: &ControlRequest) -> Result<Answer, SessionError> {
@@ -230,11 +249,11 @@ impl Door {
         let bytes = match operation {
             Operation::Get => {
                 let object = self.objects.borrow()[&request.target].clone();
-                self.send(transfer, &object, &mut answer).await;
+                self.send(transfer, &object, &mut answer).await?;
                 object
             }
             Operation::Put => {
-                let bytes = self.receive(transfer, &request.target).await;
+                let bytes = self.receive(transfer, &request.target).await?;
                 answer.set(header::BYTES_TRANSFERRED, bytes.len());
                 bytes
             }
@@ -245,15 +264,18 @@ impl Door {
     }
 }
 
+/// What the client is told of a transfer that failed, once nothing of it can move any more.
+async fn failed(transfer: Transfer, why: String) -> SessionError {
+    match transfer.settle(Settlement::Failed).await.rearmed {
+        true => SessionError::PeerBusy,
+        false => SessionError::Fabric(crate::fabric::FabricError::new("the transfer", why)),
+    }
+}
+
 /// Runs a test between the two halves; afterwards neither has a queue pair, a session or a connection.
 fn run_both(test: impl AsyncFnOnce(&Door, &Bench)) {
     run(async |bench| {
-        let fabric = Arc::clone(bench.server.fabric());
-        let server = crate::server::Server::new(Arc::clone(&fabric), Settings::default(), 1);
-        let lane = LaneServer::open(&server, 0).expect("a lane");
-        let arena = bench.server.arena().clone();
-        let objects = RefCell::default();
-        let door = Door { fabric, arena, server, lane, objects };
+        let door = Door::open(Arc::clone(bench.server.fabric()), bench.server.arena().clone());
         test(&door, bench).await;
         door.lane.close().await;
         let stats = door.server.stats();

@@ -4,6 +4,7 @@
 
 mod device_memory;
 mod end_to_end;
+mod faults;
 mod pooled_gets;
 mod pooled_puts;
 mod server;

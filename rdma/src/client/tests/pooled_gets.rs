@@ -293,6 +293,8 @@ fn old_tags_and_missing_bytes() {
         server.short.set(10);
         let error = failing(bench, &pool).await;
         assert!(matches!(error, ClientError::Mismatch { what: "checksum", .. }), "{error}");
+        let left = (pool.idle_connections(), server.live_lines());
+        assert_eq!(left, (0, 0), "what was missing has no way to come late");
     });
 }
 

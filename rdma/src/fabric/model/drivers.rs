@@ -13,6 +13,7 @@ use crate::fabric::driver::{
     Transition,
 };
 use crate::fabric::error::FabricError;
+use crate::fabric::health::FabricHealth;
 use crate::fabric::work::{Completion, Work};
 use crate::limits::{MODEL_BUFFER_BYTES_MAX, MODEL_MESSAGE_BYTES_MAX};
 
@@ -52,6 +53,18 @@ impl ModelFabric {
 impl Fabric for ModelFabric {
     fn facts(&self) -> &FabricFacts {
         &self.facts
+    }
+
+    fn health(&self) -> FabricHealth {
+        self.core.with(|state| {
+            let device = &state.devices[self.device];
+            let why = || FabricError::new("ibv_poll_cq", "the completion queue is broken");
+            FabricHealth {
+                port_active: !device.vanished,
+                failed: device.broken.then(why),
+                ..FabricHealth::default()
+            }
+        })
     }
 
     fn local_gid(&self, _peer: Gid) -> Result<Gid, FabricError> {

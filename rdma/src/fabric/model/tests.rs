@@ -10,8 +10,8 @@ use tokio::task::LocalSet;
 use super::super::driver::{QueuePairShape, RemoteAccess, Transition};
 use super::super::simulated::Network;
 use super::super::{
-    Buffer, Connected, Connection, Endpoint, FabricError, Mtu, Peer, Psn, Qpn, QueuePair,
-    QueuePairOptions, RemoteWindow, Window, Work, WorkKind, WorkStatus, loopback,
+    Buffer, Connected, Connection, Endpoint, FabricError, FabricHealth, Mtu, Peer, Psn, Qpn,
+    QueuePair, QueuePairOptions, RemoteWindow, Window, Work, WorkKind, WorkStatus, loopback,
 };
 use super::*;
 
@@ -320,8 +320,10 @@ fn the_control_of_a_network_does_what_it_says() {
         assert!(ends.writer.completed().is_none());
         network.vanish(gid(2));
         assert_eq!(ends.writer.completion().await.unwrap().status, WorkStatus::RetryExceeded);
+        assert!(from.health() == FabricHealth::default() && !to.health().port_active);
         network.break_device(gid(1));
-        assert!(ends.writer.completion().await.is_err());
+        let error = ends.writer.completion().await.unwrap_err();
+        assert_eq!(from.health().failed.map(|failed| failed.verb), Some(error.verb));
         assert!(ends.writer.fence().await.clean);
         assert!(ends.peer.fence().await.clean, "the other device still works");
     });
