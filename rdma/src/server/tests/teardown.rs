@@ -1,0 +1,50 @@
+//! Teardown where the device is slow or refuses, and what a lane must not wait for.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use super::super::*;
+use super::stubborn::Mood;
+use super::*;
+use crate::limits::STAGING_BYTES_INLINE;
+
+/// More than a lane registers by itself.
+const LARGE: u64 = STAGING_BYTES_INLINE + 1;
+
+/// Has threads that may block come to their end, in real time.
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+        tokio::task::yield_now().await;
+    }
+    panic!("not within two seconds");
+}
+
+#[test]
+fn memory_that_is_being_made_keeps_its_place_in_the_limits() {
+    run(|| async {
+        let mood = Arc::new(Mood::default());
+        let bed = Bed::stubborn(&mood, Settings::default());
+        let (go, word) = mpsc::channel();
+        *mood.hesitates.lock().expect("free") = Some(word);
+        {
+            let mut preparing = pin!(bed.try_prepare("ann", Operation::Put, LARGE));
+            let begun = std::future::poll_fn(|context| {
+                Poll::Ready(preparing.as_mut().poll(context).is_pending())
+            });
+            assert!(begun.await, "the device hesitates");
+        }
+        // The client has gone; the memory is still on its way.
+        let stats = bed.server.stats();
+        assert_eq!((stats.sessions, stats.staging_bytes), (1, LARGE));
+        go.send(()).expect("it waits");
+        until(|| bed.is_empty()).await;
+    });
+}
