@@ -49,8 +49,8 @@ pub struct Transfer {
     lane: Rc<Lane>,
     course: Arc<Course>,
     undertaking: Undertaking,
-    /// Until when it must have moved.
-    deadline: Instant,
+    /// When it was given its queue pair.
+    began: Instant,
     tally: Tally,
     /// Taken when it is settled.
     line: Option<Line>,
@@ -105,13 +105,12 @@ impl Transfer {
         undertaking: Undertaking,
         line: Line,
     ) -> Transfer {
-        let time = lane.server.settings.execution_time_of(undertaking.size);
         Transfer {
             _active: Active::new(lane, &course),
             lane: Rc::clone(lane),
             course,
             undertaking,
-            deadline: Instant::now() + time,
+            began: Instant::now(),
             tally: Tally::default(),
             line: Some(line),
         }
@@ -206,7 +205,8 @@ impl Transfer {
             return Err(TransferError::Length { expected: size, got });
         }
         let (pacer, tally) = (&self.lane.pacer, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        // A client may name as large a window as it likes; that gives it no more time.
+        let mut stopper = self.stopper(source.remaining().min(size));
         let to = Destination { queue_pair, window, immediate, checksum, pacer, tally };
         let delivered = write_from(to, &mut stopper, source).await?;
         if let (Some(placement), Protocol::Pooled) = (&self.lane.placement, protocol) {
@@ -227,7 +227,7 @@ impl Transfer {
         let (line, window) = self.line_and_window()?;
         let queue_pair = line.queue_pair().ok_or_else(gone)?;
         let (pacer, tally) = (&self.lane.pacer, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        let mut stopper = self.stopper(self.undertaking.size);
         read_into(Origin { queue_pair, window, pacer, tally }, &mut stopper, sink).await
     }
 
@@ -235,9 +235,10 @@ impl Transfer {
         &mut self,
         sink: &mut K,
     ) -> Result<Received, TransferError<K::Error>> {
-        let Some(Line::Session(line)) = &mut self.line else { return Err(gone().into()) };
         let (size, tally) = (self.undertaking.size, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        let deadline = self.began + self.lane.server.settings.execution_time_of(size);
+        let mut stopper = Stopper::new(deadline, self.course.until_aborted());
+        let Some(Line::Session(line)) = &mut self.line else { return Err(gone().into()) };
         let queue_pair = line.queue_pair.as_ref().ok_or_else(gone)?;
         let cookie = line.entry.cookie.number();
         await_immediate(queue_pair, cookie, size, &mut stopper, tally).await.map_err(widen)?;
@@ -254,6 +255,12 @@ impl Transfer {
         copy_staged(staged, sink, &mut stopper, tally).await?;
         let copied_bytes = tally.bytes_copied.get();
         Ok(Received { bytes: size, copied_bytes, work_requests: 0 })
+    }
+
+    /// What ends the waiting of so many bytes' transfer.
+    fn stopper(&self, bytes: u64) -> Stopper<'_> {
+        let deadline = self.began + self.lane.server.settings.execution_time_of(bytes);
+        Stopper::new(deadline, self.course.until_aborted())
     }
 
     fn line_and_window(&self) -> Result<(&Line, RemoteWindow), FabricError> {

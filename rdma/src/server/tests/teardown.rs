@@ -10,7 +10,10 @@ use std::time::Duration;
 use super::super::*;
 use super::stubborn::Mood;
 use super::*;
+use crate::fabric::simulated::Faults;
+use crate::fabric::{RemoteAccess, RemoteWindow};
 use crate::limits::STAGING_BYTES_INLINE;
+use crate::transfer::TransferError;
 
 /// More than a lane registers by itself.
 const LARGE: u64 = STAGING_BYTES_INLINE + 1;
@@ -46,5 +49,22 @@ fn memory_that_is_being_made_keeps_its_place_in_the_limits() {
         assert_eq!((stats.sessions, stats.staging_bytes), (1, LARGE));
         go.send(()).expect("it waits");
         until(|| bed.is_empty()).await;
+    });
+}
+
+#[test]
+fn a_large_window_buys_no_time() {
+    run(|| async {
+        let bed = Bed::simulated(7, Faults::DELAYS, Settings::default());
+        let (connection, _queue_pair) = bed.connect();
+        let window = bed.client.window(&pattern(100, 1), RemoteAccess::ReadWrite);
+        let claimed = RemoteWindow { size: 0x7fff_ffff, ..window.remote() };
+        let mut transfer = bed.acquire(connection, claimed, Operation::Get).await.expect("free");
+        let mut source = bed.source(&pattern(100, 1), 100);
+        source.delay = Some(Duration::from_secs(3600));
+        let (sent, took) = timed(transfer.send(source)).await;
+        assert!(matches!(sent, Err(TransferError::Deadline)), "{sent:?}");
+        assert!(took < Duration::from_secs(31), "30 s and what 100 bytes take: {took:?}");
+        let _ = transfer.settle(Outcome::Failed).await;
     });
 }
