@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use datapath::{ReadStream, StoreError};
-use rdma::server::{Outcome, Protocol, Transfer};
+use rdma::server::{Outcome, Protocol, Settled, Transfer};
 use rdma::transfer::{Delivered, FrameSink, FrameSource, Received, TransferError};
 use send_wrapper::SendWrapper;
 
@@ -33,7 +33,8 @@ struct Slot {
     receipts: Arc<Receipts>,
 }
 
-/// What became of a request's transfer, once its answer is there. Nothing of it moves any more in any of the cases.
+/// What became of a request's transfer, once its answer is there. Nothing of it moves any more, but for one that the
+/// device would not end: its answer is an error, after which the client has to make its key void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// No byte was moved: the request was refused, or it was none that has bytes. The answer stands.
@@ -54,7 +55,8 @@ pub enum DeliveryOutcome {
         /// The session waits for another READY: its peer never answered. The answer says RdmaPeerBusy.
         rearmed: bool,
     },
-    /// The content could not be had or kept, or the transfer was made to stop. The answer stands.
+    /// The content could not be had or kept, the transfer was made to stop, or the device would not end it. The answer
+    /// stands.
     Stopped,
 }
 
@@ -159,16 +161,9 @@ impl Delivery {
     ) -> Result<T, Failure> {
         let untouched = matches!(result, Ok(_) | Err(TransferError::WindowTooSmall { .. }));
         let ended = if untouched { Outcome::Succeeded } else { Outcome::Failed };
-        let rearmed = transfer.settle(ended).await.rearmed;
-        self.note(match &result {
-            Ok(_) => DeliveryOutcome::Moved,
-            Err(TransferError::WindowTooSmall { needed, window }) => {
-                DeliveryOutcome::Declined { needed: *needed, window: *window }
-            }
-            Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
-            Err(_) => DeliveryOutcome::FailedQuiet { rearmed },
-        });
-        result.map_err(|error| Failure { error, rearmed })
+        let settled = transfer.settle(ended).await;
+        self.note(outcome_of(&result, settled));
+        result.map_err(|error| Failure { error, rearmed: settled.rearmed })
     }
 
     fn note(&self, outcome: DeliveryOutcome) {
@@ -176,6 +171,21 @@ impl Delivery {
             self.0.receipts.add_declined();
         }
         self.0.outcome.set(outcome);
+    }
+}
+
+fn outcome_of<T>(
+    result: &Result<T, TransferError<StoreError>>,
+    settled: Settled,
+) -> DeliveryOutcome {
+    match result {
+        Ok(_) => DeliveryOutcome::Moved,
+        Err(_) if !settled.quiet => DeliveryOutcome::Stopped,
+        Err(TransferError::WindowTooSmall { needed, window }) => {
+            DeliveryOutcome::Declined { needed: *needed, window: *window }
+        }
+        Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
+        Err(_) => DeliveryOutcome::FailedQuiet { rearmed: settled.rearmed },
     }
 }
 
@@ -191,5 +201,22 @@ impl FrameSource for Pieces<'_> {
 
     fn remaining(&self) -> u64 {
         self.0.remaining()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_quiet_failure_may_be_answered_in_the_body() {
+        let settled = |quiet| Settled { rearmed: false, quiet, fence: Duration::ZERO };
+        let outcome = |error, quiet| outcome_of::<()>(&Err(error), settled(quiet));
+        let quiet = DeliveryOutcome::FailedQuiet { rearmed: false };
+        assert_eq!(outcome(TransferError::Deadline, true), quiet);
+        assert_eq!(outcome(TransferError::PeerSilent, true), quiet);
+        assert_eq!(outcome(TransferError::Deadline, false), DeliveryOutcome::Stopped);
+        assert_eq!(outcome_of(&Ok(()), settled(true)), DeliveryOutcome::Moved);
     }
 }

@@ -121,46 +121,51 @@ impl Staging {
 }
 
 impl Lane {
-    /// Fences a queue pair, also when the caller goes away. The first of what it returns: whether it is safe to use the
-    /// memory behind it.
-    pub(super) async fn fence(self: &Rc<Self>, queue_pair: AnyQueuePair) -> (bool, Duration) {
+    /// Fences a queue pair, also when the caller goes away. Only where it is clean may the memory behind it be used.
+    pub(super) async fn fence(self: &Rc<Self>, queue_pair: AnyQueuePair) -> Fenced {
         let server = Arc::clone(&self.server);
         let fenced = self.spawn_burial(async move { fence(&server, queue_pair).await });
         // The task neither panics nor is it aborted before its runtime is; then nobody is told anything.
-        fenced.await.unwrap_or((false, Duration::ZERO))
+        fenced.await.unwrap_or(UNKNOWN)
     }
 
     /// Tears down; what it returns is ready when everything is gone.
-    pub(super) fn bury(self: &Rc<Self>, grave: Grave) -> JoinHandle<Duration> {
+    pub(super) fn bury(self: &Rc<Self>, grave: Grave) -> JoinHandle<Fenced> {
         let server = Arc::clone(&self.server);
         self.spawn_burial(async move { bury(&server, grave).await })
     }
 }
 
-async fn fence(server: &Server, queue_pair: AnyQueuePair) -> (bool, Duration) {
+/// A teardown of whose end nobody was told.
+pub(super) const UNKNOWN: Fenced = Fenced { clean: false, took: Duration::ZERO };
+
+/// That there was nothing to fence.
+pub(super) const NOTHING: Fenced = Fenced { clean: true, took: Duration::ZERO };
+
+async fn fence(server: &Server, queue_pair: AnyQueuePair) -> Fenced {
     if !server.settings.fences() {
         tokio::task::spawn_local(async move {
             tokio::time::sleep(FENCE_TIME).await;
             let _ = queue_pair.fence().await;
         });
-        return (true, Duration::ZERO);
+        return NOTHING;
     }
-    let Fenced { clean, took } = queue_pair.fence().await;
-    server.counters.fenced(took);
-    if !clean {
+    let fenced = queue_pair.fence().await;
+    server.counters.fenced(fenced.took);
+    if !fenced.clean {
         increment(&server.counters.leaked);
     }
-    (clean, took)
+    fenced
 }
 
-async fn bury(server: &Server, grave: Grave) -> Duration {
+async fn bury(server: &Server, grave: Grave) -> Fenced {
     let Grave { queue_pair, mut estate } = grave;
-    let (is_clean, took) = match queue_pair {
+    let fenced = match queue_pair {
         Some(queue_pair) => fence(server, queue_pair).await,
-        None => (true, Duration::ZERO),
+        None => NOTHING,
     };
     server.retired.retire(estate.number, estate.psn, Instant::now());
-    if !is_clean {
+    if !fenced.clean {
         estate.staging.lose();
     } else if let Err(error) = estate.staging.close(server) {
         increment(&server.counters.leaked);
@@ -169,5 +174,5 @@ async fn bury(server: &Server, grave: Grave) -> Duration {
     if matches!(estate.staging, Staging::Lost) {
         estate.admitted.forfeit_staging();
     }
-    took
+    fenced
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::burial::{Estate, Grave};
+use super::burial::{Estate, Grave, NOTHING, UNKNOWN};
 use super::connection::LaneConnection;
 use super::course::Course;
 use super::lane::{Active, Lane};
@@ -17,7 +17,7 @@ use super::order::Protocol;
 use super::registry::SessionEntry;
 use super::session::{FarEnd, Slot, outcome_of};
 use super::stats::{SessionOutcome, increment};
-use crate::fabric::{Connected, FabricError, QueuePair, RemoteWindow, WorkStatus};
+use crate::fabric::{Connected, FabricError, Fenced, QueuePair, RemoteWindow, WorkStatus};
 use crate::limits::FENCE_TIME;
 use crate::transfer::{
     Delivered, Destination, FrameSink, FrameSource, Origin, Progress, Received, Stopper, Tally,
@@ -34,12 +34,16 @@ pub enum Outcome {
     Failed,
 }
 
-/// That nothing of a transfer moves any more: its request may be answered, its memory reused.
+/// That nothing of a transfer moves any more: its request may be answered, its memory reused. Unless the device has
+/// refused to end its queue pair: see [`Self::quiet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an answer may be given only after this"]
 pub struct Settled {
     /// The session waits for another READY, since its peer never answered: 409.
     pub rearmed: bool,
+    /// Whether the device has done as it was told. If not, a WRITE may still come: the request may only be answered with
+    /// an error, upon which the client makes the key to its memory void.
+    pub quiet: bool,
     /// How long the fence took.
     pub fence: Duration,
 }
@@ -243,12 +247,11 @@ impl Transfer {
         let cookie = line.entry.cookie.number();
         await_immediate(queue_pair, cookie, size, &mut stopper, tally).await.map_err(widen)?;
         // The door is closed before anybody looks: the client could go on writing while its bytes are checksummed.
-        if let Some(queue_pair) = line.queue_pair.take() {
-            let (is_clean, _took) = self.lane.fence(queue_pair.into()).await;
-            if !is_clean {
-                line.estate.staging.lose();
-                return Err(gone().into());
-            }
+        if let Some(queue_pair) = line.queue_pair.take()
+            && !self.lane.fence(queue_pair.into()).await.clean
+        {
+            line.estate.staging.lose();
+            return Err(gone().into());
         }
         line.estate.staging.close(&self.lane.server)?;
         let staged = line.estate.staging.contents();
@@ -274,14 +277,14 @@ impl Transfer {
         if !succeeded && self.tally.progress.get() == Progress::PeerSilent {
             let began = Instant::now();
             if self.rearm().await {
-                return Settled { rearmed: true, fence: began.elapsed() };
+                return Settled { rearmed: true, quiet: true, fence: began.elapsed() };
             }
         }
-        let fence = match self.end(succeeded) {
-            Some(grave) => self.lane.bury(grave).await.unwrap_or_default(),
-            None => Duration::ZERO,
+        let Fenced { clean, took } = match self.end(succeeded) {
+            Some(grave) => self.lane.bury(grave).await.unwrap_or(UNKNOWN),
+            None => NOTHING,
         };
-        Settled { rearmed: false, fence }
+        Settled { rearmed: false, quiet: clean, fence: took }
     }
 
     /// Puts the session back as PREPARE has made it. Whatever happens on the way, what is left stays in `self`.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
@@ -66,5 +67,27 @@ fn a_large_window_buys_no_time() {
         assert!(matches!(sent, Err(TransferError::Deadline)), "{sent:?}");
         assert!(took < Duration::from_secs(31), "30 s and what 100 bytes take: {took:?}");
         let _ = transfer.settle(Outcome::Failed).await;
+    });
+}
+
+#[test]
+fn a_queue_pair_that_stays_leaves_the_window_in_doubt() {
+    run(|| async {
+        let mood = Arc::new(Mood::default());
+        let bed = Bed::stubborn(&mood, Settings::default());
+        let (connection, _queue_pair) = bed.connect();
+        let content = pattern(100, 1);
+        let window = bed.client.window(&content, RemoteAccess::ReadWrite);
+        let mut transfer =
+            bed.acquire(connection, window.remote(), Operation::Get).await.expect("free");
+        transfer.send(bed.source(&content, 100)).await.expect("delivered");
+        assert!(transfer.settle(Outcome::Succeeded).await.quiet, "everything was done");
+
+        mood.keeps_queue_pairs.store(true, Ordering::Relaxed);
+        let wrong = RemoteWindow { rkey: window.remote().rkey ^ 1, ..window.remote() };
+        let mut transfer = bed.acquire(connection, wrong, Operation::Get).await.expect("free");
+        transfer.send(bed.source(&content, 100)).await.expect_err("no such key");
+        assert!(!transfer.settle(Outcome::Failed).await.quiet, "the device has not let go of it");
+        assert_eq!(bed.server.stats().leaked, 1);
     });
 }
