@@ -253,7 +253,7 @@ impl Transfer {
             line.estate.staging.lose();
             return Err(gone().into());
         }
-        line.estate.staging.close(&self.lane.server)?;
+        line.estate.staging.close(&self.lane.server).await?;
         let staged = line.estate.staging.contents();
         copy_staged(staged, sink, &mut stopper, tally).await?;
         let copied_bytes = tally.bytes_copied.get();

@@ -32,6 +32,28 @@ async fn until(is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn a_queue_pair_that_stays_leaves_the_window_in_doubt() {
+    run(|| async {
+        let mood = Arc::new(Mood::default());
+        let bed = Bed::stubborn(&mood, Settings::default());
+        let (connection, _queue_pair) = bed.connect();
+        let content = pattern(100, 1);
+        let window = bed.client.window(&content, RemoteAccess::ReadWrite);
+        let mut transfer =
+            bed.acquire(connection, window.remote(), Operation::Get).await.expect("free");
+        transfer.send(bed.source(&content, 100)).await.expect("delivered");
+        assert!(transfer.settle(Outcome::Succeeded).await.quiet, "everything was done");
+
+        mood.keeps_queue_pairs.store(true, Ordering::Relaxed);
+        let wrong = RemoteWindow { rkey: window.remote().rkey ^ 1, ..window.remote() };
+        let mut transfer = bed.acquire(connection, wrong, Operation::Get).await.expect("free");
+        transfer.send(bed.source(&content, 100)).await.expect_err("no such key");
+        assert!(!transfer.settle(Outcome::Failed).await.quiet, "the device has not let go of it");
+        assert_eq!(bed.server.stats().leaked, 1);
+    });
+}
+
+#[test]
 fn memory_that_is_being_made_keeps_its_place_in_the_limits() {
     run(|| async {
         let mood = Arc::new(Mood::default());
@@ -54,6 +76,59 @@ fn memory_that_is_being_made_keeps_its_place_in_the_limits() {
 }
 
 #[test]
+fn large_memory_comes_and_goes_without_the_lane() {
+    run(|| async {
+        let mood = Arc::new(Mood::default());
+        let bed = Bed::stubborn(&mood, Settings::default());
+        let content = pattern(LARGE as usize, 1);
+        for is_used in [true, false] {
+            let prepared = bed.prepare(Operation::Put, LARGE).await;
+            if is_used {
+                let queue_pair = bed.answer(&prepared, RemoteAccess::None);
+                let staging = prepared.staging.expect("memory to write to");
+                let immediate = Some(cookie().number());
+                let _kept = bed.client.write(&queue_pair, &content, staging, immediate);
+                let claim = bed.claim(&prepared).expect("prepared");
+                let headers = ready(queue_pair.number(), None);
+                let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+                let mut sink = bed.sink(LARGE, 64 << 10, 2);
+                transfer.receive(&mut sink).await.expect("received");
+                assert!(*sink.content.borrow() == content);
+                assert!(transfer.settle(Outcome::Succeeded).await.quiet);
+            } else {
+                bed.server.cancel(prepared.session, "ann");
+            }
+            until(|| bed.is_empty()).await;
+        }
+        let threads = mood.threads.lock().expect("free").clone();
+        assert_eq!(threads.len(), 2 * 3, "made, closed and freed, twice");
+        assert!(!threads.contains(&thread::current().id()), "not by the lane");
+    });
+}
+
+#[test]
+fn memory_whose_key_stays_valid_is_not_read_and_counted_as_lost() {
+    run(|| async {
+        let mood = Arc::new(Mood::default());
+        let bed = Bed::stubborn(&mood, Settings::default());
+        let prepared = bed.prepare(Operation::Put, 100).await;
+        let queue_pair = bed.answer(&prepared, RemoteAccess::None);
+        let (staging, immediate) = (prepared.staging.expect("memory"), Some(cookie().number()));
+        let _kept = bed.client.write(&queue_pair, &pattern(100, 1), staging, immediate);
+        mood.keeps_keys.store(true, Ordering::Relaxed);
+        let claim = bed.claim(&prepared).expect("prepared");
+        let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+        let mut sink = bed.sink(100, 4096, 1);
+        let refused = transfer.receive(&mut sink).await.expect_err("open to the peer");
+        assert!(matches!(refused, TransferError::Fabric(_)), "{refused:?}");
+        assert!(sink.content.borrow().is_empty());
+        let _ = transfer.settle(Outcome::Failed).await;
+        let stats = bed.server.stats();
+        assert_eq!((stats.leaked, stats.sessions, stats.staging_bytes), (1, 0, 100));
+    });
+}
+
+#[test]
 fn a_large_window_buys_no_time() {
     run(|| async {
         let bed = Bed::simulated(7, Faults::DELAYS, Settings::default());
@@ -67,27 +142,5 @@ fn a_large_window_buys_no_time() {
         assert!(matches!(sent, Err(TransferError::Deadline)), "{sent:?}");
         assert!(took < Duration::from_secs(31), "30 s and what 100 bytes take: {took:?}");
         let _ = transfer.settle(Outcome::Failed).await;
-    });
-}
-
-#[test]
-fn a_queue_pair_that_stays_leaves_the_window_in_doubt() {
-    run(|| async {
-        let mood = Arc::new(Mood::default());
-        let bed = Bed::stubborn(&mood, Settings::default());
-        let (connection, _queue_pair) = bed.connect();
-        let content = pattern(100, 1);
-        let window = bed.client.window(&content, RemoteAccess::ReadWrite);
-        let mut transfer =
-            bed.acquire(connection, window.remote(), Operation::Get).await.expect("free");
-        transfer.send(bed.source(&content, 100)).await.expect("delivered");
-        assert!(transfer.settle(Outcome::Succeeded).await.quiet, "everything was done");
-
-        mood.keeps_queue_pairs.store(true, Ordering::Relaxed);
-        let wrong = RemoteWindow { rkey: window.remote().rkey ^ 1, ..window.remote() };
-        let mut transfer = bed.acquire(connection, wrong, Operation::Get).await.expect("free");
-        transfer.send(bed.source(&content, 100)).await.expect_err("no such key");
-        assert!(!transfer.settle(Outcome::Failed).await.quiet, "the device has not let go of it");
-        assert_eq!(bed.server.stats().leaked, 1);
     });
 }
