@@ -6,11 +6,14 @@
 //! ```
 //!
 //! No answer leaves [`crate::s3::Service::call`] before the transfer is settled, whatever became of the request. The
-//! operation's future owns the transfer while bytes move: dropping it aborts the transfer, which fences by itself.
+//! operation's future owns the transfer while bytes move: dropping it aborts the transfer, which fences by itself. Should
+//! anything panic while bytes move, the panic goes on only after the fence: whoever catches it may answer.
 //!
 //! Not here: which bytes, and what is said of them (`crate::s3`); what is made of a [`DeliveryOutcome`] (the door).
 
 use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 
 use datapath::{ReadStream, StoreError};
@@ -19,6 +22,7 @@ use rdma::transfer::{Delivered, FrameSink, FrameSource, Received, TransferError}
 use send_wrapper::SendWrapper;
 
 use super::receipts::Receipts;
+use crate::door::unwind;
 
 /// The transfer of one request, as an extension of it. Clones share it. It belongs to the thread that made it, the lane
 /// that owns the queue pair; the last clone must be dropped there.
@@ -100,10 +104,11 @@ impl Delivery {
     /// Why it was not written, or not all of it; nothing moves any more then.
     pub(crate) async fn send(&self, mut stream: ReadStream) -> Result<Delivered, Failure> {
         let mut transfer = self.take()?;
-        let sent = transfer.send(Pieces(&mut stream)).await;
+        let sent = unwind::caught(pin!(transfer.send(Pieces(&mut stream)))).await;
         self.0.receipts.add_copied(stream.copied_bytes());
         // Frames that were read ahead are others' to use while the fence takes its time.
         drop(stream);
+        let (transfer, sent) = unbroken(transfer, sent).await;
         let delivered = self.settle(transfer, sent).await?;
         self.0.receipts.add_delivered(delivered.bytes);
         Ok(delivered)
@@ -118,7 +123,8 @@ impl Delivery {
         K: FrameSink<Error = StoreError>,
     {
         let mut transfer = self.take()?;
-        let received = transfer.receive(sink).await;
+        let received = unwind::caught(pin!(transfer.receive(sink))).await;
+        let (transfer, received) = unbroken(transfer, received).await;
         let received = self.settle(transfer, received).await?;
         self.0.receipts.add_collected(received.bytes, received.copied_bytes);
         Ok(received)
@@ -186,6 +192,18 @@ fn outcome_of<T>(
         }
         Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
         Err(_) => DeliveryOutcome::FailedQuiet { rearmed: settled.rearmed },
+    }
+}
+
+/// What came of moving, with the transfer to be settled. Where it was a panic, the transfer is settled first and the
+/// panic goes on then.
+async fn unbroken<T>(transfer: Transfer, moved: Result<T, String>) -> (Transfer, T) {
+    match moved {
+        Ok(moved) => (transfer, moved),
+        Err(panic) => {
+            let _settled = transfer.settle(Outcome::Failed).await;
+            resume_unwind(Box::new(panic))
+        }
     }
 }
 

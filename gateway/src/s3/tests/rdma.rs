@@ -3,6 +3,7 @@
 //! The peer is a queue pair and a window; what it and the gateway say to each other before is the door's.
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use ::rdma::server::{
     Connect, LaneServer, Operation, Order, Prepare, Prepared, ReadyHeaders, Server, SessionError,
     Settings,
 };
+use ::rdma::transfer::FrameSink;
 use ::rdma::wire::{ChecksumAlgorithm, Cookie, Crc32c, Crc64Nvme, RcToken, SessionId};
-use datapath::arena::Arena;
+use datapath::StoreError;
+use datapath::arena::{Arena, Frame};
 use http::Request;
 use http::request::Builder;
 
@@ -24,6 +27,7 @@ use super::{Answer, Client, content, digest, tag, with_client_and_arena};
 use crate::auth::Identity;
 use crate::body::checksum::{Algorithm, Value};
 use crate::body::{Promised, PromisedValue};
+use crate::door::unwind;
 use crate::rdma::delivery::{Delivery, DeliveryOutcome};
 use crate::rdma::receipts::Receipts;
 
@@ -484,6 +488,43 @@ fn a_get_that_fails_leaves_a_quiet_window_for_the_body() {
         assert_eq!(rdma.receipts.delivered_bytes(), 0);
         assert!(rdma.client.get("/bucket/key").await.assert_ok().body == body);
         drop(window.revoke());
+    });
+}
+
+/// A sink that panics when it is asked for the second time, while the first frame is being filled.
+struct Panicking(datapath::FrameWriter, bool);
+
+impl FrameSink for Panicking {
+    type Error = StoreError;
+
+    async fn next_frame(&mut self) -> Result<(Frame, usize), StoreError> {
+        assert!(!std::mem::replace(&mut self.1, true), "as asked");
+        let frame = self.0.next_frame().await?;
+        Ok(frame.expect("the first"))
+    }
+
+    async fn filled(&mut self, _: Frame) -> Result<(), StoreError> {
+        unreachable!("nothing is filled before the panic")
+    }
+}
+
+#[test]
+fn a_panic_while_bytes_move_goes_on_after_the_fence() {
+    with_rdma(async |rdma| {
+        let body = content(3_000_000, 1);
+        let window = rdma.window_with(&body);
+        let crc = ChecksumAlgorithm::Crc64Nvme;
+        let delivery = rdma.delivery(window.remote(), Operation::Put, crc).await.unwrap();
+        let writer = rdma.client.lane.frame_writer(delivery.size()).await.unwrap();
+        let mut sink = Panicking(writer, false);
+        let before = rdma.server.stats();
+        assert_eq!((before.queue_pairs, before.fences), (1, 0));
+        let panic = unwind::caught(pin!(delivery.receive(&mut sink))).await;
+        assert_eq!(panic.map(drop), Err("as asked".to_owned()));
+        // Whoever has caught it answers now.
+        let after = rdma.server.stats();
+        assert_eq!((after.queue_pairs, after.fences, after.transfers_active), (0, 1, 0));
+        drop((sink, window.revoke()));
     });
 }
 
