@@ -19,6 +19,7 @@ use std::sync::Arc;
 use datapath::{ReadStream, StoreError};
 use rdma::server::{Outcome, Protocol, Settled, Transfer};
 use rdma::transfer::{Delivered, FrameSink, FrameSource, Received, TransferError};
+use rdma::wire::ChecksumAlgorithm;
 use send_wrapper::SendWrapper;
 
 use super::receipts::Receipts;
@@ -33,6 +34,7 @@ struct Slot {
     transfer: RefCell<Option<Transfer>>,
     size: u64,
     protocol: Protocol,
+    checksum: ChecksumAlgorithm,
     outcome: Cell<DeliveryOutcome>,
     receipts: Arc<Receipts>,
 }
@@ -80,6 +82,7 @@ impl Delivery {
         Delivery(Arc::new(SendWrapper::new(Slot {
             size: transfer.size(),
             protocol: transfer.protocol(),
+            checksum: transfer.checksum(),
             transfer: RefCell::new(Some(transfer)),
             outcome: Cell::new(DeliveryOutcome::Unused),
             receipts,
@@ -90,6 +93,11 @@ impl Delivery {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.size
+    }
+
+    /// Which checksum of the moved bytes the answer is to have.
+    pub(crate) fn checksum(&self) -> ChecksumAlgorithm {
+        self.0.checksum
     }
 
     /// What became of it. To be asked when the answer is there.

@@ -138,6 +138,12 @@ impl Transfer {
         self.undertaking.size
     }
 
+    /// Which checksum of the delivered bytes the client wants.
+    #[must_use]
+    pub fn checksum(&self) -> ChecksumAlgorithm {
+        self.undertaking.checksum
+    }
+
     /// GET: writes all of the source into the client's window, and waits until its device has it. From its success on
     /// the transfer can't be aborted.
     ///

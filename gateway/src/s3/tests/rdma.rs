@@ -290,6 +290,30 @@ fn ranges_and_parts_are_delivered_to_the_start_of_the_window() {
 }
 
 #[test]
+fn the_checksum_that_was_asked_for_is_told_of_uploads_and_of_nothing() {
+    with_rdma(async |rdma| {
+        let (crc32c, body) = (ChecksumAlgorithm::Crc32c, content(100_000, 4));
+        let window = rdma.window_with(&body);
+        let delivery = rdma.delivery(window.remote(), Operation::Put, crc32c).await.unwrap();
+        let (answer, _) =
+            rdma.answered(Request::put("/bucket/key"), delivery, Promised::default()).await;
+        let told = answer.assert_ok().header("x-amz-rdma-checksum-crc32c");
+        assert_eq!(told, Crc32c::of(&body).to_string());
+        assert!(!answer.headers.contains_key("x-amz-rdma-checksum-crc64nvme"));
+        // It is no part of the object: nobody promised it.
+        assert!(!answer.headers.contains_key("x-amz-checksum-crc32c"));
+
+        rdma.client.put("/bucket/empty", "").await.assert_ok();
+        let delivery = rdma.delivery(window.remote(), Operation::Get, crc32c).await.unwrap();
+        let (answer, _) =
+            rdma.answered(Request::get("/bucket/empty"), delivery, Promised::default()).await;
+        let told = answer.assert_ok().header("x-amz-rdma-checksum-crc32c");
+        assert_eq!(told, Crc32c::of(&[]).to_string());
+        drop(window.revoke());
+    });
+}
+
+#[test]
 fn what_is_not_delivered_leaves_the_window_and_the_connection_alone() {
     with_rdma(async |rdma| {
         let body = content(100_000, 3);
