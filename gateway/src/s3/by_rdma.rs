@@ -183,6 +183,7 @@ fn resource(what: Exhausted) -> &'static str {
         Exhausted::Connections => "RDMA connections",
         Exhausted::ConnectionsOfPrincipal => "RDMA connections of one principal",
         Exhausted::Staging => "RDMA staging memory",
+        Exhausted::StagingOfPrincipal => "RDMA staging memory of one principal",
         Exhausted::ConnectionQueue => "requests for one RDMA connection",
     }
 }
