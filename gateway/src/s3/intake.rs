@@ -119,14 +119,21 @@ impl Source {
     /// Of a request.
     ///
     /// # Errors
-    /// As [`announced_size`]; InvalidArgument for bytes by RDMA of which there are none, or which are accompanied by
-    /// a body.
+    /// As [`announced_size`]; InvalidArgument for bytes by RDMA of which there are none, which are accompanied by a
+    /// body, or of which there is but the token.
     pub(super) fn of(
         delivery: Option<Delivery>,
+        headers: &HeaderMap,
         content_length: Option<i64>,
         body: Option<StreamingBlob>,
     ) -> Outcome<Self> {
         let Some(delivery) = delivery else {
+            if headers.contains_key(rdma::wire::header::TOKEN) {
+                // The door has carried the token out or declined it. Should one ever come by all the same, what
+                // would be stored here is nothing, and its client would take that for its data.
+                let why = "The operation does not take x-amz-rdma-token";
+                return Err(Refusal::InvalidArgument(why.to_owned()));
+            }
             return Ok(Self::Body(body, announced_size(content_length)?));
         };
         if content_length.is_some_and(|length| length != 0) {

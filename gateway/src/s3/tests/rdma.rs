@@ -442,6 +442,22 @@ fn what_is_refused_is_refused_before_a_byte_is_read() {
 }
 
 #[test]
+fn a_token_that_nobody_has_carried_out_stores_nothing() {
+    with_rdma(async |rdma| {
+        let created = rdma.client.post("/bucket/key?uploads", "").await;
+        let upload = created.element("UploadId").to_owned();
+        let part = format!("/bucket/key?partNumber=1&uploadId={upload}");
+        for target in ["/bucket/key", &part] {
+            let request = Request::put(target).header("x-amz-rdma-token", "rc:1");
+            rdma.client.send(request, "").await.assert_code(400, "InvalidArgument");
+        }
+        rdma.client.get("/bucket/key").await.assert_code(404, "NoSuchKey");
+        let listed = rdma.client.get(&format!("/bucket/key?uploadId={upload}")).await;
+        assert!(!listed.assert_ok().text().contains("<Part>"), "{}", listed.text());
+    });
+}
+
+#[test]
 fn parts_are_taken_and_complete_an_object() {
     with_rdma(async |rdma| {
         let created = rdma.client.post("/bucket/key?uploads", "").await;
