@@ -19,7 +19,7 @@ use rdma::wire::{
 };
 use send_wrapper::SendWrapper;
 
-use super::control::{Answer, Caller, check_address};
+use super::control::{Answer, Caller, OFF, check_address};
 use super::decline::Reason;
 use super::headers::{invalid_argument, optional, required, value};
 use super::inward::{self, Known, Question};
@@ -38,7 +38,7 @@ pub(super) async fn prepare(
     parts: &Parts,
 ) -> Result<Answer, Refused> {
     let Some(server) = &lane.server else {
-        return Err(status::unsupported("RDMA is not available here; use HTTP."));
+        return Err(status::unsupported(OFF));
     };
     let asked = Asked::read(parts)?;
     if !asked.is_supported() {

@@ -12,7 +12,7 @@ use rdma::wire::{
     ChecksumAlgorithm, Cookie, SessionId, header, parse_bare_hex, parse_qpn, parse_rkey,
 };
 
-use super::control::{Answer, Caller, empty};
+use super::control::{Answer, Caller, OFF, empty};
 use super::decline::Reason;
 use super::headers::{invalid_argument, optional, required, value};
 use super::lane::LaneRdma;
@@ -30,7 +30,7 @@ pub(super) async fn ready(
     parts: &Parts,
 ) -> Result<Answer, Refused> {
     let Some(server) = lane.shared.server() else {
-        return Err(status::unsupported("RDMA is not available here; use HTTP."));
+        return Err(status::unsupported(OFF));
     };
     let asked = Asked::read(parts)?;
     let claim = server

@@ -7,6 +7,7 @@ mod sessions;
 mod transcripts;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ impl Setup {
 
 /// A gateway and a client of it.
 struct Bench {
-    http: Http,
+    http: Rc<Http>,
     client: Client,
     fabric: Arc<dyn Fabric>,
     server: Arc<Server>,
@@ -106,7 +107,7 @@ fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
         memory_bytes: 256 << 20,
         memory_elsewhere: Vec::new(),
         lanes: LANES,
-        connections_max: 64,
+        connections_max: 256,
         create: true,
         huge_pages: false,
         lock_memory: false,
@@ -132,7 +133,7 @@ fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
     let kept = LocalSet::new().block_on(&runtime, async {
         let endpoint = Endpoint::open(&theirs).unwrap();
         let bench = Bench {
-            http: Http::new(addresses),
+            http: Rc::new(Http::new(addresses)),
             client: Client::new(endpoint.clone(), ClientOptions::default()),
             fabric: theirs,
             server: server.clone(),
@@ -168,7 +169,7 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
         engine: engine::settle(EngineChoice::Auto).unwrap().engine,
         pinning: Pinning { cores: Vec::new() },
         limits: Limits {
-            connections: 64,
+            connections: 256,
             header_time: limits::HEADER_TIME_DEFAULT,
             idle_time: limits::IDLE_TIME_DEFAULT,
             body_window: limits::BODY_WINDOW_DEFAULT,

@@ -15,7 +15,7 @@ fn an_object_goes_up_and_down_whatever_lane_is_asked() {
             let key = format!("object {prepare}{ready}");
             bench.http.come_on(&[prepare, ready]);
             let put = Put::object("bucket", &*key, object.len() as u64);
-            let done = bench.client.put(&bench.http, &put, bench.filled(&object)).await.unwrap();
+            let done = bench.client.put(&*bench.http, &put, bench.filled(&object)).await.unwrap();
             assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, 3_000_001));
             assert_eq!(done.outcome.checksum, Verification::Verified);
             bench.http.come_on(&[0]);
@@ -28,7 +28,7 @@ fn an_object_goes_up_and_down_whatever_lane_is_asked() {
 
             bench.http.come_on(&[prepare, ready]);
             let get = Get::object("bucket", &*key).range(777, 2_000_001);
-            let done = bench.client.get(&bench.http, &get, bench.memory(2_000_010)).await.unwrap();
+            let done = bench.client.get(&*bench.http, &get, bench.memory(2_000_010)).await.unwrap();
             assert_eq!(done.outcome.path, Path::Rdma);
             assert!(done.memory.as_slice()[..2_000_001] == object[777..2_000_778]);
             assert!(done.memory.as_slice()[2_000_001..].iter().all(|byte| *byte == 0xee));
@@ -57,7 +57,7 @@ fn parts_are_targets_both_ways() {
         for (at, part) in parts.iter().enumerate() {
             bench.http.come_on(&[0, 1, 0]);
             let put = Put::object("bucket", "parts", part.len() as u64).part(upload, at as u16 + 1);
-            let done = bench.client.put(&bench.http, &put, bench.filled(part)).await.unwrap();
+            let done = bench.client.put(&*bench.http, &put, bench.filled(part)).await.unwrap();
             let tag = done.outcome.entity_tag.unwrap();
             let number = at + 1;
             document +=
@@ -69,7 +69,7 @@ fn parts_are_targets_both_ways() {
         assert_eq!(completed.status, 200, "{}", completed.text());
         bench.http.come_on(&[1, 0]);
         let get = Get::object("bucket", "parts").part(2);
-        let done = bench.client.get(&bench.http, &get, bench.memory(1_000)).await.unwrap();
+        let done = bench.client.get(&*bench.http, &get, bench.memory(1_000)).await.unwrap();
         assert_eq!((done.outcome.path, done.memory.as_slice()), (Path::Rdma, &parts[1][..]));
         bench.nothing_left().await;
     });
@@ -357,5 +357,50 @@ fn the_end_of_the_gateway_is_the_end_of_what_hangs() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         hanging
+    });
+}
+
+#[test]
+fn sixty_four_at_a_time_over_both_lanes() {
+    run(async |bench| {
+        let pool = Rc::new(bench.client.connect(&*bench.http).await.unwrap());
+        bench.http.come_on(&[0, 1, 1].repeat(100));
+        let mut tasks = tokio::task::JoinSet::new();
+        for at in 0..64 {
+            let object = content(20_000 + 1_000 * at);
+            let (up, down) = (bench.filled(&object), bench.memory(object.len()));
+            let (client, http, pool) = (bench.client.clone(), bench.http.clone(), pool.clone());
+            tasks.spawn_local(async move {
+                let (key, bytes) = (format!("object{at}"), object.len() as u64);
+                let put = Put::object("bucket", &*key, bytes);
+                let done = pool.put(&*http, &put, up).await.unwrap();
+                assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, bytes));
+                let get = Get::object("bucket", &*key);
+                let done = client.get(&*http, &get, down).await.unwrap();
+                assert_eq!(done.outcome.path, Path::Rdma);
+                assert!(done.memory.as_slice() == object, "{key}");
+                // And the other way round: written before READY is served, however late that is.
+                let key = format!("session{at}");
+                let put = Put::object("bucket", &*key, bytes);
+                let done = client.put(&*http, &put, done.memory).await.unwrap();
+                assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, bytes));
+                let get = Get::object("bucket", &*key);
+                let done = pool.get(&*http, &get, done.memory).await.unwrap();
+                assert_eq!(done.outcome.path, Path::Rdma);
+                assert!(done.memory.as_slice() == object, "{key}");
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        Rc::into_inner(pool).unwrap().disconnect(&*bench.http).await;
+        let stats = bench.nothing_left().await;
+        let of = |protocol, operation| {
+            stats.transfers_of(protocol, operation, TransferOutcome::Succeeded)
+        };
+        assert_eq!(of(Protocol::Pooled, Operation::Put), 64);
+        assert_eq!(of(Protocol::Session, Operation::Get), 64);
+        assert_eq!(of(Protocol::Session, Operation::Put), 64);
+        assert_eq!(of(Protocol::Pooled, Operation::Get), 64);
     });
 }

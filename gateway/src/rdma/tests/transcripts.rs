@@ -61,7 +61,7 @@ fn an_upload_of_hipobj_rc_v2() {
         let bytes = content(64);
         let put = Put::object("bucket", "key", 64);
         bench.http.noted.borrow_mut().clear();
-        bench.client.put(&bench.http, &put, bench.filled(&bytes)).await.unwrap();
+        bench.client.put(&*bench.http, &put, bench.filled(&bytes)).await.unwrap();
         let noted = bench.http.noted.borrow().clone();
         let [prepare, ready] = &noted[..] else { panic!("{noted:?}") };
         let token = prepared(prepare);
@@ -116,7 +116,7 @@ fn a_download_of_hipobj_rc_v2_hands_out_no_memory() {
         bench.http.send("PUT", "/bucket/key", &[], &bytes).await;
         bench.http.noted.borrow_mut().clear();
         let get = Get::object("bucket", "key").range(0, 64);
-        bench.client.get(&bench.http, &get, bench.memory(64)).await.unwrap();
+        bench.client.get(&*bench.http, &get, bench.memory(64)).await.unwrap();
         let noted = bench.http.noted.borrow().clone();
         let [prepare, ready] = &noted[..] else { panic!("{noted:?}") };
         let token = prepared(prepare);
@@ -147,12 +147,12 @@ fn a_pooled_connection() {
     run(async |bench| {
         let bytes = content(65_536);
         bench.http.noted.borrow_mut().clear();
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         let put = Put::object("bucket", "obj0", 65_536);
-        pool.put(&bench.http, &put, bench.filled(&bytes)).await.unwrap();
+        pool.put(&*bench.http, &put, bench.filled(&bytes)).await.unwrap();
         let get = Get::object("bucket", "obj0").range(0, 65_536);
-        pool.get(&bench.http, &get, bench.memory(65_536)).await.unwrap();
-        pool.disconnect(&bench.http).await;
+        pool.get(&*bench.http, &get, bench.memory(65_536)).await.unwrap();
+        pool.disconnect(&*bench.http).await;
         let noted = bench.http.noted.borrow().clone();
         let [connect, put, get, disconnect] = &noted[..] else { panic!("{noted:?}") };
         assert!(connect.request.starts_with("POST /.s3rdma-rc/connect HTTP/1.1\r\n"));

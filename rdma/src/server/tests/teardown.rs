@@ -90,7 +90,7 @@ fn large_memory_comes_and_goes_without_the_lane() {
                 let _kept = bed.client.write(&queue_pair, &content, staging, immediate);
                 let claim = bed.claim(&prepared).expect("prepared");
                 let headers = ready(queue_pair.number(), None);
-                let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+                let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
                 let mut sink = bed.sink(LARGE, 64 << 10, 2);
                 transfer.receive(&mut sink).await.expect("received");
                 assert!(*sink.content.borrow() == content);
@@ -117,7 +117,8 @@ fn memory_whose_key_stays_valid_is_not_read_and_counted_as_lost() {
         let _kept = bed.client.write(&queue_pair, &pattern(100, 1), staging, immediate);
         mood.keeps_keys.store(true, Ordering::Relaxed);
         let claim = bed.claim(&prepared).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+        let mut transfer =
+            bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
         let mut sink = bed.sink(100, 4096, 1);
         let refused = transfer.receive(&mut sink).await.expect_err("open to the peer");
         assert!(matches!(refused, TransferError::Fabric(_)), "{refused:?}");
