@@ -6,19 +6,24 @@
 //! ```
 //!
 //! No answer leaves [`crate::s3::Service::call`] before the transfer is settled, whatever became of the request. The
-//! operation's future owns the transfer while bytes move: dropping it aborts the transfer, which fences by itself.
+//! operation's future owns the transfer while bytes move: dropping it aborts the transfer, which fences by itself. Should
+//! anything panic while bytes move, the panic goes on only after the fence: whoever catches it may answer.
 //!
 //! Not here: which bytes, and what is said of them (`crate::s3`); what is made of a [`DeliveryOutcome`] (the door).
 
 use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 
 use datapath::{ReadStream, StoreError};
-use rdma::server::{Outcome, Protocol, Transfer};
+use rdma::server::{Outcome, Protocol, Settled, Transfer};
 use rdma::transfer::{Delivered, FrameSink, FrameSource, Received, TransferError};
+use rdma::wire::ChecksumAlgorithm;
 use send_wrapper::SendWrapper;
 
 use super::receipts::Receipts;
+use crate::door::unwind;
 
 /// The transfer of one request, as an extension of it. Clones share it. It belongs to the thread that made it, the lane
 /// that owns the queue pair; the last clone must be dropped there.
@@ -29,11 +34,13 @@ struct Slot {
     transfer: RefCell<Option<Transfer>>,
     size: u64,
     protocol: Protocol,
+    checksum: ChecksumAlgorithm,
     outcome: Cell<DeliveryOutcome>,
     receipts: Arc<Receipts>,
 }
 
-/// What became of a request's transfer, once its answer is there. Nothing of it moves any more in any of the cases.
+/// What became of a request's transfer, once its answer is there. Nothing of it moves any more, but for one that the
+/// device would not end: its answer is an error, after which the client has to make its key void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// No byte was moved: the request was refused, or it was none that has bytes. The answer stands.
@@ -54,7 +61,8 @@ pub enum DeliveryOutcome {
         /// The session waits for another READY: its peer never answered. The answer says RdmaPeerBusy.
         rearmed: bool,
     },
-    /// The content could not be had or kept, or the transfer was made to stop. The answer stands.
+    /// The content could not be had or kept, the transfer was made to stop, or the device would not end it. The answer
+    /// stands.
     Stopped,
 }
 
@@ -74,6 +82,7 @@ impl Delivery {
         Delivery(Arc::new(SendWrapper::new(Slot {
             size: transfer.size(),
             protocol: transfer.protocol(),
+            checksum: transfer.checksum(),
             transfer: RefCell::new(Some(transfer)),
             outcome: Cell::new(DeliveryOutcome::Unused),
             receipts,
@@ -84,6 +93,11 @@ impl Delivery {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.size
+    }
+
+    /// Which checksum of the moved bytes the answer is to have.
+    pub(crate) fn checksum(&self) -> ChecksumAlgorithm {
+        self.0.checksum
     }
 
     /// What became of it. To be asked when the answer is there.
@@ -98,10 +112,11 @@ impl Delivery {
     /// Why it was not written, or not all of it; nothing moves any more then.
     pub(crate) async fn send(&self, mut stream: ReadStream) -> Result<Delivered, Failure> {
         let mut transfer = self.take()?;
-        let sent = transfer.send(Pieces(&mut stream)).await;
+        let sent = unwind::caught(pin!(transfer.send(Pieces(&mut stream)))).await;
         self.0.receipts.add_copied(stream.copied_bytes());
         // Frames that were read ahead are others' to use while the fence takes its time.
         drop(stream);
+        let (transfer, sent) = unbroken(transfer, sent).await;
         let delivered = self.settle(transfer, sent).await?;
         self.0.receipts.add_delivered(delivered.bytes);
         Ok(delivered)
@@ -116,7 +131,8 @@ impl Delivery {
         K: FrameSink<Error = StoreError>,
     {
         let mut transfer = self.take()?;
-        let received = transfer.receive(sink).await;
+        let received = unwind::caught(pin!(transfer.receive(sink))).await;
+        let (transfer, received) = unbroken(transfer, received).await;
         let received = self.settle(transfer, received).await?;
         self.0.receipts.add_collected(received.bytes, received.copied_bytes);
         Ok(received)
@@ -159,16 +175,9 @@ impl Delivery {
     ) -> Result<T, Failure> {
         let untouched = matches!(result, Ok(_) | Err(TransferError::WindowTooSmall { .. }));
         let ended = if untouched { Outcome::Succeeded } else { Outcome::Failed };
-        let rearmed = transfer.settle(ended).await.rearmed;
-        self.note(match &result {
-            Ok(_) => DeliveryOutcome::Moved,
-            Err(TransferError::WindowTooSmall { needed, window }) => {
-                DeliveryOutcome::Declined { needed: *needed, window: *window }
-            }
-            Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
-            Err(_) => DeliveryOutcome::FailedQuiet { rearmed },
-        });
-        result.map_err(|error| Failure { error, rearmed })
+        let settled = transfer.settle(ended).await;
+        self.note(outcome_of(&result, settled));
+        result.map_err(|error| Failure { error, rearmed: settled.rearmed })
     }
 
     fn note(&self, outcome: DeliveryOutcome) {
@@ -176,6 +185,33 @@ impl Delivery {
             self.0.receipts.add_declined();
         }
         self.0.outcome.set(outcome);
+    }
+}
+
+fn outcome_of<T>(
+    result: &Result<T, TransferError<StoreError>>,
+    settled: Settled,
+) -> DeliveryOutcome {
+    match result {
+        Ok(_) => DeliveryOutcome::Moved,
+        Err(_) if !settled.quiet => DeliveryOutcome::Stopped,
+        Err(TransferError::WindowTooSmall { needed, window }) => {
+            DeliveryOutcome::Declined { needed: *needed, window: *window }
+        }
+        Err(TransferError::Content(_) | TransferError::Aborted(_)) => DeliveryOutcome::Stopped,
+        Err(_) => DeliveryOutcome::FailedQuiet { rearmed: settled.rearmed },
+    }
+}
+
+/// What came of moving, with the transfer to be settled. Where it was a panic, the transfer is settled first and the
+/// panic goes on then.
+async fn unbroken<T>(transfer: Transfer, moved: Result<T, String>) -> (Transfer, T) {
+    match moved {
+        Ok(moved) => (transfer, moved),
+        Err(panic) => {
+            let _settled = transfer.settle(Outcome::Failed).await;
+            resume_unwind(Box::new(panic))
+        }
     }
 }
 
@@ -191,5 +227,22 @@ impl FrameSource for Pieces<'_> {
 
     fn remaining(&self) -> u64 {
         self.0.remaining()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_a_quiet_failure_may_be_answered_in_the_body() {
+        let settled = |quiet| Settled { rearmed: false, quiet, fence: Duration::ZERO };
+        let outcome = |error, quiet| outcome_of::<()>(&Err(error), settled(quiet));
+        let quiet = DeliveryOutcome::FailedQuiet { rearmed: false };
+        assert_eq!(outcome(TransferError::Deadline, true), quiet);
+        assert_eq!(outcome(TransferError::PeerSilent, true), quiet);
+        assert_eq!(outcome(TransferError::Deadline, false), DeliveryOutcome::Stopped);
+        assert_eq!(outcome_of(&Ok(()), settled(true)), DeliveryOutcome::Moved);
     }
 }

@@ -13,10 +13,10 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rdma::server::{Exhausted, SessionError};
 use rdma::transfer::{AbortReason, Checksum, Delivered, FrameSink, TransferError};
-use rdma::wire::{Crc64Nvme, ReplyCode, header};
+use rdma::wire::{ChecksumAlgorithm, Crc32c, Crc64Nvme, ReplyCode, header};
 
 use super::refusal::{Outcome, RdmaRefusal, Refusal};
-use crate::body::checksum::Digests;
+use crate::body::checksum::{Algorithm, DigestValues, Digests};
 use crate::rdma::delivery::{Delivery, Failure};
 
 /// The operation's half of a request that moves bytes by RDMA; none where they are in bodies.
@@ -33,13 +33,20 @@ pub(super) struct Moved {
 }
 
 impl Moved {
-    /// No bytes, whose checksum is known.
-    pub(super) const NOTHING: Moved =
-        Moved { bytes: 0, checksum: Checksum::Crc64Nvme(Crc64Nvme(0)) };
+    /// No bytes.
+    pub(super) fn nothing(checksum: ChecksumAlgorithm) -> Moved {
+        Moved { bytes: 0, checksum: Checksum::of(checksum, &[]) }
+    }
 
-    /// What the store has taken.
-    pub(super) fn taken(staged: &Staged) -> Moved {
-        Moved { bytes: staged.size(), checksum: Checksum::Crc64Nvme(Crc64Nvme(staged.crc64())) }
+    /// What the store has taken: with the checksum that [`digest_for`] has asked for, or else its own.
+    pub(super) fn taken(staged: &Staged, delivery: &Delivery, values: &DigestValues) -> Moved {
+        let crc32c = digest_for(delivery).and_then(|algorithm| values.value(algorithm));
+        let crc32c = crc32c.and_then(|value| value.as_bytes().try_into().ok());
+        let checksum = match crc32c {
+            Some(bytes) => Checksum::Crc32c(Crc32c(u32::from_be_bytes(bytes))),
+            None => Checksum::Crc64Nvme(Crc64Nvme(staged.crc64())),
+        };
+        Moved { bytes: staged.size(), checksum }
     }
 
     /// Adds the headers of an answer whose bytes went by RDMA, which has no body.
@@ -63,6 +70,14 @@ impl Moved {
 impl From<Delivered> for Moved {
     fn from(delivered: Delivered) -> Moved {
         Moved { bytes: delivered.bytes, checksum: delivered.checksum }
+    }
+}
+
+/// What has to be computed for the answer of an upload, beside the CRC-64/NVME that the store computes anyway.
+pub(super) fn digest_for(delivery: &Delivery) -> Option<Algorithm> {
+    match delivery.checksum() {
+        ChecksumAlgorithm::Crc64Nvme => None,
+        ChecksumAlgorithm::Crc32c => Some(Algorithm::Crc32c),
     }
 }
 
@@ -168,6 +183,7 @@ fn resource(what: Exhausted) -> &'static str {
         Exhausted::Connections => "RDMA connections",
         Exhausted::ConnectionsOfPrincipal => "RDMA connections of one principal",
         Exhausted::Staging => "RDMA staging memory",
+        Exhausted::StagingOfPrincipal => "RDMA staging memory of one principal",
         Exhausted::ConnectionQueue => "requests for one RDMA connection",
     }
 }

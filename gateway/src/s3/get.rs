@@ -55,7 +55,7 @@ async fn deliver(delivery: &Delivery, opened: &OpenObject, range: Range<u64>) ->
     let (needed, window) = (range.end - range.start, delivery.size());
     if needed == 0 {
         delivery.nothing_to_send().await;
-        return Ok(Moved::NOTHING);
+        return Ok(Moved::nothing(delivery.checksum()));
     }
     if needed > window {
         delivery.decline(needed).await;

@@ -119,14 +119,21 @@ impl Source {
     /// Of a request.
     ///
     /// # Errors
-    /// As [`announced_size`]; InvalidArgument for bytes by RDMA of which there are none, or which are accompanied by
-    /// a body.
+    /// As [`announced_size`]; InvalidArgument for bytes by RDMA of which there are none, which are accompanied by a
+    /// body, or of which there is but the token.
     pub(super) fn of(
         delivery: Option<Delivery>,
+        headers: &HeaderMap,
         content_length: Option<i64>,
         body: Option<StreamingBlob>,
     ) -> Outcome<Self> {
         let Some(delivery) = delivery else {
+            if headers.contains_key(rdma::wire::header::TOKEN) {
+                // The door has carried the token out or declined it. Should one ever come by all the same, what
+                // would be stored here is nothing, and its client would take that for its data.
+                let why = "The operation does not take x-amz-rdma-token";
+                return Err(Refusal::InvalidArgument(why.to_owned()));
+            }
             return Ok(Self::Body(body, announced_size(content_length)?));
         };
         if content_length.is_some_and(|length| length != 0) {
@@ -157,10 +164,14 @@ pub(super) async fn receive(
     also: Option<Algorithm>,
 ) -> Outcome<Received> {
     // The store computes CRC-64/NVME of all it writes: no second pass for it.
-    let wanted =
-        promises.algorithm().into_iter().chain(also).filter(|it| *it != Algorithm::Crc64Nvme);
+    let reported = match &source {
+        Source::Body(..) => None,
+        Source::Rdma(delivery) => by_rdma::digest_for(delivery),
+    };
+    let wanted = promises.algorithm().into_iter().chain(also).chain(reported);
+    let wanted = wanted.filter(|it| *it != Algorithm::Crc64Nvme);
     let digests = Digests::new(wanted.fold(Selection::none().with_md5(), Selection::with));
-    let (staged, digests, moved) = match source {
+    let (staged, digests, delivery) = match source {
         Source::Body(body, size) => {
             let (staged, digests) = take_body(lane, body, size, digests).await?;
             (staged, digests, None)
@@ -168,11 +179,11 @@ pub(super) async fn receive(
         Source::Rdma(delivery) => {
             let writer = lane.frame_writer(delivery.size()).await?;
             let (staged, digests) = by_rdma::collect(&delivery, writer, digests).await?;
-            let moved = Moved::taken(&staged);
-            (staged, digests, Some(moved))
+            (staged, digests, Some(delivery))
         }
     };
     let values = with_crc64(digests.finish(), staged.crc64());
+    let moved = delivery.map(|delivery| Moved::taken(&staged, &delivery, &values));
     let kept = promises.promised.check(&values, &promises.trailer).map_err(Refusal::Body)?;
     let kept = kept.or_else(|| also.and_then(|it| values.value(it).map(|value| (it, value))));
     let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;

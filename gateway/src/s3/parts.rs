@@ -52,7 +52,7 @@ pub(super) async fn upload_part(
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
     let declared = Attributes::decode(&upload.attributes)?.declared;
     check_algorithm(declared, promises.algorithm())?;
-    let source = Source::of(delivery, input.content_length, input.body.take())?;
+    let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let also = declared.map(|declared| declared.algorithm);
     let received = intake::receive(operations.lane(), source, &promises, also).await?;
     let (answer, headers) = (received.answer(), received.headers());

@@ -23,7 +23,7 @@ pub(super) async fn put_object(
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
-    let source = Source::of(delivery, input.content_length, input.body.take())?;
+    let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let mut attributes = Attributes::from_request(&request.headers, &aside)?;
     let condition = condition::of_write(&aside)?;
     condition::foresee(&condition, || operations.lane().lookup(bucket.id, input.key.as_bytes()))?;

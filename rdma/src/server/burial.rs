@@ -2,7 +2,9 @@
 //! the memory is freed, then its place in the limits. Memory that the device may still write to is never freed, and
 //! counted.
 //!
-//! Each teardown is a task of its own, so that it comes to its end whoever goes away meanwhile.
+//! Each teardown is a task of its own, so that it comes to its end whoever goes away meanwhile. Large memory is given
+//! back by a thread that may block, as it was taken: unpinning a gibibyte takes some 50 ms, in which the lane would
+//! serve nobody.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use super::stats::{decrement, increment};
 use crate::fabric::{
     Buffer, Connected, FabricError, Fenced, Initialised, Psn, Qpn, QueuePair, Window,
 };
-use crate::limits::FENCE_TIME;
+use crate::limits::{FENCE_TIME, STAGING_BYTES_INLINE};
 
 /// A queue pair, connected or not.
 pub(super) enum AnyQueuePair {
@@ -53,6 +55,8 @@ pub(super) enum Staging {
     None,
     /// Open to the peer.
     Open(Window),
+    /// On its way from the peer.
+    Closing(JoinHandle<Result<Buffer, FabricError>>),
     /// The CPU's again.
     Closed(Buffer),
     /// The device did not give it back.
@@ -92,16 +96,53 @@ pub(super) struct Grave {
 }
 
 impl Staging {
-    /// Takes it from the peer for good: its key is void.
-    pub(super) fn close(&mut self, server: &Server) -> Result<(), FabricError> {
-        match std::mem::replace(self, Staging::Lost) {
-            Staging::Open(window) if server.settings.fences() => {
-                *self = Staging::Closed(window.revoke()?);
+    /// Takes it from the peer for good: its key is void. Dropped halfway, it can be called again.
+    pub(super) async fn close(&mut self, server: &Server) -> Result<(), FabricError> {
+        *self = match std::mem::replace(self, Staging::Lost) {
+            Staging::Open(window) if !server.settings.fences() => Staging::Closed(window.reclaim()),
+            Staging::Open(window) if window.remote().size <= STAGING_BYTES_INLINE => {
+                return self.closed(server, window.revoke());
             }
-            Staging::Open(window) => *self = Staging::Closed(window.reclaim()),
+            Staging::Open(window) => {
+                Staging::Closing(tokio::task::spawn_blocking(move || window.revoke()))
+            }
+            other => other,
+        };
+        let Staging::Closing(closing) = self else { return Ok(()) };
+        let revoked = closing.await;
+        let broken_off = |error| Err(FabricError::new("ibv_dereg_mr", format!("{error}")));
+        self.closed(server, revoked.unwrap_or_else(broken_off))
+    }
+
+    fn closed(
+        &mut self,
+        server: &Server,
+        revoked: Result<Buffer, FabricError>,
+    ) -> Result<(), FabricError> {
+        match revoked {
+            Ok(buffer) => {
+                *self = Staging::Closed(buffer);
+                Ok(())
+            }
+            Err(error) => {
+                *self = Staging::Lost;
+                increment(&server.counters.leaked);
+                tracing::error!(%error, "the staging memory of an RDMA session is lost: its key can't be voided");
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives memory that is closed back to the system.
+    async fn free(&mut self) {
+        match std::mem::replace(self, Staging::None) {
+            Staging::Closed(buffer) if buffer.size() as u64 > STAGING_BYTES_INLINE => {
+                // Without an answer the runtime has ended, and the memory with its task.
+                let _ = tokio::task::spawn_blocking(move || drop(buffer)).await;
+            }
+            Staging::Closed(_) => {}
             other => *self = other,
         }
-        Ok(())
     }
 
     /// The device would not let go of the queue pair through which it is written: nobody may use it again.
@@ -115,59 +156,65 @@ impl Staging {
     pub(super) fn contents(&self) -> &[u8] {
         match self {
             Staging::Closed(buffer) => buffer.as_slice(),
-            Staging::None | Staging::Open(_) | Staging::Lost => &[],
+            Staging::None | Staging::Open(_) | Staging::Closing(_) | Staging::Lost => &[],
         }
     }
 }
 
 impl Lane {
-    /// Fences a queue pair, also when the caller goes away. The first of what it returns: whether it is safe to use the
-    /// memory behind it.
-    pub(super) async fn fence(self: &Rc<Self>, queue_pair: AnyQueuePair) -> (bool, Duration) {
+    /// Fences a queue pair, also when the caller goes away. Only where it is clean may the memory behind it be used.
+    pub(super) async fn fence(self: &Rc<Self>, queue_pair: AnyQueuePair) -> Fenced {
         let server = Arc::clone(&self.server);
         let fenced = self.spawn_burial(async move { fence(&server, queue_pair).await });
         // The task neither panics nor is it aborted before its runtime is; then nobody is told anything.
-        fenced.await.unwrap_or((false, Duration::ZERO))
+        fenced.await.unwrap_or(UNKNOWN)
     }
 
     /// Tears down; what it returns is ready when everything is gone.
-    pub(super) fn bury(self: &Rc<Self>, grave: Grave) -> JoinHandle<Duration> {
+    pub(super) fn bury(self: &Rc<Self>, grave: Grave) -> JoinHandle<Fenced> {
         let server = Arc::clone(&self.server);
         self.spawn_burial(async move { bury(&server, grave).await })
     }
 }
 
-async fn fence(server: &Server, queue_pair: AnyQueuePair) -> (bool, Duration) {
+/// A teardown of whose end nobody was told.
+pub(super) const UNKNOWN: Fenced = Fenced { clean: false, took: Duration::ZERO };
+
+/// That there was nothing to fence.
+pub(super) const NOTHING: Fenced = Fenced { clean: true, took: Duration::ZERO };
+
+async fn fence(server: &Server, queue_pair: AnyQueuePair) -> Fenced {
     if !server.settings.fences() {
         tokio::task::spawn_local(async move {
             tokio::time::sleep(FENCE_TIME).await;
             let _ = queue_pair.fence().await;
         });
-        return (true, Duration::ZERO);
+        return NOTHING;
     }
-    let Fenced { clean, took } = queue_pair.fence().await;
-    server.counters.fenced(took);
-    if !clean {
+    let fenced = queue_pair.fence().await;
+    server.counters.fenced(fenced.took);
+    if !fenced.clean {
         increment(&server.counters.leaked);
     }
-    (clean, took)
+    fenced
 }
 
-async fn bury(server: &Server, grave: Grave) -> Duration {
+async fn bury(server: &Server, grave: Grave) -> Fenced {
     let Grave { queue_pair, mut estate } = grave;
-    let (is_clean, took) = match queue_pair {
+    let fenced = match queue_pair {
         Some(queue_pair) => fence(server, queue_pair).await,
-        None => (true, Duration::ZERO),
+        None => NOTHING,
     };
     server.retired.retire(estate.number, estate.psn, Instant::now());
-    if !is_clean {
+    if fenced.clean {
+        // Where that fails, it has been said and counted.
+        let _ = estate.staging.close(server).await;
+        estate.staging.free().await;
+    } else {
         estate.staging.lose();
-    } else if let Err(error) = estate.staging.close(server) {
-        increment(&server.counters.leaked);
-        tracing::error!(%error, "the staging memory of an RDMA session is lost: its key can't be voided");
     }
     if matches!(estate.staging, Staging::Lost) {
         estate.admitted.forfeit_staging();
     }
-    took
+    fenced
 }

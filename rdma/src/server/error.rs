@@ -17,6 +17,8 @@ pub enum Exhausted {
     ConnectionsOfPrincipal,
     /// Staging memory.
     Staging,
+    /// Staging memory of this principal.
+    StagingOfPrincipal,
     /// Requests that wait for the same connection.
     ConnectionQueue,
 }
@@ -29,6 +31,9 @@ impl fmt::Display for Exhausted {
             Exhausted::Connections => "too many RDMA connections",
             Exhausted::ConnectionsOfPrincipal => "too many RDMA connections of this principal",
             Exhausted::Staging => "no staging memory left for RDMA uploads",
+            Exhausted::StagingOfPrincipal => {
+                "no staging memory left for RDMA uploads of this principal"
+            }
             Exhausted::ConnectionQueue => "too many requests wait for this RDMA connection",
         })
     }

@@ -2,6 +2,7 @@
 //! anything is allocated, given back after everything is gone.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Exhausted, SessionError, Settings};
@@ -12,6 +13,8 @@ use super::{Exhausted, SessionError, Settings};
 pub(super) struct Ledger {
     limits: Limits,
     book: Mutex<Book>,
+    /// Beside the book, since every pooled request asks for it.
+    stopped: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +24,13 @@ struct Limits {
     connections: usize,
     connections_per_principal: usize,
     staging_bytes: u64,
+    staging_bytes_per_principal: u64,
 }
 
 #[derive(Debug, Default)]
 struct Book {
     used: InUse,
     principals: HashMap<Arc<str>, Share>,
-    stopped: bool,
 }
 
 /// A principal's.
@@ -35,6 +38,7 @@ struct Book {
 struct Share {
     sessions: usize,
     connections: usize,
+    staging_bytes: u64,
 }
 
 /// What is in use in all.
@@ -59,6 +63,7 @@ pub(super) struct Admitted {
     ledger: Arc<Ledger>,
     principal: Arc<str>,
     kind: Kind,
+    staging_lost: bool,
 }
 
 impl Ledger {
@@ -69,17 +74,18 @@ impl Ledger {
             connections: settings.connections_max,
             connections_per_principal: settings.connections_per_principal,
             staging_bytes: settings.staging_bytes,
+            staging_bytes_per_principal: settings.staging_bytes_of_one(),
         };
-        Arc::new(Ledger { limits, book: Mutex::default() })
+        Arc::new(Ledger { limits, book: Mutex::default(), stopped: AtomicBool::new(false) })
     }
 
     /// Refuses everything from now on.
     pub(super) fn stop(&self) {
-        self.lock().stopped = true;
+        self.stopped.store(true, Ordering::Release);
     }
 
     pub(super) fn stopped(&self) -> bool {
-        self.lock().stopped
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// What is in use.
@@ -94,8 +100,8 @@ impl Ledger {
         principal: &Arc<str>,
         staging_bytes: u64,
     ) -> Result<Admitted, SessionError> {
-        if staging_bytes > self.limits.staging_bytes {
-            let limit = self.limits.staging_bytes;
+        let limit = self.limits.staging_bytes_per_principal;
+        if staging_bytes > limit {
             return Err(SessionError::TooLarge { size: staging_bytes, limit });
         }
         self.admit(principal, Kind::Session { staging_bytes })
@@ -111,7 +117,7 @@ impl Ledger {
 
     fn admit(self: &Arc<Self>, principal: &Arc<str>, kind: Kind) -> Result<Admitted, SessionError> {
         let mut book = self.lock();
-        if book.stopped {
+        if self.stopped() {
             return Err(SessionError::ShuttingDown);
         }
         let share = book.principals.get(principal).copied().unwrap_or_default();
@@ -122,6 +128,7 @@ impl Ledger {
         match kind {
             Kind::Session { staging_bytes } => {
                 share.sessions += 1;
+                share.staging_bytes += staging_bytes;
                 book.used.sessions += 1;
                 book.used.staging_bytes += staging_bytes;
             }
@@ -131,19 +138,23 @@ impl Ledger {
             }
         }
         drop(book);
-        Ok(Admitted { ledger: Arc::clone(self), principal: Arc::clone(principal), kind })
+        let (ledger, principal) = (Arc::clone(self), Arc::clone(principal));
+        Ok(Admitted { ledger, principal, kind, staging_lost: false })
     }
 
-    fn release(&self, principal: &Arc<str>, kind: Kind) {
+    /// Of a session's staging memory, `lost` bytes stay in the book for good.
+    fn release(&self, principal: &Arc<str>, kind: Kind, lost: u64) {
         let mut book = self.lock();
         let share =
             book.principals.get_mut(principal).expect("whoever was admitted is in the book");
         match kind {
             Kind::Session { staging_bytes } => {
                 share.sessions -= 1;
+                // What the device keeps is nobody's: its principal may have as much as any other.
+                share.staging_bytes -= staging_bytes;
                 let spent = *share == Share::default();
                 book.used.sessions -= 1;
-                book.used.staging_bytes -= staging_bytes;
+                book.used.staging_bytes -= staging_bytes - lost;
                 book.forget_if(spent, principal);
             }
             Kind::Connection => {
@@ -171,6 +182,10 @@ impl Limits {
                     Some(Exhausted::SessionsOfPrincipal)
                 } else if staging_bytes > self.staging_bytes.saturating_sub(used.staging_bytes) {
                     Some(Exhausted::Staging)
+                } else if staging_bytes
+                    > self.staging_bytes_per_principal.saturating_sub(share.staging_bytes)
+                {
+                    Some(Exhausted::StagingOfPrincipal)
                 } else {
                     None
                 }
@@ -199,15 +214,17 @@ impl Book {
 impl Admitted {
     /// The staging memory could not be got back from the device: it stays in the book for good, as it stays in memory.
     pub(super) fn forfeit_staging(&mut self) {
-        if let Kind::Session { staging_bytes } = &mut self.kind {
-            *staging_bytes = 0;
-        }
+        self.staging_lost = true;
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.ledger.release(&self.principal, self.kind);
+        let lost = match self.kind {
+            Kind::Session { staging_bytes } if self.staging_lost => staging_bytes,
+            _ => 0,
+        };
+        self.ledger.release(&self.principal, self.kind, lost);
     }
 }
 
@@ -254,6 +271,29 @@ mod tests {
         assert_eq!(ledger.used(), full, "refusals have left nothing behind");
         drop(held);
         assert_eq!(ledger.used(), InUse::default());
+    }
+
+    #[test]
+    fn one_principal_leaves_staging_memory_to_the_others() {
+        let settings = Settings {
+            staging_bytes: 100,
+            staging_bytes_per_principal: Some(60),
+            ..Settings::default()
+        };
+        let (ledger, ann, bob) = (Ledger::new(&settings), Arc::from("ann"), Arc::from("bob"));
+        let refused = ledger.session(&ann, 61);
+        assert!(matches!(refused, Err(SessionError::TooLarge { size: 61, limit: 60 })));
+        let mut held = vec![ledger.session(&ann, 50).expect("room")];
+        assert_eq!(busy(ledger.session(&ann, 11)), Exhausted::StagingOfPrincipal);
+        held.push(ledger.session(&ann, 10).expect("just fits"));
+        held.push(ledger.session(&ann, 0).expect("a GET needs none"));
+        held.push(ledger.session(&bob, 40).expect("bob's"));
+        assert_eq!(busy(ledger.session(&bob, 1)), Exhausted::Staging);
+        held[0].forfeit_staging();
+        drop(held);
+        let lost = InUse { staging_bytes: 50, ..InUse::default() };
+        assert_eq!(ledger.used(), lost);
+        let _whole = ledger.session(&bob, 50).expect("what is left");
     }
 
     #[test]

@@ -10,13 +10,14 @@ use super::claim::Claim;
 use super::course::Course;
 use super::error::SessionError;
 use super::lane::Lane;
+use super::ledger::Admitted;
 use super::order::{Order, Protocol};
 use super::registry::SessionEntry;
 use super::stats::{SessionOutcome, increment};
 use super::transfer::{Line, SessionLine, Transfer, Undertaking};
 use crate::fabric::{
     Buffer, Connected, Connection, Fabric, FabricError, Gid, Initialised, Peer, Psn, Qpn,
-    QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Window,
+    QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow,
 };
 use crate::limits::{IDENTITY_ATTEMPTS, RECEIVE_DEPTH, SEND_DEPTH, STAGING_BYTES_INLINE};
 use crate::transfer::AbortReason;
@@ -154,9 +155,9 @@ impl Lane {
             Operation::Get => 0,
         };
         let admitted = server.ledger.session(&principal, staging_bytes)?;
-        let staging = match order.operation {
-            Operation::Put => Staging::Open(open_staging(&server.fabric, order.size).await?),
-            Operation::Get => Staging::None,
+        let (staging, admitted) = match order.operation {
+            Operation::Put => open_staging(&server.fabric, order.size, admitted).await?,
+            Operation::Get => (Staging::None, admitted),
         };
         // It may have taken a while.
         self.check_open()?;
@@ -341,11 +342,21 @@ pub(super) fn check_range(window: RemoteWindow) -> Result<RemoteWindow, SessionE
 }
 
 /// Memory for one upload, a region of its own: its key opens nothing else.
-async fn open_staging(fabric: &Arc<dyn Fabric>, bytes: u64) -> Result<Window, SessionError> {
+///
+/// Its place in the limits goes with it: a client that goes away while its memory is being registered doesn't make room
+/// for another until this memory is gone.
+async fn open_staging(
+    fabric: &Arc<dyn Fabric>,
+    bytes: u64,
+    admitted: Admitted,
+) -> Result<(Staging, Admitted), SessionError> {
     let size = usize::try_from(bytes)
         .map_err(|_| SessionError::TooLarge { size: bytes, limit: usize::MAX as u64 })?;
-    let open =
-        move |fabric: &dyn Fabric| Buffer::allocate(fabric, size)?.expose(RemoteAccess::Write);
+    let open = move |fabric: &dyn Fabric| -> Result<_, FabricError> {
+        let window = Buffer::allocate(fabric, size)?.expose(RemoteAccess::Write)?;
+        // In this order: dropped together, the memory goes first.
+        Ok((Staging::Open(window), admitted))
+    };
     if bytes <= STAGING_BYTES_INLINE {
         return Ok(open(&**fabric)?);
     }

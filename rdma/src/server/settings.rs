@@ -16,6 +16,8 @@ use crate::limits::{
 pub struct Settings {
     /// Memory of all sessions that upload, in bytes.
     pub staging_bytes: u64,
+    /// Of it, what one principal may have, so that there is some for others. None: all of it.
+    pub staging_bytes_per_principal: Option<u64>,
     /// The most that one transfer may have; at most [`TRANSFER_BYTES_MAX`].
     pub transfer_bytes_max: u64,
     /// Sessions at a time.
@@ -61,6 +63,12 @@ impl Settings {
         !self.fence_skipped
     }
 
+    /// Staging memory of one principal, in bytes: the most that an upload by a session may have.
+    #[must_use]
+    pub fn staging_bytes_of_one(&self) -> u64 {
+        self.staging_bytes.min(self.staging_bytes_per_principal.unwrap_or(u64::MAX))
+    }
+
     /// How long a transfer of so many bytes may take.
     #[must_use]
     pub fn execution_time_of(&self, bytes: u64) -> Duration {
@@ -73,6 +81,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             staging_bytes: STAGING_BYTES,
+            staging_bytes_per_principal: None,
             transfer_bytes_max: TRANSFER_BYTES_MAX,
             sessions_max: SESSIONS_MAX,
             sessions_per_principal: SESSIONS_PER_PRINCIPAL,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::burial::{Estate, Grave};
+use super::burial::{Estate, Grave, NOTHING, UNKNOWN};
 use super::connection::LaneConnection;
 use super::course::Course;
 use super::error::SessionError;
@@ -18,7 +18,9 @@ use super::order::Protocol;
 use super::registry::SessionEntry;
 use super::session::{FarEnd, Pairing, Slot, outcome_of};
 use super::stats::{SessionOutcome, increment};
-use crate::fabric::{Connected, Connection, FabricError, QueuePair, RemoteWindow, WorkStatus};
+use crate::fabric::{
+    Connected, Connection, FabricError, Fenced, QueuePair, RemoteWindow, WorkStatus,
+};
 use crate::limits::FENCE_TIME;
 use crate::transfer::{
     Delivered, Destination, FrameSink, FrameSource, Origin, Progress, Received, Stopper, Tally,
@@ -35,12 +37,16 @@ pub enum Outcome {
     Failed,
 }
 
-/// That nothing of a transfer moves any more: its request may be answered, its memory reused.
+/// That nothing of a transfer moves any more: its request may be answered, its memory reused. Unless the device has
+/// refused to end its queue pair: see [`Self::quiet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an answer may be given only after this"]
 pub struct Settled {
     /// The session waits for another READY, since its peer never answered: 409.
     pub rearmed: bool,
+    /// Whether the device has done as it was told. If not, a WRITE may still come: the request may only be answered with
+    /// an error, upon which the client makes the key to its memory void.
+    pub quiet: bool,
     /// How long the fence took.
     pub fence: Duration,
 }
@@ -50,8 +56,8 @@ pub struct Transfer {
     lane: Rc<Lane>,
     course: Arc<Course>,
     undertaking: Undertaking,
-    /// Until when it must have moved.
-    deadline: Instant,
+    /// When it was given its queue pair.
+    began: Instant,
     tally: Tally,
     /// Taken when it is settled.
     line: Option<Line>,
@@ -106,13 +112,12 @@ impl Transfer {
         undertaking: Undertaking,
         line: Line,
     ) -> Transfer {
-        let time = lane.server.settings.execution_time_of(undertaking.size);
         Transfer {
             _active: Active::new(lane, &course),
             lane: Rc::clone(lane),
             course,
             undertaking,
-            deadline: Instant::now() + time,
+            began: Instant::now(),
             tally: Tally::default(),
             line: Some(line),
         }
@@ -134,6 +139,12 @@ impl Transfer {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.undertaking.size
+    }
+
+    /// Which checksum of the delivered bytes the client wants.
+    #[must_use]
+    pub fn checksum(&self) -> ChecksumAlgorithm {
+        self.undertaking.checksum
     }
 
     /// GET: writes all of the source into the client's window, and waits until its device has it. From its success on
@@ -207,7 +218,8 @@ impl Transfer {
             return Err(TransferError::Length { expected: size, got });
         }
         let (pacer, tally) = (&self.lane.pacer, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        // A client may name as large a window as it likes; that gives it no more time.
+        let mut stopper = self.stopper(source.remaining().min(size));
         let to = Destination { queue_pair, window, immediate, checksum, pacer, tally };
         let delivered = write_from(to, &mut stopper, source).await?;
         if let (Some(placement), Protocol::Pooled) = (&self.lane.placement, protocol) {
@@ -228,7 +240,7 @@ impl Transfer {
         let (line, window) = self.line_and_window()?;
         let queue_pair = line.queue_pair().ok_or_else(gone)?;
         let (pacer, tally) = (&self.lane.pacer, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        let mut stopper = self.stopper(self.undertaking.size);
         read_into(Origin { queue_pair, window, pacer, tally }, &mut stopper, sink).await
     }
 
@@ -236,25 +248,31 @@ impl Transfer {
         &mut self,
         sink: &mut K,
     ) -> Result<Received, TransferError<K::Error>> {
-        let Some(Line::Session(line)) = &mut self.line else { return Err(gone().into()) };
         let (size, tally) = (self.undertaking.size, &self.tally);
-        let mut stopper = Stopper::new(self.deadline, self.course.until_aborted());
+        let deadline = self.began + self.lane.server.settings.execution_time_of(size);
+        let mut stopper = Stopper::new(deadline, self.course.until_aborted());
+        let Some(Line::Session(line)) = &mut self.line else { return Err(gone().into()) };
         let queue_pair = line.queue_pair.as_ref().ok_or_else(gone)?;
         let cookie = line.entry.cookie.number();
         await_immediate(queue_pair, cookie, size, &mut stopper, tally).await.map_err(widen)?;
         // The door is closed before anybody looks: the client could go on writing while its bytes are checksummed.
-        if let Some(queue_pair) = line.queue_pair.take() {
-            let (is_clean, _took) = self.lane.fence(queue_pair.into()).await;
-            if !is_clean {
-                line.estate.staging.lose();
-                return Err(gone().into());
-            }
+        if let Some(queue_pair) = line.queue_pair.take()
+            && !self.lane.fence(queue_pair.into()).await.clean
+        {
+            line.estate.staging.lose();
+            return Err(gone().into());
         }
-        line.estate.staging.close(&self.lane.server)?;
+        line.estate.staging.close(&self.lane.server).await?;
         let staged = line.estate.staging.contents();
         copy_staged(staged, sink, &mut stopper, tally).await?;
         let copied_bytes = tally.bytes_copied.get();
         Ok(Received { bytes: size, copied_bytes, work_requests: 0 })
+    }
+
+    /// What ends the waiting of so many bytes' transfer.
+    fn stopper(&self, bytes: u64) -> Stopper<'_> {
+        let deadline = self.began + self.lane.server.settings.execution_time_of(bytes);
+        Stopper::new(deadline, self.course.until_aborted())
     }
 
     fn line_and_window(&self) -> Result<(&Line, RemoteWindow), FabricError> {
@@ -268,14 +286,14 @@ impl Transfer {
         if !succeeded && self.tally.progress.get() == Progress::PeerSilent {
             let began = Instant::now();
             if self.rearm().await {
-                return Settled { rearmed: true, fence: began.elapsed() };
+                return Settled { rearmed: true, quiet: true, fence: began.elapsed() };
             }
         }
-        let fence = match self.end(succeeded) {
-            Some(grave) => self.lane.bury(grave).await.unwrap_or_default(),
-            None => Duration::ZERO,
+        let Fenced { clean, took } = match self.end(succeeded) {
+            Some(grave) => self.lane.bury(grave).await.unwrap_or(UNKNOWN),
+            None => NOTHING,
         };
-        Settled { rearmed: false, fence }
+        Settled { rearmed: false, quiet: clean, fence: took }
     }
 
     /// Puts the session back as PREPARE has made it. Whatever happens on the way, what is left stays in `self`.

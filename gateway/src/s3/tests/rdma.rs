@@ -3,6 +3,7 @@
 //! The peer is a queue pair and a window; what it and the gateway say to each other before is the door's.
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use ::rdma::server::{
     Connect, LaneServer, Operation, Order, Prepare, Prepared, ReadyHeaders, Server, SessionError,
     Settings,
 };
+use ::rdma::transfer::FrameSink;
 use ::rdma::wire::{ChecksumAlgorithm, Cookie, Crc32c, Crc64Nvme, RcToken, SessionId};
-use datapath::arena::Arena;
+use datapath::StoreError;
+use datapath::arena::{Arena, Frame};
 use http::Request;
 use http::request::Builder;
 
@@ -24,6 +27,7 @@ use super::{Answer, Client, content, digest, tag, with_client_and_arena};
 use crate::auth::Identity;
 use crate::body::checksum::{Algorithm, Value};
 use crate::body::{Promised, PromisedValue};
+use crate::door::unwind;
 use crate::rdma::delivery::{Delivery, DeliveryOutcome};
 use crate::rdma::receipts::Receipts;
 
@@ -287,6 +291,30 @@ fn ranges_and_parts_are_delivered_to_the_start_of_the_window() {
 }
 
 #[test]
+fn the_checksum_that_was_asked_for_is_told_of_uploads_and_of_nothing() {
+    with_rdma(async |rdma| {
+        let (crc32c, body) = (ChecksumAlgorithm::Crc32c, content(100_000, 4));
+        let window = rdma.window_with(&body);
+        let delivery = rdma.delivery(window.remote(), Operation::Put, crc32c).await.unwrap();
+        let (answer, _) =
+            rdma.answered(Request::put("/bucket/key"), delivery, Promised::default()).await;
+        let told = answer.assert_ok().header("x-amz-rdma-checksum-crc32c");
+        assert_eq!(told, Crc32c::of(&body).to_string());
+        assert!(!answer.headers.contains_key("x-amz-rdma-checksum-crc64nvme"));
+        // It is no part of the object: nobody promised it.
+        assert!(!answer.headers.contains_key("x-amz-checksum-crc32c"));
+
+        rdma.client.put("/bucket/empty", "").await.assert_ok();
+        let delivery = rdma.delivery(window.remote(), Operation::Get, crc32c).await.unwrap();
+        let (answer, _) =
+            rdma.answered(Request::get("/bucket/empty"), delivery, Promised::default()).await;
+        let told = answer.assert_ok().header("x-amz-rdma-checksum-crc32c");
+        assert_eq!(told, Crc32c::of(&[]).to_string());
+        drop(window.revoke());
+    });
+}
+
+#[test]
 fn what_is_not_delivered_leaves_the_window_and_the_connection_alone() {
     with_rdma(async |rdma| {
         let body = content(100_000, 3);
@@ -415,6 +443,22 @@ fn what_is_refused_is_refused_before_a_byte_is_read() {
 }
 
 #[test]
+fn a_token_that_nobody_has_carried_out_stores_nothing() {
+    with_rdma(async |rdma| {
+        let created = rdma.client.post("/bucket/key?uploads", "").await;
+        let upload = created.element("UploadId").to_owned();
+        let part = format!("/bucket/key?partNumber=1&uploadId={upload}");
+        for target in ["/bucket/key", &part] {
+            let request = Request::put(target).header("x-amz-rdma-token", "rc:1");
+            rdma.client.send(request, "").await.assert_code(400, "InvalidArgument");
+        }
+        rdma.client.get("/bucket/key").await.assert_code(404, "NoSuchKey");
+        let listed = rdma.client.get(&format!("/bucket/key?uploadId={upload}")).await;
+        assert!(!listed.assert_ok().text().contains("<Part>"), "{}", listed.text());
+    });
+}
+
+#[test]
 fn parts_are_taken_and_complete_an_object() {
     with_rdma(async |rdma| {
         let created = rdma.client.post("/bucket/key?uploads", "").await;
@@ -485,6 +529,43 @@ fn a_get_that_fails_leaves_a_quiet_window_for_the_body() {
         assert_eq!(rdma.receipts.delivered_bytes(), 0);
         assert!(rdma.client.get("/bucket/key").await.assert_ok().body == body);
         drop(window.revoke());
+    });
+}
+
+/// A sink that panics when it is asked for the second time, while the first frame is being filled.
+struct Panicking(datapath::FrameWriter, bool);
+
+impl FrameSink for Panicking {
+    type Error = StoreError;
+
+    async fn next_frame(&mut self) -> Result<(Frame, usize), StoreError> {
+        assert!(!std::mem::replace(&mut self.1, true), "as asked");
+        let frame = self.0.next_frame().await?;
+        Ok(frame.expect("the first"))
+    }
+
+    async fn filled(&mut self, _: Frame) -> Result<(), StoreError> {
+        unreachable!("nothing is filled before the panic")
+    }
+}
+
+#[test]
+fn a_panic_while_bytes_move_goes_on_after_the_fence() {
+    with_rdma(async |rdma| {
+        let body = content(3_000_000, 1);
+        let window = rdma.window_with(&body);
+        let crc = ChecksumAlgorithm::Crc64Nvme;
+        let delivery = rdma.delivery(window.remote(), Operation::Put, crc).await.unwrap();
+        let writer = rdma.client.lane.frame_writer(delivery.size()).await.unwrap();
+        let mut sink = Panicking(writer, false);
+        let before = rdma.server.stats();
+        assert_eq!((before.queue_pairs, before.fences), (1, 0));
+        let panic = unwind::caught(pin!(delivery.receive(&mut sink))).await;
+        assert_eq!(panic.map(drop), Err("as asked".to_owned()));
+        // Whoever has caught it answers now.
+        let after = rdma.server.stats();
+        assert_eq!((after.queue_pairs, after.fences, after.transfers_active), (0, 1, 0));
+        drop((sink, window.revoke()));
     });
 }
 

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::super::*;
+use super::stubborn::{Mood, Stubborn};
 use crate::fabric::simulated::{self, Faults};
 use crate::fabric::{
     Buffer, Completion, Connected as ConnectedState, Connection, Endpoint, Fabric, Gid,
@@ -65,6 +66,15 @@ impl Bed {
         let arena = arena();
         let network = loopback::Network::new();
         let server = network.fabric(SERVER, Some(&arena));
+        Bed::on(server, network.fabric(CLIENT, None), arena, settings, None)
+    }
+
+    /// Nothing takes time, but the server's device has moods.
+    pub(super) fn stubborn(mood: &Arc<Mood>, settings: Settings) -> Bed {
+        let arena = arena();
+        let network = loopback::Network::new();
+        let fabric = network.fabric(SERVER, Some(&arena));
+        let server = Arc::new(Stubborn { fabric, mood: Arc::clone(mood) });
         Bed::on(server, network.fabric(CLIENT, None), arena, settings, None)
     }
 

@@ -6,5 +6,7 @@ mod limits;
 mod pooled;
 mod races;
 mod sessions;
+mod stubborn;
+mod teardown;
 
 use bed::*;
