@@ -83,6 +83,11 @@ fn checked(
                     "Use pooled connections, or HTTP.",
                 ));
             }
+            // What is there already ends by itself.
+            Some(_) if route.opens() && lane.shared.usable().is_err() => {
+                let message = "The RDMA device does not work at present; use HTTP.";
+                return Ok(Admitted::Unsupported(Reason::DeviceDown, message));
+            }
             Some(_) => {}
         }
         if parts.uri.query().is_some() {
@@ -170,7 +175,8 @@ pub fn empty(status: StatusCode) -> Answer {
 }
 
 fn capabilities(lane: &LaneRdma) -> Answer {
-    let state = lane.shared.state().map(|server| (server.facts(), server.settings()));
+    let state = lane.shared.usable().map(|server| (server.facts(), server.settings()));
+    let state = state.as_ref().map(|it| *it).map_err(|reason| &**reason);
     let mut answer = Response::new(s3s::Body::from(capability::document(state)));
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);

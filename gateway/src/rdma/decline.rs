@@ -19,6 +19,8 @@ use crate::door::Refused;
 pub enum Reason {
     /// There is no device, or RDMA is switched off.
     Off,
+    /// The device has failed, or its port has no link.
+    DeviceDown,
     /// A control request of another protocol, or for a target that RDMA does not serve.
     Protocol,
     /// The token names a queue pair that is not connected: one round trip is not enough.
@@ -37,8 +39,9 @@ pub enum Reason {
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Off,
+        Reason::DeviceDown,
         Reason::Protocol,
         Reason::NotConnected,
         Reason::DynamicallyConnected,
@@ -52,6 +55,7 @@ impl Reason {
     pub fn label(self) -> &'static str {
         match self {
             Reason::Off => "off",
+            Reason::DeviceDown => "device_down",
             Reason::Protocol => "protocol",
             Reason::NotConnected => "not_connected",
             Reason::DynamicallyConnected => "dynamically_connected",

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use rdma::fabric::FabricHealth;
 use rdma::server::{
     FAILURE_NAMES, Operation, Protocol, ServerStats, SessionOutcome, TransferOutcome,
 };
@@ -36,6 +37,7 @@ impl Figures for RdmaFigures {
         figures.receipts(&self.rdma);
         if let Some(server) = self.rdma.server() {
             figures.fabric(server.facts());
+            figures.health(&server.health());
             figures.server(&server.stats());
         }
         figures.0
@@ -99,6 +101,22 @@ impl Collected {
         self.gauge("penstock_rdma_registered_bytes", help, facts.registered_bytes);
         let help = "Bytes per RDMA packet.";
         self.gauge("penstock_rdma_path_mtu_bytes", help, u64::from(facts.path_mtu.bytes()));
+    }
+
+    fn health(&mut self, health: &FabricHealth) {
+        let help = "1 while the RDMA device works and its port has a link.";
+        let is_well = health.failed.is_none() && health.port_active;
+        self.gauge("penstock_rdma_device_up", help, u64::from(is_well));
+        for (event, count) in [
+            ("port_lost", health.port_losses),
+            ("address_changed", health.address_changes),
+            ("queue_pair_error", health.queue_pair_errors),
+            ("completion_queue_error", health.completion_queue_errors),
+        ] {
+            let labels = vec![("event", event.to_owned())];
+            let help = "What the RDMA device has told of itself.";
+            self.counter("penstock_rdma_device_events_total", help, labels, count as f64);
+        }
     }
 
     fn server(&mut self, stats: &ServerStats) {

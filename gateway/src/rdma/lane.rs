@@ -90,7 +90,7 @@ impl LaneRdma {
     /// Says in a successful answer what RDMA can do here.
     pub fn say_capabilities<B>(&self, answer: &mut Response<B>) {
         if answer.status().is_success() {
-            let facts = self.shared.server().map(|server| server.facts());
+            let facts = self.shared.usable().ok().map(|server| server.facts());
             answer.headers_mut().insert(header::CAPABILITIES, value(capability::of(facts)));
         }
     }

@@ -136,6 +136,7 @@ pub async fn call(
     let (head, _) = request.into_parts();
     let reason = match asked.token {
         Token::Pooled(_) if lane.shared.server().is_none() => Reason::Off,
+        Token::Pooled(_) if lane.shared.usable().is_err() => Reason::DeviceDown,
         Token::Pooled(pooled) => return by_connection(lane, &asked, pooled, head).await,
         Token::Session(_) => Reason::NotConnected,
         Token::Libfabric => Reason::Libfabric,

@@ -1,5 +1,6 @@
 //! Owns: what the lanes share of RDMA: the server half or why there is none, the mailboxes, the counts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -77,12 +78,18 @@ impl Rdma {
         self.state.as_ref().ok()
     }
 
-    /// The server half, or why there is none.
+    /// The server half, while it can move anything.
     ///
     /// # Errors
-    /// The reason, in a sentence.
-    pub fn state(&self) -> Result<&Arc<Server>, &str> {
-        self.state.as_ref().map_err(String::as_str)
+    /// Why there is none, or why it can't at present, in a sentence.
+    pub fn usable(&self) -> Result<&Arc<Server>, Cow<'_, str>> {
+        let server = self.state.as_ref().map_err(|reason| Cow::Borrowed(reason.as_str()))?;
+        let health = server.health();
+        match health.failed {
+            Some(error) => Err(format!("the RDMA device has failed: {error}").into()),
+            None if !health.port_active => Err("the RDMA port has no link".into()),
+            None => Ok(server),
+        }
     }
 
     /// Counts a reason to decline.
@@ -121,5 +128,32 @@ impl Present {
 impl Drop for Present {
     fn drop(&mut self) {
         self.0.lanes.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdma::fabric::Gid;
+    use rdma::fabric::simulated::{Faults, Network};
+    use rdma::server::Settings;
+
+    #[tokio::test]
+    async fn a_device_that_has_failed_is_not_used_and_says_why() {
+        let gid = Gid::from_ipv4([10, 77, 0, 1].into());
+        let network = Network::new(1, Faults::DELAYS);
+        let server = Server::new(network.fabric(gid, None), Settings::default(), 1);
+        let plan = Rules {
+            put_decline_status: 200,
+            allow_unsigned_connect: false,
+            require_same_address: false,
+        };
+        let keys = Arc::new(KeyRing::new([]));
+        let rdma = Rdma::new(Ok(server), plan, keys, 1, Duration::from_secs(1));
+        assert!(rdma.usable().is_ok());
+        network.break_device(gid);
+        let reason = rdma.usable().err().expect("it has failed");
+        assert!(reason.starts_with("the RDMA device has failed: "), "{reason}");
+        assert!(rdma.server().is_some(), "what is there can still be ended");
     }
 }

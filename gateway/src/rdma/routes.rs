@@ -86,6 +86,11 @@ impl Route {
         }
     }
 
+    /// Whether it makes something that transfers go through.
+    pub fn opens(self) -> bool {
+        matches!(self, Route::Prepare | Route::Connect)
+    }
+
     /// Whether it is one of the hipobj-rc-v2 protocol's, whose requests and answers name the protocol.
     pub fn is_of_sessions(self) -> bool {
         matches!(self, Route::Prepare | Route::Ready | Route::Cancel)

@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::state::{Aborted, Phase};
 use super::stats::{Counters, ServerStats};
 use super::{SessionError, stats};
-use crate::fabric::{Fabric, FabricFacts, Mtu};
+use crate::fabric::{Fabric, FabricFacts, FabricHealth, Mtu};
 use crate::limits::TRANSFER_BYTES_MAX;
 use crate::transfer::AbortReason;
 use crate::wire::{Cookie, SessionId};
@@ -54,6 +54,12 @@ impl Server {
     #[must_use]
     pub fn facts(&self) -> &FabricFacts {
         self.fabric.facts()
+    }
+
+    /// How its device is doing.
+    #[must_use]
+    pub fn health(&self) -> FabricHealth {
+        self.fabric.health()
     }
 
     /// What was set.
