@@ -38,6 +38,9 @@ MEMORY_MIB = 4096
 # A failing test's output in the report.
 OUTPUT_CHARACTERS_MAX = 20_000
 
+# Variables that the tests know.
+PASSED = ("GATEWAY_TEST_BIN", "GATEWAY_TEST_LOADGEN", "GATEWAY_TEST_SEED", "GATEWAY_TEST_FULL")
+
 MARK = "\x1e"
 
 
@@ -110,8 +113,9 @@ def run(tests: list[Test], options: list[str], limit: int) -> None:
         plan.flush()
         command = [HERE / "guest.sh", "--verbose", "--limit", str(limit), *options]
         command += ["--env", "RUST_BACKTRACE=1", "--env", "GATEWAY_TEST_SKIPPED=/dev/null"]
-        for name in ("GATEWAY_TEST_BIN", "GATEWAY_TEST_LOADGEN", "GATEWAY_TEST_SEED"):
+        for name in PASSED:
             command += ["--env", name] if name in os.environ else []
+        command += ["--share", results_folder(), "--env", f"GUEST_RESULTS={results_folder()}"]
         command += ["--", HERE / "inside.sh", plan.name, str(TEST_LIMIT_S)]
         guest = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace")
         follow(guest.stdout, tests)
@@ -126,6 +130,13 @@ def list_folder() -> pathlib.Path:
     """Where a guest finds the list: it sees the host's files, but /tmp may be another mount."""
     folder = ROOT / "target"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+def results_folder() -> pathlib.Path:
+    """Where tests leave texts for whoever reads the results: the one folder that guests write."""
+    folder = ROOT / "target" / "test-results" / "guest"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
