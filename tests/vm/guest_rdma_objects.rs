@@ -98,16 +98,16 @@ fn a_large_object_goes_by_rdma_alone() {
         return;
     };
     let full = std::env::var_os("GATEWAY_TEST_FULL").is_some();
-    let bytes = if full { 1 << 30 } else { 256 * MIB };
+    // In an emulated guest a gibibyte each way takes minutes, so that is the long form.
+    let bytes = if full { 1 << 30 } else { 80_000_001 };
     let mut bench = Bench::start(&guest, BUCKET, bytes);
     let expected = pages(9, bytes as usize);
     Host::run(DEVICE, async |host| {
         let objects = Objects::new(&host, bench.asker());
         let tcp = TcpBytes::on("lo", bench.server.address.port());
         let mut memory = host.filled(&expected);
-        for (put_by, got_by) in
-            [(Protocol::Session, Protocol::Pooled), (Protocol::Pooled, Protocol::Session)]
-        {
+        let rounds = [(Protocol::Session, Protocol::Pooled), (Protocol::Pooled, Protocol::Session)];
+        for (put_by, got_by) in rounds.into_iter().take(if full { 2 } else { 1 }) {
             let before = (RdmaFigures::of(&bench.server), tcp.total());
             let put = Put::object(BUCKET, put_by.name(), bytes);
             (memory, _) = objects.put(put_by, &put, memory).await;
