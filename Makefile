@@ -49,7 +49,7 @@ guest: ## tests that need RDMA or NVMe, in a QEMU guest (ARGS="-E 'binary(guest_
 		GATEWAY_TEST_LOADGEN="$(TARGET)/release/penstock-loadgen" \
 		tests/vm/suite.py target/test-results/guest.xml $(ARGS)
 
-loom: ## the pin table under every interleaving that loom can reach
+loom: ## the pin table and the state of RDMA sessions under the interleavings that loom can reach
 	@tools/nextest.sh
 	@tools/loom.sh
 

@@ -18,8 +18,10 @@
 //! {"enabled":false,"capabilities":"off","protocols":[],"reason":"there is no RDMA device: …"}
 //! ```
 //!
-//! PREPARE's answer has the header, too.
+//! In the hipobj-rc-v2 protocol the header has one word at a time, as its clients know them: `armed` in PREPARE's
+//! answer, `mp` in the last one.
 
+use http::HeaderValue;
 use rdma::fabric::FabricFacts;
 use rdma::server::Settings;
 use rdma::wire::Capabilities;
@@ -39,6 +41,12 @@ pub fn of(facts: Option<&FabricFacts>) -> Capabilities {
         None => Capabilities { off: true, ..Capabilities::default() },
     }
 }
+
+/// In PREPARE's answer: the receive is posted already.
+pub const ARMED: HeaderValue = HeaderValue::from_static("armed");
+
+/// In a transfer's answer: parts of uploads may be targets.
+pub const PARTS: HeaderValue = HeaderValue::from_static("mp");
 
 /// The document.
 #[derive(Debug, Serialize)]

@@ -4,6 +4,7 @@
 //! Whatever the outcome: when it is sent, no operation of the transfer can move anything any more.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rdma::server::{LaneServer, Operation, SessionError, Transfer};
 
@@ -42,6 +43,7 @@ impl Carrier {
             Ok(transfer) => transfer,
             Err(outcome) => return outcome,
         };
+        let began = Instant::now();
         let delivery = Delivery::new(transfer, self.shared.receipts.clone());
         head.extensions.insert(delivery.clone());
         let answer = inward::call(&self.service, head).await;
@@ -51,7 +53,10 @@ impl Carrier {
             Ok(answer) => answer,
             Err(refused) => return Outcome::Refused(refused),
         };
-        match delivery.outcome() {
+        let (status, outcome) = (answer.status().as_u16(), delivery.outcome());
+        let milliseconds = began.elapsed().as_millis() as u64;
+        tracing::debug!(?outcome, status, milliseconds, bytes = delivery.size(), "RDMA transfer");
+        match outcome {
             DeliveryOutcome::Declined { .. } => Outcome::ByHttp(Reason::WindowTooSmall),
             DeliveryOutcome::FailedQuiet { .. } if by_http => Outcome::ByHttp(Reason::Failed),
             DeliveryOutcome::Unused if answer.status().is_success() => {

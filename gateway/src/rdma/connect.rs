@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode};
 use rdma::server::Connect;
 use rdma::wire::{RcToken, ReplyCode, SessionId, display_psn, header, parse_psn};
 
-use super::control::{Answer, Caller, check_address, empty};
+use super::control::{Answer, Caller, OFF, check_address, empty};
 use super::headers::{required, value};
 use super::lane::LaneRdma;
 use super::{capability, status};
@@ -17,7 +17,7 @@ use crate::door::Refused;
 /// The refusal.
 pub(super) fn connect(lane: &LaneRdma, caller: &Caller, parts: &Parts) -> Result<Answer, Refused> {
     let Some(server) = &lane.server else {
-        return Err(status::unsupported("RDMA is not available here; use HTTP."));
+        return Err(status::unsupported(OFF));
     };
     let token = required(parts, header::TOKEN, RcToken::parse)?;
     let psn = required(parts, header::PSN, parse_psn)?;

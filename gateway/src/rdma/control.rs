@@ -31,7 +31,7 @@ pub struct Caller {
     pub route: Route,
     /// Who asks.
     pub identity: Identity,
-    /// Whose what it begins will be; see [`principal`].
+    /// Whose what it begins will be: the access key with a fingerprint of its secret.
     pub principal: Arc<str>,
     /// Where the connection comes from.
     pub peer: Option<IpAddr>,
@@ -45,6 +45,9 @@ pub enum Admitted {
     /// To be told that there is no RDMA, which is no failure of verification.
     Unsupported(Reason, &'static str),
 }
+
+/// What a client is told where there is no RDMA.
+pub const OFF: &str = "RDMA is not available here; use HTTP.";
 
 /// Lets a control request in, or not.
 ///
@@ -71,8 +74,16 @@ fn checked(
         return Err(status::wrong_method(route));
     }
     if route != Route::Capabilities {
-        if lane.server.is_none() {
-            return Ok(Admitted::Unsupported(Reason::Off, "RDMA is not available here; use HTTP."));
+        match lane.shared.server() {
+            None => return Ok(Admitted::Unsupported(Reason::Off, OFF)),
+            Some(server) if route.is_of_sessions() && !server.facts().immediate => {
+                // iWARP has no WRITE WITH IMMEDIATE, in which this protocol's transfers end.
+                return Ok(Admitted::Unsupported(
+                    Reason::Protocol,
+                    "Use pooled connections, or HTTP.",
+                ));
+            }
+            Some(_) => {}
         }
         if parts.uri.query().is_some() {
             return Err(headers::invalid_request("This request takes no query."));
@@ -183,6 +194,6 @@ pub fn check_address(lane: &LaneRdma, peer: Option<IpAddr>, gid: Gid) -> Result<
             "The RDMA address is another than the connection's, which this server forbids.";
         return Err(status::denied(message));
     }
-    tracing::info!(%connection, %fabric, "a client's RDMA address is another than its connection's");
+    tracing::debug!(%connection, %fabric, "a client's RDMA address is another than its connection's");
     Ok(())
 }

@@ -136,3 +136,129 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, "an RDMA transfer's task ended: a defect, please report it");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use rdma::fabric::{Gid, Psn, Qpn, loopback};
+    use rdma::server::{Connect, LaneServer, Server, Settings};
+    use rdma::wire::RcToken;
+    use tokio::task::LocalSet;
+
+    /// A lane with a pooled connection, and jobs that want it.
+    struct Bench {
+        server: Arc<Server>,
+        lane: LaneServer,
+        connection: rdma::wire::SessionId,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let gid = Gid::from_ipv4(Ipv4Addr::LOCALHOST);
+            let fabric = loopback::Network::new().fabric(gid, None);
+            let server = Server::new(fabric, Settings::default(), 1);
+            let lane = LaneServer::open(&server, 0).unwrap();
+            let token = RcToken::identity(Qpn::new(3).unwrap(), gid, 1, 0);
+            let psn = Psn::new(1).unwrap();
+            let connect = Connect { principal: "owner".into(), token, psn };
+            let connection = lane.connect(connect).unwrap().connection;
+            Bench { server, lane, connection }
+        }
+
+        fn job(&self) -> (Job, oneshot::Receiver<Outcome>) {
+            let claim = self.server.connection(self.connection, "owner").unwrap();
+            let window = RemoteWindow { address: 0x1000, size: 1, rkey: 1 };
+            let (operation, checksum) = (Operation::Get, ChecksumAlgorithm::Crc64Nvme);
+            let wanted = Wanted::Pooled { claim, window, operation, checksum };
+            let (answer, outcome) = oneshot::channel();
+            let head = Box::new(http::Request::new(()).into_parts().0);
+            (Job { wanted, head, answer }, outcome)
+        }
+    }
+
+    fn run(test: impl AsyncFnOnce(Bench)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let bench = Bench::new();
+            let lane = bench.lane.clone();
+            test(bench).await;
+            lane.close().await;
+        });
+    }
+
+    #[test]
+    fn a_full_mailbox_says_so_and_one_that_ended_too() {
+        run(async |bench| {
+            let mailboxes = Mailboxes::new(1);
+            let jobs = mailboxes.take(0).unwrap();
+            assert!(mailboxes.take(0).is_none() && mailboxes.take(1).is_none());
+            for _ in 0..limits::RDMA_MAILBOX_JOBS_MAX {
+                assert!(mailboxes.post(0, bench.job().0).is_ok());
+            }
+            assert!(mailboxes.post(0, bench.job().0).is_err());
+            assert!(mailboxes.post(1, bench.job().0).is_err());
+            drop(jobs);
+            assert!(mailboxes.post(0, bench.job().0).is_err());
+        });
+    }
+
+    #[test]
+    fn what_has_begun_is_finished_and_what_has_not_is_told() {
+        run(async |bench| {
+            let mailboxes = Mailboxes::new(1);
+            let (end, ended) = watch::channel(false);
+            let (begun, mut beginnings) = mpsc::channel(4);
+            let (go, gone) = watch::channel(false);
+            let carry = move |job: Job| {
+                let (begun, mut gone) = (begun.clone(), gone.clone());
+                async move {
+                    begun.send(()).await.unwrap();
+                    gone.wait_for(|gone| *gone).await.unwrap();
+                    let _ = job.answer.send(Outcome::ByHttp(Reason::Busy));
+                }
+            };
+            let jobs = mailboxes.take(0).unwrap();
+            let task = tokio::task::spawn_local(carry_out(jobs, ended, Rc::new(carry)));
+            let (first, outcome) = bench.job();
+            mailboxes.post(0, first).unwrap();
+            beginnings.recv().await.unwrap();
+            end.send_replace(true);
+            let (late, told) = bench.job();
+            // It may still get in, but nobody takes it out.
+            let _ = mailboxes.post(0, late);
+            assert!(told.await.is_err());
+            go.send_replace(true);
+            assert!(matches!(outcome.await, Ok(Outcome::ByHttp(Reason::Busy))));
+            task.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_job_that_panics_is_told_and_the_next_is_carried_out() {
+        run(async |bench| {
+            let mailboxes = Mailboxes::new(1);
+            let (end, ended) = watch::channel(false);
+            let times = Rc::new(std::cell::Cell::new(0));
+            let carry = move |job: Job| {
+                times.set(times.get() + 1);
+                let first = times.get() == 1;
+                async move {
+                    assert!(!first, "as asked");
+                    let _ = job.answer.send(Outcome::ByHttp(Reason::Failed));
+                }
+            };
+            let jobs = mailboxes.take(0).unwrap();
+            let task = tokio::task::spawn_local(carry_out(jobs, ended, Rc::new(carry)));
+            let ((first, told), (second, outcome)) = (bench.job(), bench.job());
+            mailboxes.post(0, first).unwrap();
+            assert!(told.await.is_err());
+            mailboxes.post(0, second).unwrap();
+            assert!(matches!(outcome.await, Ok(Outcome::ByHttp(Reason::Failed))));
+            end.send_replace(true);
+            task.await.unwrap();
+        });
+    }
+}

@@ -19,7 +19,7 @@ use rdma::wire::{
 };
 use send_wrapper::SendWrapper;
 
-use super::control::{Answer, Caller, check_address};
+use super::control::{Answer, Caller, OFF, check_address};
 use super::decline::Reason;
 use super::headers::{invalid_argument, optional, required, value};
 use super::inward::{self, Known, Question};
@@ -38,7 +38,7 @@ pub(super) async fn prepare(
     parts: &Parts,
 ) -> Result<Answer, Refused> {
     let Some(server) = &lane.server else {
-        return Err(status::unsupported("RDMA is not available here; use HTTP."));
+        return Err(status::unsupported(OFF));
     };
     let asked = Asked::read(parts)?;
     if !asked.is_supported() {
@@ -63,7 +63,7 @@ pub(super) async fn prepare(
         })
         .await
         .map_err(|error| status::refused(&error))?;
-    Ok(answer(lane, server, &prepared))
+    Ok(answer(server, &prepared))
 }
 
 /// What the headers say.
@@ -200,12 +200,14 @@ async fn authorise_upload(
     if !found.status().is_success() {
         return Ok(Authorised::Answer(found));
     }
-    // Whether the key can be one: that there is no object yet is no reason to refuse.
-    let key = ask(Question::Object).await?;
-    if !key.status().is_success() && key.status() != StatusCode::NOT_FOUND {
-        let aloud = ask(Question::ObjectAloud).await?;
-        if !aloud.status().is_success() && aloud.status() != StatusCode::NOT_FOUND {
-            return Ok(Authorised::Answer(aloud));
+    if question == Question::Bucket {
+        // Whether the key can be one, which an upload's was: that there is no object yet is no reason to refuse.
+        let may_be = |status: StatusCode| status.is_success() || status == StatusCode::NOT_FOUND;
+        if !may_be(ask(Question::Object).await?.status()) {
+            let aloud = ask(Question::ObjectAloud).await?;
+            if !may_be(aloud.status()) {
+                return Ok(Authorised::Answer(aloud));
+            }
         }
     }
     Ok(Authorised::Order(Order {
@@ -218,7 +220,7 @@ async fn authorise_upload(
 }
 
 /// The answer. Of a download's memory there is none to tell: the server writes.
-fn answer(lane: &LaneRdma, server: &LaneServer, prepared: &Prepared) -> Answer {
+fn answer(server: &LaneServer, prepared: &Prepared) -> Answer {
     let sent = Sent { server: server.clone(), session: prepared.session };
     let mut answer =
         Response::new(s3s::Body::http_body(AnswerBody { _sent: SendWrapper::new(sent) }));
@@ -233,8 +235,7 @@ fn answer(lane: &LaneRdma, server: &LaneServer, prepared: &Prepared) -> Answer {
         say(header::MR_ADDR, value(format_args!("{:x}", staging.address)));
         say(header::MR_RKEY, value(format_args!("{:x}", staging.rkey)));
     }
-    let facts = lane.shared.server().map(|server| server.facts());
-    say(header::CAPABILITIES, value(capability::of(facts)));
+    say(header::CAPABILITIES, capability::ARMED);
     answer.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(0));
     answer
 }
@@ -277,100 +278,4 @@ impl Body for AnswerBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Request;
-
-    const TOKEN: &str =
-        "011201000000000000000000000000ffff0a4d00010000000000000000000000000000000000000000010000";
-
-    fn head(changes: &[(&'static str, &str)]) -> Parts {
-        let mut headers = vec![
-            (header::TOKEN, TOKEN),
-            (header::PSN, "1"),
-            (header::COOKIE, "1a2b3c4d"),
-            (header::OP, "put"),
-            (header::TARGET, "/bucket/key"),
-            (header::SIZE, "64"),
-        ];
-        for (name, value) in changes {
-            headers.retain(|(present, _)| present != name);
-            if !value.is_empty() {
-                headers.push((name, value));
-            }
-        }
-        let mut request = Request::builder();
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        request.body(()).unwrap().into_parts().0
-    }
-
-    #[test]
-    fn headers_are_read() {
-        let asked = Asked::read(&head(&[])).unwrap();
-        assert_eq!((asked.operation, asked.size, asked.offset), (Operation::Put, 64, 0));
-        assert_eq!((asked.psn.number(), asked.token.qpn), (1, 0x112));
-        let asked = Asked::read(&head(&[(header::OP, "GET"), (header::OFFSET, "7")])).unwrap();
-        assert_eq!((asked.operation, asked.offset), (Operation::Get, 7));
-        let all_zero = "0".repeat(88);
-        assert!(Asked::read(&head(&[(header::TOKEN, &all_zero)])).unwrap().token.is_loopback);
-    }
-
-    #[test]
-    fn every_header_is_held_to_its_grammar() {
-        for (name, value) in [
-            (header::TOKEN, ""),
-            (header::TOKEN, &TOKEN[1..]),
-            (header::PSN, ""),
-            (header::PSN, "0"),
-            (header::PSN, "1000000"),
-            (header::COOKIE, ""),
-            (header::COOKIE, "00000000"),
-            (header::COOKIE, "1a2b3c4"),
-            (header::OP, ""),
-            (header::OP, "HEAD"),
-            (header::TARGET, ""),
-            (header::TARGET, "bucket/key"),
-            (header::TARGET, "/bucket/%zz"),
-            (header::SIZE, ""),
-            (header::SIZE, "0"),
-            (header::SIZE, "+1"),
-            (header::SIZE, "18446744073709551616"),
-            (header::OFFSET, "1"),
-            (header::OFFSET, "-1"),
-            (header::QPN, "0"),
-            (header::MR_ADDR, "0x10"),
-            (header::MR_RKEY, "100000000"),
-        ] {
-            let refused = Asked::read(&head(&[(name, value)])).expect_err(name);
-            assert_eq!(
-                (refused.status.as_u16(), &*refused.code),
-                (400, "InvalidArgument"),
-                "{name}"
-            );
-            assert!(refused.message.contains(name), "{name}: {}", refused.message);
-        }
-        let far = [(header::OP, "GET"), (header::OFFSET, "18446744073709551600")];
-        assert!(Asked::read(&head(&far)).is_err());
-    }
-
-    #[test]
-    fn targets_that_only_http_serves_are_told_apart() {
-        for (operation, target, supported) in [
-            ("GET", "/b/k", true),
-            ("GET", "/b/k?partNumber=1", true),
-            ("GET", "/b/k?versionId=null", true),
-            ("GET", "/b/k?partNumber=1&uploadId=u", false),
-            ("GET", "/b/k?tagging", false),
-            ("PUT", "/b/k", true),
-            ("PUT", "/b/k?uploadId=u&partNumber=1", true),
-            ("PUT", "/b/k?partNumber=1", false),
-            ("PUT", "/b/k?acl", false),
-        ] {
-            let asked = head(&[(header::OP, operation), (header::TARGET, target)]);
-            let asked = Asked::read(&asked).unwrap();
-            assert_eq!(asked.is_supported(), supported, "{operation} {target}");
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use rdma::wire::{
     ChecksumAlgorithm, Cookie, SessionId, header, parse_bare_hex, parse_qpn, parse_rkey,
 };
 
-use super::control::{Answer, Caller, empty};
+use super::control::{Answer, Caller, OFF, empty};
 use super::decline::Reason;
 use super::headers::{invalid_argument, optional, required, value};
 use super::lane::LaneRdma;
@@ -30,7 +30,7 @@ pub(super) async fn ready(
     parts: &Parts,
 ) -> Result<Answer, Refused> {
     let Some(server) = lane.shared.server() else {
-        return Err(status::unsupported("RDMA is not available here; use HTTP."));
+        return Err(status::unsupported(OFF));
     };
     let asked = Asked::read(parts)?;
     let claim = server
@@ -53,7 +53,7 @@ pub(super) async fn ready(
     let outcome = lane.hand_over(owner, Wanted::Session { claim, ready }, head).await?;
     match outcome {
         Outcome::Answered(answer) if answer.status().is_success() => {
-            finish(lane, answer.headers(), asked.cookie)
+            finish(answer.headers(), asked.cookie)
         }
         Outcome::Answered(answer) => Ok(answer.map(s3s::Body::from)),
         Outcome::Refused(refused) => Err(refused),
@@ -123,7 +123,7 @@ pub(super) fn checksum_algorithm(parts: &Parts) -> Result<ChecksumAlgorithm, Ref
 }
 
 /// FINAL: what S3 has answered, in the protocol's headers.
-fn finish(lane: &LaneRdma, answered: &HeaderMap, cookie: Cookie) -> Result<Answer, Refused> {
+fn finish(answered: &HeaderMap, cookie: Cookie) -> Result<Answer, Refused> {
     let mut answer = Response::new(s3s::Body::empty());
     *answer.headers_mut() = final_headers(answered, cookie).ok_or_else(|| {
         tracing::error!(
@@ -131,9 +131,7 @@ fn finish(lane: &LaneRdma, answered: &HeaderMap, cookie: Cookie) -> Result<Answe
         );
         Refused::internal()
     })?;
-    let facts = lane.shared.server().map(|server| server.facts());
-    let capabilities = value(capability::of(facts));
-    answer.headers_mut().insert(header::CAPABILITIES, capabilities);
+    answer.headers_mut().insert(header::CAPABILITIES, capability::PARTS);
     Ok(answer)
 }
 

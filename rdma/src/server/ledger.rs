@@ -211,7 +211,7 @@ impl Drop for Admitted {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -53,5 +53,5 @@ pub use transfer::{Outcome, Settled, Transfer};
 
 pub use crate::wire::Operation;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;

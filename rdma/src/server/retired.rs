@@ -64,14 +64,14 @@ fn random_psn() -> Result<Psn, FabricError> {
     wire::random_psn().map_err(|error| FabricError::new("getrandom", error.to_string()))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn draws(numbers: &[u32]) -> impl FnMut() -> Result<Psn, FabricError> {
-        let mut numbers = numbers.to_vec().into_iter();
+    fn draws(numbers: &'static [u32]) -> impl FnMut() -> Result<Psn, FabricError> {
+        let mut numbers = numbers.iter().copied();
         move || Ok(Psn::new(numbers.next().expect("another draw")).expect("a psn"))
     }
 

@@ -2,31 +2,9 @@
 
 use std::convert::Infallible;
 
+use super::abort::AbortReason;
 use super::stop::Stop;
 use crate::fabric::{FabricError, WorkKind, WorkStatus};
-
-/// Who made a transfer stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AbortReason {
-    /// The client asked for it: CANCEL.
-    Cancelled,
-    /// The HTTP request that waits for it has gone.
-    ClientGone,
-    /// The gateway, or this lane, is going down.
-    ShuttingDown,
-}
-
-impl AbortReason {
-    /// For logs and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            AbortReason::Cancelled => "cancelled",
-            AbortReason::ClientGone => "client gone",
-            AbortReason::ShuttingDown => "shutting down",
-        }
-    }
-}
 
 /// Why a transfer failed. `E` is the error of the source or the sink.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

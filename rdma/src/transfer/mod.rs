@@ -10,6 +10,7 @@
 //! *Limits:* `limits.rs`, section Transfer. *Not here:* whose transfer it is and when it may begin
 //! (`crate::server`).
 
+mod abort;
 mod checksum;
 mod error;
 mod frames;
@@ -20,8 +21,9 @@ mod staged;
 mod stop;
 mod tally;
 
+pub use abort::AbortReason;
 pub use checksum::Digest;
-pub use error::{AbortReason, TransferError};
+pub use error::TransferError;
 pub use frames::{Delivered, FrameSink, FrameSource, Received};
 
 pub use crate::wire::Checksum;

@@ -46,13 +46,13 @@ impl Pacer {
     }
 
     /// Bytes in use, rounded up.
-    #[cfg(all(test, not(loom)))]
+    #[cfg(test)]
     pub(crate) fn bytes_in_flight(&self) -> u64 {
         (self.units as usize - self.free.available_permits()) as u64 * PACER_UNIT_BYTES
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

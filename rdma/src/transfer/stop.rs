@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::error::AbortReason;
+use super::abort::AbortReason;
 use crate::fabric::Local;
 
 /// Why to stop.

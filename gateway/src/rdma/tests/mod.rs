@@ -7,6 +7,7 @@ mod sessions;
 mod transcripts;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,14 +21,18 @@ use tokio::task::LocalSet;
 use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
 use crate::config::Limits;
+use crate::config::plan::EngineChoice;
 use crate::credentials::{AccessKey, KeyRing, Secret};
 use crate::door::DoorSettings;
-use crate::lane::{Engine, LanePlan, Lanes, Pinning};
+use crate::lane::{LanePlan, Lanes, Pinning, engine};
 use crate::limits;
 use crate::s3::S3Settings;
 use client::Http;
 
 const LANES: usize = 2;
+
+/// How long requests have that are there when the gateway ends.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// What a test changes.
 struct Setup {
@@ -49,7 +54,7 @@ impl Setup {
 
 /// A gateway and a client of it.
 struct Bench {
-    http: Http,
+    http: Rc<Http>,
     client: Client,
     fabric: Arc<dyn Fabric>,
     server: Arc<Server>,
@@ -91,7 +96,8 @@ fn run(test: impl AsyncFnOnce(&Bench)) {
     run_with(Setup::new(), test);
 }
 
-fn run_with(setup: Setup, test: impl AsyncFnOnce(&Bench)) {
+/// The same. What the test returns lives until the gateway has ended.
+fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreOptions {
         data_dir: folder.path().to_owned(),
@@ -101,7 +107,7 @@ fn run_with(setup: Setup, test: impl AsyncFnOnce(&Bench)) {
         memory_bytes: 256 << 20,
         memory_elsewhere: Vec::new(),
         lanes: LANES,
-        connections_max: 64,
+        connections_max: 256,
         create: true,
         huge_pages: false,
         lock_memory: false,
@@ -115,7 +121,7 @@ fn run_with(setup: Setup, test: impl AsyncFnOnce(&Bench)) {
     let other = AccessKey { id: client::OTHER_KEY.into(), secret: Secret::new(client::SECRET) };
     let keys = Arc::new(KeyRing::new([key, other]));
     let state = Ok(server.clone());
-    let rdma = Rdma::new(state, setup.rules, keys.clone(), LANES, Duration::from_secs(5));
+    let rdma = Rdma::new(state, setup.rules, keys.clone(), LANES, DRAIN);
     let gateway = Gateway {
         store: store.handle(),
         keys,
@@ -124,10 +130,10 @@ fn run_with(setup: Setup, test: impl AsyncFnOnce(&Bench)) {
     };
     let (lanes, addresses) = start(gateway);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async {
+    let kept = LocalSet::new().block_on(&runtime, async {
         let endpoint = Endpoint::open(&theirs).unwrap();
         let bench = Bench {
-            http: Http::new(addresses),
+            http: Rc::new(Http::new(addresses)),
             client: Client::new(endpoint.clone(), ClientOptions::default()),
             fabric: theirs,
             server: server.clone(),
@@ -135,13 +141,17 @@ fn run_with(setup: Setup, test: impl AsyncFnOnce(&Bench)) {
         };
         let made = bench.http.send("PUT", "/bucket", &[], b"").await;
         assert_eq!(made.status, 200, "{}", made.text());
-        test(&bench).await;
+        let kept = test(&bench).await;
         drop(bench);
         let gone = tokio::time::timeout(Duration::from_secs(10), endpoint.drained()).await;
         assert!(gone.is_ok(), "the client left {} queue pairs", endpoint.live_queue_pairs());
+        kept
     });
-    lanes.drain(Duration::from_secs(5));
+    let began = Instant::now();
+    lanes.drain(DRAIN);
     lanes.join();
+    assert!(began.elapsed() < DRAIN + Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(kept);
     let stats = server.stats();
     assert_eq!((stats.queue_pairs, stats.staging_bytes, stats.leaked), (0, 0, 0), "{stats:?}");
     store.close();
@@ -155,10 +165,11 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
         listener.set_nonblocking(true).unwrap();
     }
     let plan = LanePlan {
-        engine: Engine::Blocking,
+        // io_uring where this machine allows it, as in production.
+        engine: engine::settle(EngineChoice::Auto).unwrap().engine,
         pinning: Pinning { cores: Vec::new() },
         limits: Limits {
-            connections: 64,
+            connections: 256,
             header_time: limits::HEADER_TIME_DEFAULT,
             idle_time: limits::IDLE_TIME_DEFAULT,
             body_window: limits::BODY_WINDOW_DEFAULT,

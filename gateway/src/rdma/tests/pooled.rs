@@ -11,28 +11,28 @@ use super::*;
 fn objects_go_up_and_down_whatever_lane_is_asked() {
     run(async |bench| {
         bench.http.come_on(&[0]);
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         let object = content(3_000_001);
         for lane in [0, 1] {
             bench.http.come_on(&[lane]);
             let key = format!("object{lane}");
             let put = Put::object("bucket", &*key, object.len() as u64);
-            let done = pool.put(&bench.http, &put, bench.filled(&object)).await.unwrap();
+            let done = pool.put(&*bench.http, &put, bench.filled(&object)).await.unwrap();
             assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, 3_000_001));
             let got = bench.http.send("GET", &format!("/bucket/{key}"), &[], b"").await;
             assert!(got.body == object, "{key}: {} bytes", got.body.len());
 
             let get = Get::object("bucket", &*key);
-            let done = pool.get(&bench.http, &get, bench.memory(3_000_001)).await.unwrap();
+            let done = pool.get(&*bench.http, &get, bench.memory(3_000_001)).await.unwrap();
             assert_eq!(done.outcome.path, Path::Rdma);
             assert_eq!(done.outcome.checksum, Verification::Verified);
             assert!(done.memory.as_slice() == object);
-            let done = pool.get(&bench.http, &get.range(7, 70_001), done.memory).await.unwrap();
+            let done = pool.get(&*bench.http, &get.range(7, 70_001), done.memory).await.unwrap();
             assert_eq!(done.outcome.path, Path::Rdma);
             assert!(done.memory.as_slice()[..70_001] == object[7..70_008]);
             assert_eq!(done.outcome.content_range.as_deref(), Some("bytes 7-70007/3000001"));
         }
-        pool.disconnect(&bench.http).await;
+        pool.disconnect(&*bench.http).await;
         let stats = bench.nothing_left().await;
         assert_eq!(stats.connections_made, 1);
         let done =
@@ -49,7 +49,7 @@ fn a_window_that_is_too_small_means_http() {
     run(async |bench| {
         let object = content(100_000);
         bench.http.send("PUT", "/bucket/object", &[], &object).await;
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         bench.http.come_on(&[1]);
         let token = connected(bench, 0x1_0000);
         let headers = [(header::TOKEN, token.as_str())];
@@ -59,9 +59,9 @@ fn a_window_that_is_too_small_means_http() {
         assert_eq!(bench.rdma.declines.of(Reason::WindowTooSmall), 1);
         // The connection goes on.
         let get = Get::object("bucket", "object").range(0, 1000);
-        let done = pool.get(&bench.http, &get, bench.memory(1000)).await.unwrap();
+        let done = pool.get(&*bench.http, &get, bench.memory(1000)).await.unwrap();
         assert_eq!(done.outcome.path, Path::Rdma);
-        pool.disconnect(&bench.http).await;
+        pool.disconnect(&*bench.http).await;
         bench.nothing_left().await;
     });
 }
@@ -81,7 +81,7 @@ fn a_transfer_that_fails_is_fenced_and_a_download_comes_by_http() {
         bench.http.send("PUT", "/bucket/object", &[], &object).await;
         for lane in [0, 1] {
             bench.http.come_on(&[0, lane]);
-            let pool = bench.client.connect(&bench.http).await.unwrap();
+            let pool = bench.client.connect(&*bench.http).await.unwrap();
             let token = connected(bench, 0x10_0000);
             let headers = [(header::TOKEN, token.as_str())];
             let got = bench.http.send("GET", "/bucket/object", &headers, b"").await;
@@ -95,7 +95,7 @@ fn a_transfer_that_fails_is_fenced_and_a_download_comes_by_http() {
         }
         assert_eq!(bench.rdma.declines.of(Reason::Failed), 2);
         bench.http.come_on(&[0, 1]);
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         let token = connected(bench, 0x1_0000);
         let failed = bench.http.send("PUT", "/bucket/new", &[(header::TOKEN, &token)], b"").await;
         assert_eq!(failed.outcome(), "500 RDMATransferFailed");
@@ -110,7 +110,7 @@ fn a_transfer_that_fails_is_fenced_and_a_download_comes_by_http() {
 fn a_connection_is_its_owners_alone() {
     run(async |bench| {
         bench.http.send("PUT", "/bucket/object", &[], b"0123456789").await;
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         let token = connected(bench, 0x1_0000);
         bench.http.sign_as(client::OTHER_KEY);
         for method in ["GET", "PUT"] {
@@ -124,7 +124,7 @@ fn a_connection_is_its_owners_alone() {
         let foreign = bench.http.send("POST", "/.s3rdma-rc/disconnect", &headers, b"").await;
         assert_eq!((foreign.status, bench.server.stats().connections), (204, 1));
         bench.http.sign_as(client::KEY);
-        pool.disconnect(&bench.http).await;
+        pool.disconnect(&*bench.http).await;
         bench.nothing_left().await;
         let gone = bench.http.send("POST", "/.s3rdma-rc/disconnect", &headers, b"").await;
         assert_eq!(gone.status, 204);
@@ -135,7 +135,7 @@ fn a_connection_is_its_owners_alone() {
 fn s3_says_what_it_says_to_everybody() {
     run(async |bench| {
         bench.http.send("PUT", "/bucket/object", &[], b"0123456789").await;
-        let pool = bench.client.connect(&bench.http).await.unwrap();
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
         bench.http.come_on(&[1]);
         let token = connected(bench, 0x1_0000);
         let token = (header::TOKEN, token.as_str());
@@ -151,9 +151,9 @@ fn s3_says_what_it_says_to_everybody() {
             assert_eq!(answer.header(header::REPLY), None, "{method} {target}");
         }
         // None of them was the connection's fault.
-        let done = pool.get(&bench.http, &Get::object("bucket", "object"), bench.memory(10)).await;
+        let done = pool.get(&*bench.http, &Get::object("bucket", "object"), bench.memory(10)).await;
         assert_eq!(done.unwrap().memory.as_slice(), b"0123456789");
-        pool.disconnect(&bench.http).await;
+        pool.disconnect(&*bench.http).await;
         bench.nothing_left().await;
     });
 }
@@ -204,8 +204,8 @@ fn an_address_that_is_not_the_connections_is_refused_where_that_is_asked() {
     run_with(setup, async |bench| {
         let refused = bench.http.send("POST", "/.s3rdma-rc/connect", &elsewhere, b"").await;
         assert_eq!(refused.outcome(), "403 AccessDenied");
-        let pool = bench.client.connect(&bench.http).await.unwrap();
-        pool.disconnect(&bench.http).await;
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
+        pool.disconnect(&*bench.http).await;
         bench.nothing_left().await;
     });
 }
@@ -214,14 +214,35 @@ fn an_address_that_is_not_the_connections_is_refused_where_that_is_asked() {
 fn an_empty_object_needs_no_rdma() {
     run(async |bench| {
         bench.http.send("PUT", "/bucket/empty", &[], b"").await;
-        let pool = bench.client.connect(&bench.http).await.unwrap();
-        let done = pool.get(&bench.http, &Get::object("bucket", "empty"), bench.memory(1)).await;
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
+        let done = pool.get(&*bench.http, &Get::object("bucket", "empty"), bench.memory(1)).await;
         let outcome = done.unwrap().outcome;
         assert_eq!((outcome.path, outcome.bytes), (Path::Rdma, 0));
         let put = Put::object("bucket", "empty", 0);
-        let done = pool.put(&bench.http, &put, bench.memory(1)).await.unwrap();
+        let done = pool.put(&*bench.http, &put, bench.memory(1)).await.unwrap();
         assert_eq!(done.outcome.path, Path::Http(Decline::Empty));
-        pool.disconnect(&bench.http).await;
+        pool.disconnect(&*bench.http).await;
         bench.nothing_left().await;
+    });
+}
+
+#[test]
+fn one_connection_serves_a_thousand_objects() {
+    run(async |bench| {
+        let object = content(4096);
+        bench.http.send("PUT", "/bucket/object", &[], &object).await;
+        bench.http.come_on(&[0, 1].repeat(500));
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
+        let mut memory = bench.memory(4096);
+        for _ in 0..1000 {
+            let get = Get::object("bucket", "object");
+            let done = pool.get(&*bench.http, &get, memory).await.unwrap();
+            assert_eq!(done.outcome.path, Path::Rdma);
+            memory = done.memory;
+        }
+        assert!(memory.as_slice() == object);
+        pool.disconnect(&*bench.http).await;
+        let stats = bench.nothing_left().await;
+        assert_eq!((stats.connections_made, stats.bytes_written), (1, 4096 * 1000));
     });
 }

@@ -15,7 +15,7 @@ fn an_object_goes_up_and_down_whatever_lane_is_asked() {
             let key = format!("object {prepare}{ready}");
             bench.http.come_on(&[prepare, ready]);
             let put = Put::object("bucket", &*key, object.len() as u64);
-            let done = bench.client.put(&bench.http, &put, bench.filled(&object)).await.unwrap();
+            let done = bench.client.put(&*bench.http, &put, bench.filled(&object)).await.unwrap();
             assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, 3_000_001));
             assert_eq!(done.outcome.checksum, Verification::Verified);
             bench.http.come_on(&[0]);
@@ -28,7 +28,7 @@ fn an_object_goes_up_and_down_whatever_lane_is_asked() {
 
             bench.http.come_on(&[prepare, ready]);
             let get = Get::object("bucket", &*key).range(777, 2_000_001);
-            let done = bench.client.get(&bench.http, &get, bench.memory(2_000_010)).await.unwrap();
+            let done = bench.client.get(&*bench.http, &get, bench.memory(2_000_010)).await.unwrap();
             assert_eq!(done.outcome.path, Path::Rdma);
             assert!(done.memory.as_slice()[..2_000_001] == object[777..2_000_778]);
             assert!(done.memory.as_slice()[2_000_001..].iter().all(|byte| *byte == 0xee));
@@ -57,7 +57,7 @@ fn parts_are_targets_both_ways() {
         for (at, part) in parts.iter().enumerate() {
             bench.http.come_on(&[0, 1, 0]);
             let put = Put::object("bucket", "parts", part.len() as u64).part(upload, at as u16 + 1);
-            let done = bench.client.put(&bench.http, &put, bench.filled(part)).await.unwrap();
+            let done = bench.client.put(&*bench.http, &put, bench.filled(part)).await.unwrap();
             let tag = done.outcome.entity_tag.unwrap();
             let number = at + 1;
             document +=
@@ -69,7 +69,7 @@ fn parts_are_targets_both_ways() {
         assert_eq!(completed.status, 200, "{}", completed.text());
         bench.http.come_on(&[1, 0]);
         let get = Get::object("bucket", "parts").part(2);
-        let done = bench.client.get(&bench.http, &get, bench.memory(1_000)).await.unwrap();
+        let done = bench.client.get(&*bench.http, &get, bench.memory(1_000)).await.unwrap();
         assert_eq!((done.outcome.path, done.memory.as_slice()), (Path::Rdma, &parts[1][..]));
         bench.nothing_left().await;
     });
@@ -99,6 +99,7 @@ async fn prepared(bench: &Bench, operation: &str, target: &str, size: &str) -> c
 fn prepare_says_what_s3_would_say() {
     run(async |bench| {
         bench.http.send("PUT", "/bucket/object", &[], &content(1000)).await;
+        let too_long = format!("/bucket/{}", "k".repeat(1025));
         for (operation, target, size, outcome) in [
             ("GET", "/bucket/missing", "1", "404 NoSuchKey"),
             ("GET", "/no-such-bucket/object", "1", "404 NoSuchBucket"),
@@ -113,6 +114,7 @@ fn prepare_says_what_s3_would_say() {
                 "1",
                 "404 NoSuchUpload",
             ),
+            ("PUT", too_long.as_str(), "1", "400 KeyTooLongError"),
             ("PUT", "/bucket/object", "2147483648", "413 EntityTooLarge"),
             ("PUT", "/bucket/object", "8388609", "413 EntityTooLarge"),
             ("PUT", "/bucket/object", "0", "400 InvalidArgument"),
@@ -275,5 +277,119 @@ fn a_changed_object_is_not_delivered() {
         assert_eq!(answer.outcome(), "412 PreconditionFailed");
         assert_eq!(answer.header(header::PROTOCOL), Some("hipobj-rc-v2"));
         bench.nothing_left().await;
+    });
+}
+
+/// The headers of READY for the session that was prepared.
+fn ready(id: &str) -> Vec<(&str, &str)> {
+    vec![
+        (header::PROTOCOL, "hipobj-rc-v2"),
+        (header::SESSION, id),
+        (header::COOKIE, "1a2b3c4d"),
+        (header::QPN, "3"),
+        (header::MR_ADDR, "1000"),
+        (header::MR_RKEY, "1"),
+    ]
+}
+
+#[test]
+fn a_client_that_does_not_answer_may_try_again() {
+    run(async |bench| {
+        bench.http.send("PUT", "/bucket/object", &[], &content(1000)).await;
+        let session = prepared(bench, "GET", "/bucket/object", "1000").await;
+        let id = session.header(header::SESSION).unwrap();
+        for lane in [1, 0] {
+            bench.http.come_on(&[lane]);
+            let silent = bench.http.send("POST", "/.hipobj-rc/ready", &ready(id), b"").await;
+            assert_eq!(silent.outcome(), "409 RdmaPeerBusy");
+            assert_eq!(silent.header(header::PROTOCOL), Some("hipobj-rc-v2"));
+            assert_eq!(bench.server.stats().sessions, 1);
+        }
+        let cancelled = bench.http.send("POST", "/.hipobj-rc/cancel", &ready(id)[..2], b"").await;
+        assert_eq!(cancelled.status, 204);
+        let stats = bench.nothing_left().await;
+        assert_eq!(stats.rearmed, 2);
+    });
+}
+
+#[test]
+fn an_upload_that_never_comes_ends_in_time() {
+    let mut setup = Setup::new();
+    setup.settings.execution_time = Duration::from_millis(200);
+    run_with(setup, async |bench| {
+        let session = prepared(bench, "PUT", "/bucket/object", "64").await;
+        let id = session.header(header::SESSION).unwrap();
+        bench.http.come_on(&[1]);
+        let late = bench.http.send("POST", "/.hipobj-rc/ready", &ready(id), b"").await;
+        assert_eq!(late.outcome(), "408 RequestTimeout");
+        assert_eq!(bench.http.send("HEAD", "/bucket/object", &[], b"").await.status, 404);
+        bench.nothing_left().await;
+    });
+}
+
+#[test]
+fn without_its_key_a_session_is_nobodys() {
+    let mut setup = Setup::new();
+    setup.settings.ready_time = Duration::from_millis(500);
+    run_with(setup, async |bench| {
+        let session = prepared(bench, "PUT", "/bucket/object", "64").await;
+        let id = session.header(header::SESSION).unwrap();
+        let secret = Secret::new(client::SECRET);
+        bench.rdma.keys.replace([AccessKey { id: client::OTHER_KEY.into(), secret }]);
+        bench.http.come_on(&[1]);
+        let deleted = bench.http.send("POST", "/.hipobj-rc/ready", &ready(id), b"").await;
+        assert_eq!(deleted.outcome(), "403 InvalidAccessKeyId");
+        bench.nothing_left().await;
+    });
+}
+
+#[test]
+fn the_end_of_the_gateway_is_the_end_of_what_hangs() {
+    run_with(Setup::new(), async |bench| {
+        let session = prepared(bench, "PUT", "/bucket/object", "64").await;
+        let id = session.header(header::SESSION).unwrap();
+        // The lane that owns the queue pair has nothing to do any more; the other waits for it.
+        bench.http.come_on(&[1]);
+        let hanging = bench.http.leave_hanging("POST", "/.hipobj-rc/ready", &ready(id)).await;
+        let end = Instant::now() + Duration::from_secs(5);
+        while bench.server.stats().transfers_active == 0 {
+            assert!(Instant::now() < end, "the transfer never began");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        hanging
+    });
+}
+
+#[test]
+fn sixty_four_at_a_time_over_both_lanes() {
+    run(async |bench| {
+        let pool = Rc::new(bench.client.connect(&*bench.http).await.unwrap());
+        bench.http.come_on(&[0, 1, 1].repeat(100));
+        let mut tasks = tokio::task::JoinSet::new();
+        for at in 0..64 {
+            let object = content(20_000 + 1_000 * at);
+            let (up, down) = (bench.filled(&object), bench.memory(object.len()));
+            let (client, http, pool) = (bench.client.clone(), bench.http.clone(), pool.clone());
+            tasks.spawn_local(async move {
+                let (key, bytes) = (format!("object{at}"), object.len() as u64);
+                let put = Put::object("bucket", &*key, bytes);
+                let done = pool.put(&*http, &put, up).await.unwrap();
+                assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, bytes));
+                let get = Get::object("bucket", &*key);
+                let done = client.get(&*http, &get, down).await.unwrap();
+                assert_eq!(done.outcome.path, Path::Rdma);
+                assert!(done.memory.as_slice() == object, "{key}");
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        Rc::into_inner(pool).unwrap().disconnect(&*bench.http).await;
+        let stats = bench.nothing_left().await;
+        let of = |protocol, operation| {
+            stats.transfers_of(protocol, operation, TransferOutcome::Succeeded)
+        };
+        assert_eq!(of(Protocol::Pooled, Operation::Put), 64);
+        assert_eq!(of(Protocol::Session, Operation::Get), 64);
     });
 }

@@ -160,8 +160,7 @@ impl Bed {
         operation: Operation,
     ) -> Result<Transfer, SessionError> {
         let claim = self.server.connection(connection, "ann")?;
-        let acquired = self.lane.acquire(claim, window, operation, CRC).await;
-        acquired
+        self.lane.acquire(claim, window, operation, CRC).await
     }
 
     /// Content in memory that the server's fabric can send from.

@@ -97,7 +97,7 @@ async fn attempt(
     };
     let piece = 1 + dice.below(4 * 4096) as usize;
     let delay = (dice.below(2) == 0).then(|| Duration::from_millis(dice.below(20)));
-    let fails_below = (dice.below(8) == 0).then(|| size / 2);
+    let fails_below = (dice.below(8) == 0).then_some(size / 2);
     let leaves = dice.below(3);
     let content = pattern(size, 1);
     let mut watch = Some(watch);
