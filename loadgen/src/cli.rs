@@ -1,13 +1,18 @@
 //! Owns the command line: options, defaults, help. What they mean together is checked in `setup.rs`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rdma::fabric::Mtu;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cpu::Processes;
 use crate::operation::Payload;
 use crate::quantity::{parse_bytes, parse_duration};
+use crate::rdma::Protocol;
+use crate::rdma::device::DeviceOptions;
 use crate::scenario::{Mix, Order, RangeOffset, Sizes};
 use crate::schedule::Arrivals;
 
@@ -49,9 +54,22 @@ EXAMPLES
         nginx=http://127.0.0.1:8080,auth=anonymous,pid=$(cat nginx.pid)+ \\
         penstock=http://127.0.0.1:9000,auth=presigned,pid=$(pidof penstock)
 
+  What RDMA can do here and at the server, tried with one object of 64 KiB by each protocol:
+    penstock-loadgen rdma-probe http://10.0.0.1:9000 -b bench
+
+  Payloads by RDMA on 8 connections, over the device that has this address; every byte checked:
+    penstock-loadgen put    -e http://10.0.0.1:9000 -b bench -n 100 -s 64MiB -c 8 --rdma pooled
+    penstock-loadgen verify -e http://10.0.0.1:9000 -b bench -n 100 -s 64MiB -c 8 \\
+        --rdma session --rdma-address 10.0.0.2
+
+  HTTP and both RDMA protocols of one server side by side:
+    penstock-loadgen compare -b bench -n 100 -s 1MiB --prepare \\
+        http=http://10.0.0.1:9000 pooled=http://10.0.0.1:9000,rdma=pooled \\
+        session=http://10.0.0.1:9000,rdma=session
+
 EXIT CODES
-  0 all well; 1 operations failed or content was not as derived; 2 wrong options, or the run could
-  not start; 130 interrupted (the table shows what was measured until then).";
+  0 all well; 1 operations failed, content was not as derived, nothing went by RDMA although asked,
+  or a probe found RDMA unusable; 2 wrong options, or the run could not start; 130 interrupted (the table shows what was measured until then).";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -66,6 +84,8 @@ pub(crate) enum Command {
     Verify(VerifyCommand),
     /// Load several endpoints in turn, round by round; print medians and ratios to the first.
     Compare(CompareCommand),
+    /// Say what RDMA can do on this machine and at a server, and what is in its way.
+    RdmaProbe(RdmaProbeCommand),
 }
 
 /// `put`
@@ -79,6 +99,8 @@ pub(crate) struct PutCommand {
     pub(crate) objects: ObjectArgs,
     #[command(flatten)]
     pub(crate) write: WriteArgs,
+    #[command(flatten)]
+    pub(crate) rdma: RdmaArgs,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
@@ -100,6 +122,8 @@ pub(crate) struct GetCommand {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
     #[command(flatten)]
+    pub(crate) rdma: RdmaArgs,
+    #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -119,6 +143,8 @@ pub(crate) struct MixedCommand {
     #[command(flatten)]
     pub(crate) write: WriteArgs,
     #[command(flatten)]
+    pub(crate) rdma: RdmaArgs,
+    #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -137,6 +163,8 @@ pub(crate) struct VerifyCommand {
     #[command(flatten)]
     pub(crate) objects: ObjectArgs,
     #[command(flatten)]
+    pub(crate) rdma: RdmaArgs,
+    #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -146,7 +174,8 @@ pub(crate) struct VerifyCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CompareCommand {
     /// NAME=URL, then ,KEY=VALUE for settings of this endpoint: auth, bucket, pid (repeatable; 12+
-    /// counts its children), region, access-key, secret-key. What is not given is as for all.
+    /// counts its children), rdma (pooled, session, off), region, access-key, secret-key. What is
+    /// not given is as for all.
     #[arg(required = true, num_args = 2..)]
     pub(crate) endpoints: Vec<String>,
     /// Bucket.
@@ -170,10 +199,50 @@ pub(crate) struct CompareCommand {
     #[command(flatten)]
     pub(crate) write: WriteArgs,
     #[command(flatten)]
+    pub(crate) rdma: RdmaArgs,
+    #[command(flatten)]
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
+
+/// `rdma-probe`
+#[derive(Debug, Args)]
+#[command(after_long_help = PROBE_NOTES)]
+pub(crate) struct RdmaProbeCommand {
+    /// http://HOST:PORT of the server, optionally with a path before the bucket.
+    #[arg(env = "AWS_ENDPOINT_URL")]
+    pub(crate) endpoint: String,
+    /// Bucket to try it in: one object of 64 KiB is written, read, compared and deleted by each
+    /// protocol. Without it nothing is moved.
+    #[arg(short, long)]
+    pub(crate) bucket: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) device: RdmaDeviceArgs,
+    /// Give up on a request after this time.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+    /// Write the findings as JSON to a file; without a name, or as -, to standard output, the text
+    /// then goes to standard error.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+const PROBE_NOTES: &str = "\
+It looks at three things, and says what would help where something is missing:
+  this machine   devices, ports, addresses (GIDs), link state, MTU, the right to lock memory
+  the server     its list of capabilities, device, path MTU and limits; needs keys of access
+  both together  the path MTU, which both ends must have alike, and with --bucket a round trip
+
+EXAMPLES
+  penstock-loadgen rdma-probe http://10.0.0.1:9000
+  penstock-loadgen rdma-probe http://10.0.0.1:9000 -b bench --rdma-device mlx5_0
+  penstock-loadgen rdma-probe http://10.0.0.1:9000 -b bench --json | jq .usable
+
+EXIT CODES
+  0 usable; 1 not usable, the text says why; 2 wrong options.";
 
 /// Where.
 #[derive(Debug, Args)]
@@ -274,6 +343,57 @@ pub(crate) struct WriteArgs {
     pub(crate) part_size: u64,
 }
 
+/// How payloads move.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "RDMA")]
+pub(crate) struct RdmaArgs {
+    /// Move the payloads of get and put by RDMA; the requests stay signed HTTP/1.1. Every
+    /// connection is one of each: TCP and, pooled, a queue pair. Servers allow a user 64 of them.
+    /// A session has no object's length in it, so that verifying whole objects adds a HEAD to each.
+    #[arg(long, value_enum, value_name = "PROTOCOL")]
+    pub(crate) rdma: Option<Protocol>,
+    /// Count the run as good also when the server declined everything and it all went by HTTP.
+    #[arg(long)]
+    pub(crate) rdma_fallback: bool,
+    #[command(flatten)]
+    pub(crate) device: RdmaDeviceArgs,
+}
+
+/// Over which device.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "RDMA")]
+pub(crate) struct RdmaDeviceArgs {
+    /// Device, as ibv_devices names it; else the first with an active port.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rdma_device: Option<String>,
+    /// Its port, from 1.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rdma_port: Option<u8>,
+    /// Entry of the port's GID table; else the one of the server's address family.
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) rdma_gid_index: Option<u8>,
+    /// Address of this machine that the server reaches by RDMA: tells device, port and GID.
+    #[arg(long, value_name = "IP")]
+    pub(crate) rdma_address: Option<IpAddr>,
+    /// Bytes per packet: 256, 512, 1024, 2048 or 4096; else the link's. The server must have the
+    /// same: nothing negotiates it.
+    #[arg(long, value_name = "BYTES", value_parser = parse_mtu)]
+    pub(crate) rdma_path_mtu: Option<Mtu>,
+}
+
+impl RdmaDeviceArgs {
+    /// The same for who opens it.
+    pub(crate) fn options(&self) -> DeviceOptions {
+        DeviceOptions {
+            device: self.rdma_device.clone(),
+            port: self.rdma_port,
+            gid_index: self.rdma_gid_index,
+            address: self.rdma_address,
+            path_mtu: self.rdma_path_mtu,
+        }
+    }
+}
+
 /// How much, how long.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
@@ -337,11 +457,16 @@ pub(crate) struct ComparedEndpoint {
     pub(crate) bucket: Option<String>,
     pub(crate) servers: Processes,
     pub(crate) access: AccessArgs,
+    pub(crate) rdma: Option<Protocol>,
 }
 
 impl ComparedEndpoint {
-    /// Parses `NAME=URL,KEY=VALUE,…` with `access` for what is not given.
-    pub(crate) fn parse(text: &str, access: &AccessArgs) -> Result<ComparedEndpoint, String> {
+    /// Parses `NAME=URL,KEY=VALUE,…` with `access` and `rdma` for what is not given.
+    pub(crate) fn parse(
+        text: &str,
+        access: &AccessArgs,
+        rdma: Option<Protocol>,
+    ) -> Result<ComparedEndpoint, String> {
         let mut settings = text.split(',');
         let (name, url) = settings
             .next()
@@ -354,6 +479,7 @@ impl ComparedEndpoint {
             bucket: None,
             servers: Processes::default(),
             access: access.clone(),
+            rdma,
         };
         for setting in settings {
             endpoint.set(setting).map_err(|error| format!("{name}: {error}"))?;
@@ -369,11 +495,13 @@ impl ComparedEndpoint {
             "auth" => self.access.auth = Auth::from_str(value, false)?,
             "bucket" => self.bucket = Some(value.to_owned()),
             "pid" => self.servers.extend(value.parse()?),
+            "rdma" if value == "off" => self.rdma = None,
+            "rdma" => self.rdma = Some(Protocol::from_str(value, false)?),
             "region" => self.access.region = value.to_owned(),
             "access-key" => self.access.access_key = Some(value.to_owned()),
             "secret-key" => self.access.secret_key = Some(value.to_owned()),
             _ => {
-                let known = "auth, bucket, pid, region, access-key, secret-key";
+                let known = "auth, bucket, pid, rdma, region, access-key, secret-key";
                 return Err(format!("\"{key}\" is none of {known}"));
             }
         }
@@ -382,16 +510,24 @@ impl ComparedEndpoint {
 }
 
 impl Command {
-    /// The options on what is printed.
-    pub(crate) fn output(&self) -> &OutputArgs {
+    /// Whether there is to be no progress line.
+    pub(crate) fn quiet(&self) -> bool {
         match self {
-            Command::Put(command) => &command.output,
-            Command::Get(command) => &command.output,
-            Command::Mixed(command) => &command.output,
-            Command::Verify(command) => &command.output,
-            Command::Compare(command) => &command.output,
+            Command::Put(command) => command.output.quiet,
+            Command::Get(command) => command.output.quiet,
+            Command::Mixed(command) => command.output.quiet,
+            Command::Verify(command) => command.output.quiet,
+            Command::Compare(command) => command.output.quiet,
+            Command::RdmaProbe(_) => true,
         }
     }
+}
+
+fn parse_mtu(text: &str) -> Result<Mtu, String> {
+    text.parse()
+        .ok()
+        .and_then(Mtu::from_bytes)
+        .ok_or_else(|| format!("\"{text}\" is no path MTU; write 256, 512, 1024, 2048 or 4096"))
 }
 
 fn parse_offset(text: &str) -> Result<RangeOffset, String> {
@@ -416,6 +552,14 @@ mod tests {
     }
 
     #[test]
+    fn path_mtus() {
+        assert_eq!(parse_mtu("1024"), Ok(Mtu::B1024));
+        for wrong in ["", "0", "1500", "8192", "4 KiB"] {
+            assert!(parse_mtu(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn compared_endpoints() {
         let access = AccessArgs {
             auth: Auth::Header,
@@ -425,15 +569,33 @@ mod tests {
             region: "us-east-1".to_owned(),
         };
         let text = "n=http://h:1,auth=anonymous,pid=12+,pid=13,bucket=b";
-        let endpoint = ComparedEndpoint::parse(text, &access).expect("an endpoint");
+        let endpoint =
+            ComparedEndpoint::parse(text, &access, Some(Protocol::Session)).expect("an endpoint");
         assert_eq!((endpoint.name.as_str(), endpoint.url.as_str()), ("n", "http://h:1"));
         assert_eq!(endpoint.access.auth, Auth::Anonymous);
         assert_eq!(endpoint.servers.to_string(), "12+,13");
         assert_eq!(endpoint.bucket.as_deref(), Some("b"));
-        for wrong in
-            ["http://h:1", "=http://h", "n=", "n=u,auth", "n=u,auth=x", "n=u,x=y", "n=u,pid=z"]
-        {
-            assert!(ComparedEndpoint::parse(wrong, &access).is_err(), "{wrong}");
+        assert_eq!(endpoint.rdma, Some(Protocol::Session));
+        for (setting, expected) in [
+            ("off", None),
+            ("pooled", Some(Protocol::Pooled)),
+            ("session", Some(Protocol::Session)),
+        ] {
+            let text = format!("n=u,rdma={setting}");
+            let endpoint = ComparedEndpoint::parse(&text, &access, None).expect("an endpoint");
+            assert_eq!(endpoint.rdma, expected);
+        }
+        for wrong in [
+            "http://h:1",
+            "=http://h",
+            "n=",
+            "n=u,auth",
+            "n=u,auth=x",
+            "n=u,x=y",
+            "n=u,pid=z",
+            "n=u,rdma=x",
+        ] {
+            assert!(ComparedEndpoint::parse(wrong, &access, None).is_err(), "{wrong}");
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::cli::{
     AccessArgs, Command, CompareCommand, ComparedEndpoint, EndpointArgs, LoadArgs, ObjectArgs,
-    OutputArgs, ReadArgs, WriteArgs,
+    OutputArgs, RdmaArgs, ReadArgs, WriteArgs,
 };
 use crate::client::{Client, Shared};
 use crate::compare::Comparison;
@@ -16,6 +17,7 @@ use crate::cpu::Processes;
 use crate::failure::Failure;
 use crate::limits;
 use crate::operation::{Plan, create_bucket};
+use crate::probe;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::run::{Ended, Interrupt, Load, RunError, run};
@@ -49,9 +51,21 @@ pub(crate) enum CommandError {
 /// Executes a subcommand.
 pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> {
     let mut session =
-        Session { progress: Progress::new(command.output().quiet), interrupt: Interrupt::new()? };
-    let single = match command {
+        Session { progress: Progress::new(command.quiet()), interrupt: Interrupt::new()? };
+    let output = match command {
+        Command::Put(command) => &command.output,
+        Command::Get(command) => &command.output,
+        Command::Mixed(command) => &command.output,
+        Command::Verify(command) => &command.output,
         Command::Compare(command) => return session.compare(command).await,
+        Command::RdmaProbe(command) => {
+            let findings = probe::probe(command).await?;
+            print(command.json.as_ref(), &findings.text(), &findings)?;
+            return Ok(session.verdict(findings.usable));
+        }
+    };
+    let single = match command {
+        Command::Compare(_) | Command::RdmaProbe(_) => unreachable!("they have returned"),
         Command::Put(command) => Single {
             name: "put",
             endpoint: &command.endpoint,
@@ -62,6 +76,7 @@ pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> 
             write: Some(&command.write),
             verify: false,
             load: &command.load,
+            rdma: &command.rdma,
             until: Until::EveryObject(command.objects.objects),
             create_bucket: command.create_bucket,
         },
@@ -75,6 +90,7 @@ pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> 
             write: None,
             verify: command.read.verify,
             load: &command.load,
+            rdma: &command.rdma,
             until: Until::Time,
             create_bucket: false,
         },
@@ -88,6 +104,7 @@ pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> 
             write: Some(&command.write),
             verify: command.read.verify,
             load: &command.load,
+            rdma: &command.rdma,
             until: Until::Time,
             create_bucket: false,
         },
@@ -101,11 +118,12 @@ pub(crate) async fn execute(command: &Command) -> Result<Verdict, CommandError> 
             write: None,
             verify: true,
             load: &command.load,
+            rdma: &command.rdma,
             until: Until::EveryObject(command.objects.objects),
             create_bucket: false,
         },
     };
-    session.single(single, command.output()).await
+    session.single(single, output).await
 }
 
 /// A subcommand on one endpoint.
@@ -119,6 +137,7 @@ struct Single<'a> {
     write: Option<&'a WriteArgs>,
     verify: bool,
     load: &'a LoadArgs,
+    rdma: &'a RdmaArgs,
     until: Until,
     create_bucket: bool,
 }
@@ -139,14 +158,15 @@ impl Session {
         let endpoint = setup::endpoint(&at.endpoint, &at.bucket, single.access, single.load)?;
         let scenario = setup::scenario(single.objects, single.mix, single.read)?;
         let sizes_max = single.objects.size.max();
-        let plan = setup::plan(endpoint, scenario, sizes_max, single.verify, single.write)?;
         let load = setup::load(single.load, single.objects.seed, single.until)?;
+        let rdma = setup::rdma(single.rdma.rdma, single.rdma)?;
+        let plan = setup::plan(endpoint, scenario, sizes_max, single.verify, single.write, rdma)?;
         let servers = at.server_pid.clone().unwrap_or_default();
         if single.create_bucket {
             make_bucket(&plan).await?;
         }
         let report = self.measure(single.name, &plan, &load, &servers).await?;
-        print(output, &report.table(), &report)?;
+        print(output.json.as_ref(), &report.table(), &report)?;
         Ok(self.verdict(report.is_success()))
     }
 
@@ -190,7 +210,7 @@ impl Session {
         }
         let names: Vec<String> = contenders.iter().map(|one| one.name.clone()).collect();
         let comparison = Comparison::new(&names, runs);
-        print(&command.output, &comparison.table(), &comparison)?;
+        print(command.output.json.as_ref(), &comparison.table(), &comparison)?;
         Ok(self.verdict(comparison.is_success()))
     }
 
@@ -206,7 +226,9 @@ impl Session {
                 setup::endpoint(&one.url, contender.bucket(command), &one.access, &command.load)?;
             let scenario = setup::scenario(&command.objects, Mix::only(Kind::Put), None)?;
             let sizes_max = command.objects.size.max();
-            let plan = setup::plan(endpoint, scenario, sizes_max, false, Some(&command.write))?;
+            // By HTTP, whatever the rounds go by: the bytes are the same.
+            let write = Some(&command.write);
+            let plan = setup::plan(endpoint, scenario, sizes_max, false, write, None)?;
             let until = Until::EveryObject(command.objects.objects);
             let mut load = setup::load(&command.load, command.objects.seed, until)?;
             load.rate = None;
@@ -259,7 +281,8 @@ fn contenders(command: &CompareCommand) -> Result<Vec<Contender>, CommandError> 
     }
     let mut contenders: Vec<Contender> = Vec::new();
     for text in endpoints {
-        let parsed = ComparedEndpoint::parse(text, &command.access).map_err(wrong)?;
+        let parsed =
+            ComparedEndpoint::parse(text, &command.access, command.rdma.rdma).map_err(wrong)?;
         if contenders.iter().any(|earlier| earlier.name == parsed.name) {
             return Err(wrong(format!("two endpoints are named \"{}\"", parsed.name)));
         }
@@ -268,7 +291,8 @@ fn contenders(command: &CompareCommand) -> Result<Vec<Contender>, CommandError> 
         let scenario = setup::scenario(&command.objects, command.mix.clone(), Some(&command.read))?;
         let sizes_max = command.objects.size.max();
         let verify = command.read.verify;
-        let plan = setup::plan(endpoint, scenario, sizes_max, verify, Some(&command.write))?;
+        let rdma = setup::rdma(parsed.rdma, &command.rdma)?;
+        let plan = setup::plan(endpoint, scenario, sizes_max, verify, Some(&command.write), rdma)?;
         contenders.push(Contender {
             name: parsed.name.clone(),
             servers: parsed.servers.clone(),
@@ -289,8 +313,12 @@ async fn make_bucket(plan: &Arc<Plan>) -> Result<(), CommandError> {
 }
 
 /// The table to standard output and the JSON to where it is wanted.
-fn print(output: &OutputArgs, table: &str, figures: &impl Serialize) -> Result<(), CommandError> {
-    let Some(path) = &output.json else {
+fn print(
+    json: Option<&PathBuf>,
+    table: &str,
+    figures: &impl Serialize,
+) -> Result<(), CommandError> {
+    let Some(path) = json else {
         return written("standard output", io::stdout().write_all(table.as_bytes()));
     };
     let mut json = serde_json::to_string_pretty(figures).map_err(|error| CommandError::Output {

@@ -177,6 +177,9 @@ impl Comparison {
             }
         }
         for (name, runs) in self.endpoints.iter().zip(&self.runs) {
+            if let Some(line) = runs.iter().find_map(Report::nothing_by_rdma) {
+                writeln!(text, "{name}: {line}")?;
+            }
             for error in runs.iter().flat_map(|run| &run.errors) {
                 let (count, kind) = (error.count, &error.kind);
                 writeln!(text, "{name}: {count} × {kind}; the first: {}", error.example)?;

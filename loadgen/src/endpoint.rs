@@ -9,7 +9,10 @@ use std::time::SystemTime;
 use crate::client::RequestHead;
 use crate::limits;
 use crate::scenario::{Kind, Scenario};
-use crate::sign::{Signer, ToSign, UNSIGNED_PAYLOAD, canonical_query, encode};
+use crate::sign::{EMPTY_SHA256, Signer, ToSign, UNSIGNED_PAYLOAD, canonical_query, encode};
+
+/// The header that says how a body is authenticated.
+const CONTENT_SHA256: &str = "x-amz-content-sha256";
 
 /// One endpoint and the bucket in it.
 pub(crate) struct Endpoint {
@@ -21,6 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// The `Host` header.
     pub(crate) host: String,
+    /// What stands before every path: nothing, or `/base`.
+    base_path: String,
     /// Path of the bucket, percent-encoded: `/bucket`, or `/base/bucket`.
     bucket_path: String,
     pub(crate) access: Access,
@@ -87,14 +92,15 @@ impl Endpoint {
             .map_err(|error| unresolved(error.to_string()))?
             .next()
             .ok_or_else(|| unresolved("the name resolves to nothing".to_owned()))?;
-        let mut bucket_path = uri.path().trim_end_matches('/').to_owned();
-        bucket_path.push('/');
+        let base_path = uri.path().trim_end_matches('/').to_owned();
+        let mut bucket_path = format!("{base_path}/");
         encode(bucket, &mut bucket_path, false);
         Ok(Endpoint {
             url: url.to_owned(),
             bucket: bucket.to_owned(),
             address,
             host: authority.to_string(),
+            base_path,
             bucket_path,
             access,
             protocol,
@@ -143,6 +149,44 @@ impl Endpoint {
             }
             Access::Presigned(signer) => self.presigned(signer, method, &path, query, &headers),
         };
+        RequestHead { method, target: Cow::Owned(target), headers }
+    }
+
+    /// A request whose path (below the URL's own) and query are encoded already, signed by header
+    /// wherever the endpoint has keys. Every `x-amz-…` header is signed; `x-amz-content-sha256` is
+    /// taken from `headers`, and is the empty body's where it is not there.
+    pub(crate) fn control_request(
+        &self,
+        method: &'static str,
+        target: &str,
+        mut headers: Vec<(&'static str, String)>,
+    ) -> RequestHead<'static> {
+        let at = headers.iter().position(|(name, _)| *name == CONTENT_SHA256);
+        let payload = match at {
+            Some(at) => headers.swap_remove(at).1,
+            None => EMPTY_SHA256.to_owned(),
+        };
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = format!("{}{path}", self.base_path);
+        let mut parameters: Vec<&str> = query.split('&').filter(|it| !it.is_empty()).collect();
+        parameters.sort_unstable();
+        let query = parameters.join("&");
+        match &self.access {
+            Access::Anonymous => {}
+            Access::Header(signer) | Access::Presigned(signer) => {
+                let headers_to_sign = self.headers_to_sign(&headers);
+                let to_sign = ToSign {
+                    method,
+                    path: &path,
+                    query: &[],
+                    headers: &headers_to_sign,
+                    payload: &payload,
+                };
+                let signed = signer.headers_of_encoded(&to_sign, &query, SystemTime::now());
+                headers.extend(signed);
+            }
+        }
+        let target = if query.is_empty() { path } else { format!("{path}?{query}") };
         RequestHead { method, target: Cow::Owned(target), headers }
     }
 
@@ -284,6 +328,57 @@ mod tests {
             value.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-trailer,"),
             "{value}"
         );
+    }
+
+    #[test]
+    fn a_control_request_is_signed_as_it_is_sent() {
+        let endpoint = Endpoint::new(
+            "http://127.0.0.1/base",
+            "bench",
+            Access::Header(signer()),
+            Protocol::Http1,
+            true,
+        );
+        let endpoint = endpoint.expect("endpoint");
+        let headers = vec![
+            ("range", "bytes=0-1".to_owned()),
+            ("x-amz-content-sha256", UNSIGNED_PAYLOAD.to_owned()),
+            ("x-amz-rdma-token", "rc:1".to_owned()),
+        ];
+        let request = endpoint.control_request("PUT", "/b/a%20b?uploadId=u%2F&part=1", headers);
+        assert_eq!(request.target, "/base/b/a%20b?part=1&uploadId=u%2F");
+        let of = |name: &str| request.headers.iter().filter(|it| it.0 == name).collect::<Vec<_>>();
+        let [(_, payload)] = of("x-amz-content-sha256")[..] else { panic!("one payload") };
+        assert_eq!(payload, UNSIGNED_PAYLOAD);
+        let [(_, authorization)] = of("authorization")[..] else { panic!("one signature") };
+        assert!(
+            authorization
+                .contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-rdma-token,"),
+            "{authorization}"
+        );
+        // The same request by its parts has the same signature.
+        let parts = endpoint.request(
+            "GET",
+            Some("a b"),
+            &[("partNumber", "7"), ("uploadId", "u/ +")],
+            Vec::new(),
+            EMPTY_SHA256,
+        );
+        let whole = endpoint.control_request(
+            "GET",
+            "/bench/a%20b?partNumber=7&uploadId=u%2F%20%2B",
+            Vec::new(),
+        );
+        let of = |request: &RequestHead<'_>| {
+            let find = |name: &str| {
+                let found = request.headers.iter().find(|it| it.0 == name);
+                found.map(|it| it.1.clone()).expect("a signed request")
+            };
+            (request.target.to_string(), find("x-amz-date"), find("authorization"))
+        };
+        let (parts, whole) = (of(&parts), of(&whole));
+        // A second may have begun between the two.
+        assert!(parts == whole || parts.1 != whole.1, "{parts:?} {whole:?}");
     }
 
     #[test]

@@ -70,6 +70,26 @@ pub(crate) const HTTP2_FRAME_BYTES: u32 = 256 << 10;
 /// Wait for a connection to be accepted.
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
+/// Beyond the time of an operation: what one by RDMA gets to take its memory back from the server
+/// before it is dropped. A fence may take 5 s, the end of a session 1 s more.
+pub(crate) const RDMA_SETTLE_WAIT: Duration = Duration::from_secs(10);
+
+/// For telling a server that a connection or session is over. The client library's own 1 s is too
+/// short for a server that is loaded on purpose: what it is not told, it keeps for minutes.
+pub(crate) const RDMA_DISCONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// At the end of a run: what the RDMA connections of a thread get to be ended at the server too.
+pub(crate) const RDMA_CLOSE_WAIT: Duration = Duration::from_secs(20);
+
+/// Bytes of the object that a probe moves: several packets of every path MTU.
+pub(crate) const PROBE_OBJECT_BYTES: usize = 64 << 10;
+
+/// What the keys of a probe's objects start with.
+pub(crate) const PROBE_PREFIX: &str = "penstock-rdma-probe/";
+
+/// Bytes of one transfer by RDMA (both protocols): 2 GiB less 1.
+pub(crate) const RDMA_TRANSFER_BYTES_MAX: u64 = rdma::limits::CLIENT_TRANSFER_BYTES_MAX;
+
 /// First and longest pause of a worker that failed to connect; doubled each time. Without it a
 /// closed loop against a dead server would spin.
 pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -78,6 +98,9 @@ pub(crate) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Time that requests in flight get to finish after an interrupt.
 pub(crate) const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
+/// The same for transfers by RDMA: one that is dropped midway leaves its connection at the server
+/// for minutes, where it counts against the user's 64.
+pub(crate) const RDMA_INTERRUPT_GRACE: Duration = Duration::from_secs(4);
 
 /// Time that an answer already sent is waited for, when the server stopped reading an upload.
 pub(crate) const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(2);

@@ -3,8 +3,8 @@
 //!
 //! Modules in the order in which a run passes through them: options (`cli`, `setup`), what is asked
 //! (`scenario`, `content`), of whom (`endpoint`, `sign`), when (`run`, `worker`, `schedule`), how (`operation`,
-//! `multipart`, `client`), and what came of it (`verify`, `record`, `cpu`, `progress`, `report`,
-//! `compare`).
+//! `multipart`, `client`, `rdma`), and what came of it (`verify`, `record`, `cpu`, `progress`, `report`,
+//! `compare`). Beside it, `probe` says what RDMA can do here and there.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +19,10 @@ mod failure;
 mod limits;
 mod multipart;
 mod operation;
+mod probe;
 mod progress;
 mod quantity;
+mod rdma;
 mod record;
 mod report;
 mod run;

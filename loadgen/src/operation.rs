@@ -3,6 +3,7 @@
 //! Not here: uploads in parts (`multipart.rs`), when operations run (`run.rs`).
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -14,6 +15,7 @@ use crate::endpoint::{Endpoint, PresignedTargets};
 use crate::failure::Failure;
 use crate::limits;
 use crate::multipart;
+use crate::rdma::{Line, Moved, Rdma, Reading, Writing};
 use crate::scenario::{Kind, Operation, Scenario};
 use crate::sign::{EMPTY_SHA256, UNSIGNED_PAYLOAD, UNSIGNED_TRAILER, hex};
 use crate::verify::Checker;
@@ -28,6 +30,27 @@ pub(crate) struct Plan {
     pub(crate) part_size: u64,
     /// Whether every byte read is compared with the derived one.
     pub(crate) verify: bool,
+    /// How payloads move that do not go by HTTP.
+    pub(crate) rdma: Option<Rdma>,
+    /// The most bytes that one of them has.
+    pub(crate) transfer_bytes_max: u64,
+}
+
+/// What a worker has to make requests with.
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    /// With [`Plan::rdma`].
+    pub(crate) line: Option<Rc<Line>>,
+}
+
+impl Caller {
+    /// Connects if there is no connection.
+    pub(crate) async fn open(&mut self) -> Result<(), Failure> {
+        match &self.line {
+            Some(line) => line.open().await,
+            None => self.client.open().await,
+        }
+    }
 }
 
 /// How the content of an upload is authenticated.
@@ -52,15 +75,48 @@ pub(crate) struct Done {
 
 /// Performs one operation.
 pub(crate) async fn perform(
-    client: &mut Client,
+    caller: &mut Caller,
     plan: &Plan,
     operation: &Operation,
 ) -> Result<Done, Failure> {
-    match operation.kind {
-        Kind::Get => get(client, plan, operation).await,
-        Kind::Put => put(client, plan, operation).await,
-        Kind::Head => head(client, plan, operation).await,
-        Kind::List => list(client, plan, operation).await,
+    let Caller { client, line } = caller;
+    match (operation.kind, line) {
+        (Kind::Get, None) => get(client, plan, operation).await,
+        (Kind::Get, Some(line)) => get_by_rdma(client, line, plan, operation).await,
+        (Kind::Put, _) => put(caller, plan, operation).await,
+        (Kind::Head, _) => head(client, plan, operation).await,
+        (Kind::List, _) => list(client, plan, operation).await,
+    }
+}
+
+async fn get_by_rdma(
+    client: &mut Client,
+    line: &Line,
+    plan: &Plan,
+    operation: &Operation,
+) -> Result<Done, Failure> {
+    let key = plan.scenario.key_of(operation.object);
+    let whole = plan.scenario.size_of(operation.object);
+    let reading = Reading {
+        bucket: &plan.endpoint.bucket,
+        key: &key,
+        range: operation.range.clone(),
+        size: operation.range.as_ref().map_or(whole, |range| range.end - range.start),
+        content: plan.verify.then(|| plan.scenario.content_of(&key)),
+    };
+    match line.read(&reading).await? {
+        Moved::ByHttp(why) => {
+            let done = get(client, plan, operation).await?;
+            line.count_http(why, done.bytes);
+            Ok(done)
+        }
+        Moved::Done(bytes) => {
+            // A session moves as many bytes as are asked for: whether there are more, it does not tell.
+            if plan.verify && operation.range.is_none() && line.is_session() {
+                head(client, plan, &Operation { kind: Kind::Head, ..operation.clone() }).await?;
+            }
+            Ok(Done { bytes, first_byte: Instant::now() })
+        }
     }
 }
 
@@ -115,19 +171,51 @@ async fn list(client: &mut Client, plan: &Plan, operation: &Operation) -> Result
     Ok(Done::new(&response, 0))
 }
 
-async fn put(client: &mut Client, plan: &Plan, operation: &Operation) -> Result<Done, Failure> {
+async fn put(caller: &mut Caller, plan: &Plan, operation: &Operation) -> Result<Done, Failure> {
     let size = plan.scenario.size_of(operation.object);
     let key = plan.scenario.key_of(operation.object);
     if size > plan.part_size {
-        return multipart::put(client, plan, &key, size).await;
+        return multipart::put(caller, plan, &key, size).await;
     }
-    let content = plan.scenario.content_of(&key);
+    let Caller { client, line } = caller;
+    if let Some(line) = line {
+        let written = write_by_rdma(line, plan, &key, None, 0..size).await?;
+        let Moved::ByHttp(why) = written else {
+            return Ok(Done { bytes: size, first_byte: Instant::now() });
+        };
+        let done = put_by_http(client, plan, operation, &key, size).await?;
+        line.count_http(why, size);
+        return Ok(done);
+    }
+    put_by_http(client, plan, operation, &key, size).await
+}
+
+/// Writes an object, or a part of an upload; its entity tag.
+pub(crate) async fn write_by_rdma(
+    line: &Line,
+    plan: &Plan,
+    key: &str,
+    part: Option<(&str, u16)>,
+    range: std::ops::Range<u64>,
+) -> Result<Moved<Option<String>>, Failure> {
+    let content = plan.scenario.content_of(key);
+    line.write(&Writing { bucket: &plan.endpoint.bucket, key, part, content, range }).await
+}
+
+async fn put_by_http(
+    client: &mut Client,
+    plan: &Plan,
+    operation: &Operation,
+    key: &str,
+    size: u64,
+) -> Result<Done, Failure> {
+    let content = plan.scenario.content_of(key);
     let (request, upload) = match plan.targets.target(Kind::Put, operation.object) {
         Some(target) => {
             let upload = Upload::plain(content, 0..size);
             (RequestHead::to_target("PUT", Cow::Borrowed(target)), upload)
         }
-        None => plan.put_request(&key, &[], content, 0..size),
+        None => plan.put_request(key, &[], content, 0..size),
     };
     let response = client.exchange(&request, upload, Sink::Count).await?;
     // S3 answers 200; a file server that takes PUT answers 201 or 204.

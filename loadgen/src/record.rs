@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use crate::failure::Failure;
 use crate::limits;
 use crate::operation::Done;
+use crate::rdma::Tally;
 use crate::scenario::Kind;
 use crate::verify::Damage;
 
@@ -24,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) sent_late: u64,
     /// Open loop: operations that were due and were never sent.
     pub(crate) never_sent: u64,
+    /// Only when payloads go by RDMA.
+    pub(crate) rdma: Option<Tally>,
 }
 
 /// What was measured of one kind of operation. Times are in nanoseconds.
@@ -68,6 +71,7 @@ impl Record {
             connections_opened: 0,
             sent_late: 0,
             never_sent: 0,
+            rdma: None,
         }
     }
 
@@ -115,6 +119,9 @@ impl Record {
         self.connections_opened += other.connections_opened;
         self.sent_late += other.sent_late;
         self.never_sent += other.never_sent;
+        if let Some(theirs) = other.rdma {
+            self.rdma.get_or_insert_default().merge(theirs);
+        }
     }
 
     /// The kinds that occurred.

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::cpu::CpuCost;
 use crate::operation::Plan;
-use crate::quantity::{MIB, grouped, microseconds};
+use crate::quantity::{GIB, MIB, grouped, microseconds};
+use crate::rdma::{Rdma, Tally};
 use crate::record::{KindRecord, Record};
 use crate::run::{Ended, Load, Outcome};
 use crate::verify::Damage;
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) errors: Vec<ErrorReport>,
     pub(crate) damage: Damage,
     pub(crate) connections_opened: u64,
+    /// Only when payloads were to go by RDMA.
+    pub(crate) rdma: Option<RdmaReport>,
     /// Only of an open loop.
     pub(crate) open_loop: Option<OpenLoopReport>,
     /// Only when processes were named.
@@ -99,6 +102,93 @@ pub(crate) struct OpenLoopReport {
     pub(crate) never_sent: u64,
 }
 
+/// How payloads went that were to go by RDMA. One is an object, a range, or a part of an upload.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RdmaReport {
+    pub(crate) protocol: &'static str,
+    pub(crate) device: String,
+    pub(crate) port: u8,
+    pub(crate) gid: String,
+    pub(crate) path_mtu: u32,
+    pub(crate) by_rdma: u64,
+    pub(crate) by_rdma_bytes: u64,
+    pub(crate) by_http: u64,
+    pub(crate) by_http_bytes: u64,
+    /// Why some went by HTTP.
+    pub(crate) declines: Vec<DeclineReport>,
+    /// On this side: writes and receives of sessions. With pooled connections the server posts all.
+    pub(crate) work_requests: u64,
+    /// Requests that were sent again, since the server was busy or a connection was lost.
+    pub(crate) retries: u64,
+    pub(crate) queue_pairs_before: u64,
+    pub(crate) queue_pairs_made: u64,
+    pub(crate) buffers_registered: u64,
+    pub(crate) buffers_reused: u64,
+    /// Whether it is no failure that nothing went by RDMA.
+    pub(crate) fallback_allowed: bool,
+}
+
+/// One reason.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DeclineReport {
+    pub(crate) reason: String,
+    pub(crate) count: u64,
+}
+
+impl RdmaReport {
+    fn new(rdma: &Rdma, tally: &Tally) -> RdmaReport {
+        let facts = rdma.fabric.facts();
+        let declines = tally.declines.iter();
+        RdmaReport {
+            protocol: rdma.protocol.name(),
+            device: facts.device.clone(),
+            port: facts.port,
+            gid: facts.gid.to_string(),
+            path_mtu: facts.path_mtu.bytes(),
+            by_rdma: tally.rdma,
+            by_rdma_bytes: tally.rdma_bytes,
+            by_http: tally.http,
+            by_http_bytes: tally.http_bytes,
+            declines: declines
+                .map(|(reason, count)| DeclineReport { reason: reason.clone(), count: *count })
+                .collect(),
+            work_requests: tally.work_requests,
+            retries: tally.retries,
+            queue_pairs_before: tally.queue_pairs_before,
+            queue_pairs_made: tally.queue_pairs,
+            buffers_registered: tally.registrations,
+            buffers_reused: tally.reuses,
+            fallback_allowed: rdma.fallback,
+        }
+    }
+
+    /// Everything went by HTTP, and that was not what was asked for.
+    fn is_all_declined(&self) -> bool {
+        self.by_rdma == 0 && self.by_http > 0 && !self.fallback_allowed
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "{}", row("", &["payloads", "GiB", "posted work", "retries"]))?;
+        let gib = |bytes: u64| format!("{:.3}", bytes as f64 / GIB);
+        let (work, retries) = (grouped(self.work_requests), grouped(self.retries));
+        let cells = [grouped(self.by_rdma), gib(self.by_rdma_bytes), work, retries];
+        writeln!(text, "{}", row("by RDMA", &cells))?;
+        writeln!(text, "{}", row("by HTTP", &[grouped(self.by_http), gib(self.by_http_bytes)]))?;
+        for DeclineReport { reason, count } in &self.declines {
+            writeln!(text, "{:>12}  by HTTP: {reason}", grouped(*count))?;
+        }
+        writeln!(
+            text,
+            "queue pairs: {} before, {} made meanwhile; buffers: {} registered, {} reused",
+            grouped(self.queue_pairs_before),
+            grouped(self.queue_pairs_made),
+            grouped(self.buffers_registered),
+            grouped(self.buffers_reused)
+        )?;
+        writeln!(text)
+    }
+}
+
 impl Percentiles {
     fn of(histogram: &Histogram<u64>) -> Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
@@ -134,7 +224,10 @@ impl Report {
             command: command.to_owned(),
             endpoint: plan.endpoint.url.clone(),
             bucket: plan.endpoint.bucket.clone(),
-            client: plan.endpoint.describe(),
+            client: match &plan.rdma {
+                Some(rdma) => format!("{}; {}", plan.endpoint.describe(), rdma.describe()),
+                None => plan.endpoint.describe(),
+            },
             scenario: plan.scenario.describe(),
             load: load.describe(),
             ended: outcome.ended,
@@ -149,6 +242,9 @@ impl Report {
             errors: errors.collect(),
             damage: record.damage.clone(),
             connections_opened: record.connections_opened,
+            rdma: plan.rdma.as_ref().map(|rdma| {
+                RdmaReport::new(rdma, record.rdma.as_ref().unwrap_or(&Tally::default()))
+            }),
             open_loop: load.rate.map(|rate_asked| OpenLoopReport {
                 rate_asked,
                 sent_late: record.sent_late,
@@ -162,7 +258,10 @@ impl Report {
 
     /// Whether everything asked was done and found right.
     pub(crate) fn is_success(&self) -> bool {
-        self.total.errors == 0 && self.damage.count == 0 && self.ended != Ended::TooManyErrors
+        self.total.errors == 0
+            && self.damage.count == 0
+            && self.ended != Ended::TooManyErrors
+            && !self.rdma.as_ref().is_some_and(RdmaReport::is_all_declined)
     }
 
     /// The table.
@@ -190,8 +289,23 @@ impl Report {
         writeln!(text, "  {:.2} s measured{ended}{opened}\n", self.elapsed_s)?;
         self.write_rates(text)?;
         self.write_latencies(text)?;
+        if let Some(rdma) = &self.rdma {
+            rdma.write(text)?;
+        }
         self.write_costs(text)?;
         self.write_errors(text)
+    }
+
+    /// Says that nothing went by RDMA, and why, where that is a failure.
+    pub(crate) fn nothing_by_rdma(&self) -> Option<String> {
+        let rdma = self.rdma.as_ref().filter(|rdma| rdma.is_all_declined())?;
+        let most = rdma.declines.iter().max_by_key(|decline| decline.count);
+        let why = most.map_or("no reason was counted", |decline| decline.reason.as_str());
+        Some(format!(
+            "nothing went by RDMA: {why}. Ask what is in the way with penstock-loadgen rdma-probe {}, or \
+             allow plain HTTP with --rdma-fallback",
+            self.endpoint
+        ))
     }
 
     fn write_rates(&self, text: &mut String) -> std::fmt::Result {
@@ -256,6 +370,9 @@ impl Report {
             for key in &self.damage.first {
                 writeln!(text, "  {key}")?;
             }
+        }
+        if let Some(line) = self.nothing_by_rdma() {
+            writeln!(text, "\n{line}")?;
         }
         Ok(())
     }
@@ -411,6 +528,7 @@ pub(crate) mod tests {
             }],
             damage: Damage::default(),
             connections_opened: 0,
+            rdma: None,
             open_loop: None,
             server_cpu: Some(CpuCost::new(
                 Duration::from_millis(10),
@@ -456,6 +574,44 @@ pub(crate) mod tests {
         assert!(json["operations"][0]["latency_us"]["p99_9"].as_f64() > Some(990.0));
         assert_eq!(json["ended"], "complete");
         assert!(json["client_cpu"]["s_per_gib"].is_null());
+    }
+
+    #[test]
+    fn a_run_without_rdma_that_asked_for_it_is_no_success() {
+        let mut report = report();
+        report.total.errors = 0;
+        report.rdma = Some(RdmaReport {
+            protocol: "pooled",
+            device: "rxe0".to_owned(),
+            port: 1,
+            gid: "::ffff:10.0.0.1".to_owned(),
+            path_mtu: 1024,
+            by_rdma: 0,
+            by_rdma_bytes: 0,
+            by_http: 1000,
+            by_http_bytes: 4 << 20,
+            declines: vec![DeclineReport { reason: "declined".to_owned(), count: 1000 }],
+            work_requests: 0,
+            retries: 3,
+            queue_pairs_before: 16,
+            queue_pairs_made: 0,
+            buffers_registered: 16,
+            buffers_reused: 984,
+            fallback_allowed: false,
+        });
+        assert!(!report.is_success());
+        let table = report.table();
+        assert!(table.contains("nothing went by RDMA: declined. Ask"), "{table}");
+        assert!(table.contains("1,000  by HTTP: declined\n"), "{table}");
+        let rdma = report.rdma.as_mut().expect("it was set");
+        rdma.fallback_allowed = true;
+        assert!(report.is_success() && report.nothing_by_rdma().is_none());
+        let rdma = report.rdma.as_mut().expect("it was set");
+        (rdma.fallback_allowed, rdma.by_rdma) = (false, 1);
+        assert!(report.is_success());
+        let json = serde_json::to_value(&report).expect("JSON");
+        assert_eq!(json["rdma"]["declines"][0]["count"], 1000);
+        assert_eq!(json["rdma"]["queue_pairs_before"], 16);
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Crew {
                 event = self.events.recv() => {
                     match event {
                         Some(Event::Warm) => {}
-                        Some(Event::Finished(record, at)) => self.finished.push((record, at)),
+                        Some(Event::Finished(record, at)) => self.finished.push((*record, at)),
                         Some(Event::Failed(reason)) => return Err(RunError::Failed(reason)),
                         None => return Err(RunError::Failed("it ended without a word".to_owned())),
                     }

@@ -141,6 +141,11 @@ impl Scenario {
         &self.prefix
     }
 
+    /// How long the ranges are that are read, if not whole objects.
+    pub(crate) fn range_length(&self) -> Option<u64> {
+        self.ranges.as_ref().map(|ranges| ranges.length)
+    }
+
     /// Which kinds occur.
     pub(crate) fn mix(&self) -> &Mix {
         &self.mix

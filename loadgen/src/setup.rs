@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{AccessArgs, Auth, LoadArgs, ObjectArgs, ReadArgs, WriteArgs};
+use crate::cli::{AccessArgs, Auth, LoadArgs, ObjectArgs, RdmaArgs, ReadArgs, WriteArgs};
 use crate::endpoint::{Access, Endpoint, EndpointError, Protocol};
 use crate::limits;
 use crate::operation::{Payload, Plan};
+use crate::rdma::{self, Rdma};
 use crate::run::Load;
 use crate::scenario::{Kind, Mix, Order, Scenario};
 use crate::sign::{Credentials, Signer};
@@ -40,6 +41,13 @@ pub(crate) enum SetupError {
         most = limits::PRESIGNED_URLS_MAX
     )]
     TooManyUrls(u64),
+    #[error("--rdma: {0}")]
+    Rdma(String),
+    #[error(
+        "{bytes} bytes in one transfer; RDMA moves at most {most}: {remedy}",
+        most = limits::RDMA_TRANSFER_BYTES_MAX
+    )]
+    TransferTooLarge { bytes: u64, remedy: &'static str },
 }
 
 /// The scenario of the options.
@@ -86,7 +94,7 @@ pub(crate) fn endpoint(
     Ok(Endpoint::new(url, bucket, access, protocol, !load.no_keep_alive)?)
 }
 
-fn signer(access: &AccessArgs) -> Result<Signer, SetupError> {
+pub(crate) fn signer(access: &AccessArgs) -> Result<Signer, SetupError> {
     let keys = access.access_key.clone().zip(access.secret_key.clone());
     let (access_key, secret_key) = keys.ok_or(SetupError::NoKeys)?;
     let credentials =
@@ -101,6 +109,7 @@ pub(crate) fn plan(
     sizes_max: u64,
     verify: bool,
     write: Option<&WriteArgs>,
+    rdma: Option<Rdma>,
 ) -> Result<Arc<Plan>, SetupError> {
     let puts = scenario.mix().kinds().any(|kind| kind == Kind::Put);
     let (payload, part_size) = match write.filter(|_| puts) {
@@ -121,6 +130,12 @@ pub(crate) fn plan(
             return Err(SetupError::TooManyUrls(urls));
         }
     }
+    let reads = scenario.mix().kinds().any(|kind| kind == Kind::Get);
+    let read = if reads { scenario.range_length().unwrap_or(u64::MAX).min(sizes_max) } else { 0 };
+    let written = if puts { part_size.min(sizes_max) } else { 0 };
+    if let Some(rdma) = &rdma {
+        check_rdma(rdma, &endpoint, payload, read, written)?;
+    }
     let targets = endpoint.presigned_targets(&scenario);
     Ok(Arc::new(Plan {
         endpoint: Arc::new(endpoint),
@@ -129,7 +144,48 @@ pub(crate) fn plan(
         payload,
         part_size,
         verify,
+        rdma,
+        transfer_bytes_max: read.max(written),
     }))
+}
+
+/// What cannot be done by RDMA.
+fn check_rdma(
+    rdma: &Rdma,
+    endpoint: &Endpoint,
+    payload: Payload,
+    read: u64,
+    written: u64,
+) -> Result<(), SetupError> {
+    let wrong = |why: &str| Err(SetupError::Rdma(why.to_owned()));
+    if !matches!(endpoint.access, Access::Header(_)) {
+        return wrong("its tokens are signed with each request; choose --auth header");
+    }
+    if endpoint.protocol != Protocol::Http1 {
+        return wrong("its requests are HTTP/1.1; leave out --http2");
+    }
+    if payload != Payload::Unsigned {
+        return wrong("the content is in no body; choose --payload unsigned");
+    }
+    let most = limits::RDMA_TRANSFER_BYTES_MAX.min(rdma.fabric.facts().message_bytes_max);
+    for (bytes, remedy) in [(read, "read --range of it"), (written, "lower --part-size")] {
+        if bytes > most {
+            return Err(SetupError::TransferTooLarge { bytes, remedy });
+        }
+    }
+    Ok(())
+}
+
+/// The device and protocol of the options, opened; None for plain HTTP.
+pub(crate) fn rdma(
+    protocol: Option<rdma::Protocol>,
+    args: &RdmaArgs,
+) -> Result<Option<Rdma>, SetupError> {
+    let Some(protocol) = protocol else {
+        return Ok(None);
+    };
+    let fabric = rdma::device::open(&args.device.options()).map_err(SetupError::Rdma)?;
+    Ok(Some(Rdma { protocol, fabric, fallback: args.rdma_fallback }))
 }
 
 /// When a load ends that was given neither a duration nor a number.

@@ -64,6 +64,17 @@ impl Signer {
         request: &ToSign<'_>,
         now: SystemTime,
     ) -> Vec<(&'static str, String)> {
+        self.headers_of_encoded(request, &canonical_query(request.query), now)
+    }
+
+    /// The same for a request whose query is encoded already and in canonical order; the one in
+    /// `request` is not looked at.
+    pub(crate) fn headers_of_encoded(
+        &self,
+        request: &ToSign<'_>,
+        query: &str,
+        now: SystemTime,
+    ) -> Vec<(&'static str, String)> {
         let time = Timestamp::new(now);
         let token = self.credentials.session_token.as_deref();
         let mut headers = request.headers.to_vec();
@@ -72,8 +83,7 @@ impl Signer {
         headers.extend(token.map(|token| ("x-amz-security-token", token)));
         headers.sort_unstable();
         let names = names_of(&headers);
-        let query = canonical_query(request.query);
-        let signature = self.signature(&time, &canonical(request, &query, &headers, &names));
+        let signature = self.signature(&time, &canonical(request, query, &headers, &names));
         let scope = self.scope(&time);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope},SignedHeaders={names},Signature={signature}",

@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use crate::client::{Client, Shared};
 use crate::failure::Failure;
 use crate::limits;
-use crate::operation::{Plan, perform};
+use crate::operation::{Caller, Plan, perform};
 use crate::progress::Counters;
+use crate::rdma::Lane;
 use crate::record::{Moments, Record};
 use crate::run::Load;
 use crate::schedule::{Schedule, Times, Turnstile};
@@ -57,10 +58,14 @@ impl Member {
     ) -> Result<(), String> {
         let gone = |_| "the run is gone".to_owned();
         let shared = Shared::new();
-        let mut clients = Client::several(&self.plan.endpoint, self.share(), &shared);
-        for client in &mut clients {
+        let lane = self.lane()?;
+        let clients = Client::several(&self.plan.endpoint, self.share(), &shared);
+        let line = || lane.as_ref().map(|lane| lane.line(&self.plan.endpoint, &shared));
+        let callers = clients.into_iter().map(|client| Caller { client, line: line() });
+        let mut callers: Vec<Caller> = callers.collect();
+        for caller in &mut callers {
             // What hinders one hinders all; the workers try again, and count it.
-            if self.stop.is_set() || client.open().await.is_err() {
+            if self.stop.is_set() || caller.open().await.is_err() {
                 break;
             }
         }
@@ -68,15 +73,19 @@ impl Member {
             let start = Instant::now();
             let end = Some(start + self.load.warmup);
             let phase = Phase::new(self, &self.warm, start, end)?;
-            clients = phase.run(clients).await?;
+            callers = phase.run(callers).await?;
         }
         let opened_before = shared.connections_opened();
+        if let Some(lane) = &lane {
+            lane.begin_counting();
+        }
         events.send(Event::Warm).await.map_err(|_| gone(()))?;
         let start = *begun.wait_for(Option::is_some).await.map_err(|_| gone(()))?;
         let start = start.unwrap_or_else(Instant::now);
         let end = self.load.duration.map(|duration| start + duration);
         let phase = Phase::new(self, &self.measured, start, end)?;
-        phase.run(clients).await?;
+        // The callers are dropped here: their connections are the lane's to end.
+        drop(phase.run(callers).await?);
         let ended = Instant::now();
         let mut record = phase.record.replace(Record::new());
         record.connections_opened = shared.connections_opened() - opened_before;
@@ -86,8 +95,22 @@ impl Member {
             let due = end.map_or(ended, |end| end.min(ended));
             record.never_sent = turnstile.never_sent(due).await;
         }
-        let finished = Event::Finished(record, ended);
+        if let Some(lane) = &lane {
+            record.rdma = Some(lane.counted());
+            lane.close().await;
+        }
+        let finished = Event::Finished(Box::new(record), ended);
         events.send(finished).await.map_err(|_| gone(()))
+    }
+
+    /// What this thread has of RDMA, when payloads go by it.
+    fn lane(&self) -> Result<Option<Rc<Lane>>, String> {
+        let Some(rdma) = &self.plan.rdma else {
+            return Ok(None);
+        };
+        let bytes = self.plan.transfer_bytes_max;
+        let lane = Lane::open(rdma, self.load.timeout, self.plan.verify, self.share(), bytes)?;
+        Ok(Some(lane))
     }
 
     /// Connections of this thread.
@@ -113,6 +136,8 @@ struct Phase {
     schedule: Schedule,
     end: Option<Instant>,
     timeout: Duration,
+    /// Until operations in flight are dropped after a stop.
+    grace: Duration,
     counters: Arc<Counters>,
     stop: Arc<Stop>,
     record: RefCell<Record>,
@@ -130,24 +155,32 @@ impl Phase {
             sequence: sequence.clone(),
             schedule: member.schedule(start).map_err(|error| error.to_string())?,
             end,
-            timeout: member.load.timeout,
+            timeout: match member.plan.rdma {
+                // The RDMA client keeps the time itself, and then takes its memory back.
+                Some(_) => member.load.timeout.saturating_add(limits::RDMA_SETTLE_WAIT),
+                None => member.load.timeout,
+            },
+            grace: match member.plan.rdma {
+                Some(_) => limits::RDMA_INTERRUPT_GRACE,
+                None => limits::INTERRUPT_GRACE,
+            },
             counters: member.counters.clone(),
             stop: member.stop.clone(),
             record: RefCell::new(Record::new()),
         }))
     }
 
-    /// Runs a worker per client until all have ended, or shortly after a stop.
-    async fn run(self: &Rc<Self>, clients: Vec<Client>) -> Result<Vec<Client>, String> {
+    /// Runs a worker per caller until all have ended, or shortly after a stop.
+    async fn run(self: &Rc<Self>, callers: Vec<Caller>) -> Result<Vec<Caller>, String> {
         let mut workers = JoinSet::new();
-        for client in clients {
-            workers.spawn_local(self.clone().work(client));
+        for caller in callers {
+            workers.spawn_local(self.clone().work(caller));
         }
         let mut stopped = self.stop.changed.subscribe();
-        let mut clients = Vec::new();
+        let mut callers = Vec::new();
         let mut give_up = None;
         if self.stop.is_set() {
-            give_up = Some(tokio::time::Instant::now() + limits::INTERRUPT_GRACE);
+            give_up = Some(tokio::time::Instant::now() + self.grace);
         }
         loop {
             let too_long = async {
@@ -158,24 +191,24 @@ impl Phase {
             };
             tokio::select! {
                 joined = workers.join_next() => match joined {
-                    Some(Ok(client)) => clients.push(client?),
+                    Some(Ok(caller)) => callers.push(caller?),
                     Some(Err(error)) => return Err(error.to_string()),
-                    None => return Ok(clients),
+                    None => return Ok(callers),
                 },
                 // The sender lives in this phase: the channel cannot close.
                 _ = stopped.changed(), if give_up.is_none() => {
-                    give_up = Some(tokio::time::Instant::now() + limits::INTERRUPT_GRACE);
+                    give_up = Some(tokio::time::Instant::now() + self.grace);
                 }
                 () = too_long => {
                     workers.shutdown().await;
-                    return Ok(clients);
+                    return Ok(callers);
                 }
             }
         }
     }
 
     /// One connection's loop.
-    async fn work(self: Rc<Self>, mut client: Client) -> Result<Client, String> {
+    async fn work(self: Rc<Self>, mut caller: Caller) -> Result<Caller, String> {
         let mut pause = limits::RECONNECT_PAUSE;
         while !self.stop.is_set() && !self.sequence.is_exhausted() {
             let start = self.schedule.next(self.end).await;
@@ -185,21 +218,21 @@ impl Phase {
             let Some(number) = self.sequence.claim() else {
                 break;
             };
-            if self.perform(&mut client, meant, number).await {
+            if self.perform(&mut caller, meant, number).await {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(limits::RECONNECT_PAUSE_MAX);
             } else {
                 pause = limits::RECONNECT_PAUSE;
             }
         }
-        Ok(client)
+        Ok(caller)
     }
 
     /// Performs and records one operation; true when the endpoint took no connection.
-    async fn perform(&self, client: &mut Client, meant: Instant, number: u64) -> bool {
+    async fn perform(&self, caller: &mut Caller, meant: Instant, number: u64) -> bool {
         let operation = self.plan.scenario.operation(number);
         let sent = Instant::now();
-        let performing = perform(client, &self.plan, &operation);
+        let performing = perform(caller, &self.plan, &operation);
         let result = match tokio::time::timeout(self.timeout, performing).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Failure::TimedOut(self.timeout)),
@@ -217,7 +250,7 @@ impl Phase {
                 record.failure(operation.kind, moments, &key, &failure);
                 self.counters.failure();
                 self.stop.count_error();
-                matches!(failure, Failure::Connect { .. })
+                failure.is_connect()
             }
         }
     }
@@ -226,7 +259,7 @@ impl Phase {
 /// What a thread reports, in this order, or `Failed` instead.
 pub(crate) enum Event {
     Warm,
-    Finished(Record, Instant),
+    Finished(Box<Record>, Instant),
     Failed(String),
 }
 

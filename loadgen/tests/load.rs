@@ -369,6 +369,8 @@ fn options_that_do_not_fit_are_refused_with_the_remedy() {
         ("get --auth presigned -n 5000000", "choose --auth header"),
         ("get --range-offset 5", "--range"),
         ("get --size 4X", "is no byte count"),
+        ("get --rdma tcp", "pooled, session"),
+        ("get --rdma pooled --rdma-path-mtu 1500", "is no path MTU"),
     ] {
         let (code, _, message) = loadgen(&server, arguments);
         assert_eq!(code, Some(2), "{arguments}: {message}");
@@ -380,4 +382,39 @@ fn options_that_do_not_fit_are_refused_with_the_remedy() {
     assert_eq!(code, Some(2));
     assert!(message.contains("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), "{message}");
     assert_eq!(server.state.requests.lock().expect("no panic").len(), 0);
+}
+
+#[test]
+fn without_the_device_that_is_named_there_is_no_run_and_a_probe_says_why() {
+    let server = Server::plain();
+    let (code, _, message) =
+        loadgen(&server, "get --rdma pooled --rdma-device no-such-device --requests 1");
+    assert_eq!(code, Some(2), "{message}");
+    assert!(message.contains("error: --rdma: "), "{message}");
+    let mut probe = Command::new(env!("CARGO_BIN_EXE_penstock-loadgen"));
+    probe
+        .args([
+            "rdma-probe",
+            &server.url(),
+            "-b",
+            "bench",
+            "--rdma-device",
+            "no-such-device",
+            "--json",
+        ])
+        .env("AWS_ACCESS_KEY_ID", "test-key")
+        .env("AWS_SECRET_ACCESS_KEY", "test-secret");
+    let (code, json, text) = figures(probe.output().expect("it runs"));
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!((&json["usable"], &json["bucket"]), (&false.into(), &"bench".into()));
+    assert!(json["problems"].as_array().map(Vec::len) >= Some(2), "{json}");
+    assert!(
+        text.contains("! this machine: ") && text.ends_with("RDMA is not usable here.\n"),
+        "{text}"
+    );
+    // What it asked of the server was signed.
+    let requests = server.state.requests.lock().expect("no panic");
+    let asked: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(asked, ["/bench", "/.s3rdma-rc/capabilities"]);
+    assert!(requests.iter().all(|request| request.headers.contains_key("authorization")));
 }

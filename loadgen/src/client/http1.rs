@@ -38,20 +38,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(endpoint: Arc<Endpoint>, shared: Rc<Shared>) -> Client {
+    /// Connects when the first request is sent.
+    pub(crate) fn new(endpoint: Arc<Endpoint>, shared: Rc<Shared>) -> Client {
         Client { endpoint, shared, connection: None }
     }
 
     /// See [`super::Client::open`]. Without keep-alive there is nothing to open beforehand.
-    pub(super) async fn open(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn open(&mut self) -> Result<(), Failure> {
         if self.connection.is_none() && self.endpoint.keep_alive {
             self.connection = Some(self.connect().await?);
         }
         Ok(())
     }
 
-    /// See [`super::Client::exchange`].
-    pub(super) async fn exchange(
+    /// See [`super::Client::exchange`]. [`Sink::Whole`] gets every body.
+    pub(crate) async fn exchange(
         &mut self,
         head: &RequestHead<'_>,
         upload: Upload,

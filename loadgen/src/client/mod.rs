@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::limits;
 use crate::verify::Checker;
 
+pub(crate) use http1::Client as Http1Client;
 pub(crate) use upload::Upload;
 
 /// The head of a request, without what the connection adds (`Host`, `Content-Length`).
@@ -59,6 +60,17 @@ pub(crate) enum Sink<'a> {
     Collect(&'a mut Vec<u8>),
     /// Compared with what it should be.
     Check(&'a mut Checker),
+    /// Together with its head, whatever its status. Only over HTTP/1.1: see [`Http1Client`].
+    Whole(&'a mut dyn WholeAnswer),
+}
+
+/// Takes an answer with all its headers, and its body whatever its status is.
+pub(crate) trait WholeAnswer {
+    /// The head of the final answer, before its body. Headers as they came, repeated ones included.
+    fn begin(&mut self, status: u16, headers: Vec<(String, String)>);
+
+    /// The next piece of the body. An error ends the connection.
+    fn accept(&mut self, piece: &[u8]) -> Result<(), Failure>;
 }
 
 impl Sink<'_> {
@@ -69,6 +81,8 @@ impl Sink<'_> {
                 append_bounded(collected, bytes, limits::XML_BODY_BYTES_MAX)
             }
             Sink::Check(checker) => checker.accept(bytes),
+            // Given by the reader of answers, which can fail.
+            Sink::Whole(_) => {}
         }
     }
 }

@@ -84,15 +84,15 @@ impl ResponseReader {
     pub(super) fn push(&mut self, mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         while !input.is_empty() {
             input = match self.state {
-                State::Head => self.push_head(input)?,
+                State::Head => self.push_head(input, sink)?,
                 State::Length(remaining) => {
                     let (data, rest) = split(input, remaining);
                     self.state = after_length(remaining - data.len() as u64);
-                    self.accept(data, sink);
+                    self.accept(data, sink)?;
                     rest
                 }
                 State::UntilClose => {
-                    self.accept(input, sink);
+                    self.accept(input, sink)?;
                     &[]
                 }
                 State::ChunkData(remaining) => {
@@ -101,7 +101,7 @@ impl ResponseReader {
                         0 => State::ChunkEnd,
                         remaining => State::ChunkData(remaining),
                     };
-                    self.accept(data, sink);
+                    self.accept(data, sink)?;
                     rest
                 }
                 State::ChunkSize | State::ChunkEnd | State::Trailer => self.push_line(input)?,
@@ -132,21 +132,25 @@ impl ResponseReader {
         (200..300).contains(&self.head.status)
     }
 
-    fn accept(&mut self, data: &[u8], sink: &mut Sink<'_>) {
+    fn accept(&mut self, data: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         self.body_bytes += data.len() as u64;
+        if let Sink::Whole(answer) = sink {
+            return answer.accept(data);
+        }
         if self.is_success() {
             sink.accept(data);
         } else {
             append_bounded(&mut self.error_body, data, limits::ERROR_BODY_BYTES_MAX);
         }
+        Ok(())
     }
 
-    fn push_head<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], Failure> {
+    fn push_head<'a>(&mut self, input: &'a [u8], sink: &mut Sink<'_>) -> Result<&'a [u8], Failure> {
         if self.pending.is_empty() {
             // The usual case: the head is there whole, and is read where it lies.
             return match Head::parse(input)? {
                 Some((head, length)) => {
-                    self.begin(head)?;
+                    self.begin(head, &input[..length], sink)?;
                     Ok(&input[length..])
                 }
                 None => {
@@ -164,21 +168,25 @@ impl ResponseReader {
         };
         match parsed {
             Some((head, length)) => {
-                self.pending.clear();
-                self.begin(head)?;
+                let pending = std::mem::take(&mut self.pending);
+                self.begin(head, &pending[..length], sink)?;
                 Ok(&input[length - before..])
             }
             None => self.check_pending(limits::RESPONSE_HEAD_BYTES_MAX).map(|()| &[][..]),
         }
     }
 
-    fn begin(&mut self, head: Head) -> Result<(), Failure> {
+    /// A head is there whole; `text` is it.
+    fn begin(&mut self, head: Head, text: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         if (100..200).contains(&head.status) {
             self.interim += 1;
             if self.interim > limits::INTERIM_RESPONSES_MAX {
                 return Err(malformed("too many interim answers"));
             }
             return Ok(());
+        }
+        if let Sink::Whole(answer) = sink {
+            answer.begin(head.status, headers_of(text));
         }
         self.state = if self.without_body || matches!(head.status, 204 | 304) {
             State::Done
@@ -291,6 +299,17 @@ impl Head {
     }
 }
 
+/// Every header of a head that was read once already: only who asks for all of them pays for it.
+fn headers_of(head: &[u8]) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let pairs = lines.filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((text(&line[..colon]), text(&line[colon + 1..])))
+    });
+    pairs.collect()
+}
+
 fn after_length(remaining: u64) -> State {
     if remaining == 0 { State::Done } else { State::Length(remaining) }
 }
@@ -401,6 +420,48 @@ mod tests {
             assert_eq!((body.as_slice(), reader.error_body.as_slice()), (&b""[..], &b"<Code>"[..]));
             assert_eq!(reader.droppable(), 0);
         });
+    }
+
+    /// Keeps everything; refuses bodies over 100 bytes.
+    #[derive(Default)]
+    struct Kept {
+        heads: Vec<(u16, Vec<(String, String)>)>,
+        body: Vec<u8>,
+    }
+
+    impl super::super::WholeAnswer for Kept {
+        fn begin(&mut self, status: u16, headers: Vec<(String, String)>) {
+            self.heads.push((status, headers));
+        }
+
+        fn accept(&mut self, piece: &[u8]) -> Result<(), Failure> {
+            self.body.extend_from_slice(piece);
+            if self.body.len() > 100 { Err(malformed("too long")) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_has_all_headers_and_the_body_of_an_error() {
+        let answer = b"HTTP/1.1 100 Continue\r\nx: 0\r\n\r\nHTTP/1.1 501 No\r\nX-Amz-A: 1:2 \r\n\
+            x-amz-a:\r\nContent-Length: 6\r\n\r\n<Code>";
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for step in 1..=answer.len() {
+            let (mut reader, mut kept) = (ResponseReader::new(false), Kept::default());
+            for piece in answer.chunks(step) {
+                reader.push(piece, &mut Sink::Whole(&mut kept)).expect("a good answer");
+            }
+            assert!(reader.is_done() && reader.error_body.is_empty());
+            let headers = vec![
+                header("X-Amz-A", "1:2"),
+                header("x-amz-a", ""),
+                header("Content-Length", "6"),
+            ];
+            assert_eq!((kept.heads, kept.body.as_slice()), (vec![(501, headers)], &b"<Code>"[..]));
+        }
+        let long = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &[b'x'; 101]].concat();
+        let mut kept = Kept::default();
+        let refused = ResponseReader::new(false).push(&long, &mut Sink::Whole(&mut kept));
+        assert_eq!(refused, Err(malformed("too long")));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) struct Faults {
     pub(crate) close_after: Option<u64>,
     /// Uploads are refused before their body is read.
     pub(crate) refuse_uploads: bool,
+    /// The routes of both RDMA protocols are answered as by a server that has them switched off.
+    pub(crate) rdma_off: bool,
 }
 
 /// The protocol a server speaks.
@@ -174,6 +176,12 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Full<Byte
     if state.faults.refuse_uploads && parts.method == Method::PUT {
         return error(StatusCode::FORBIDDEN, "AccessDenied");
     }
+    if state.faults.rdma_off && parts.uri.path().starts_with("/.") {
+        let mut response = error(StatusCode::NOT_IMPLEMENTED, "NotImplemented");
+        let unsupported = http::HeaderValue::from_static("unsupported");
+        response.headers_mut().insert("x-amz-rdma-protocol-status", unsupported);
+        return response;
+    }
     let Ok(body) = body.collect().await else {
         return error(StatusCode::BAD_REQUEST, "IncompleteBody");
     };
@@ -234,8 +242,11 @@ fn read(state: &State, parts: &http::request::Parts, path: &str) -> Response<Ful
     if start >= object.len() {
         return error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
     }
-    let mut response = ok(object.slice(start..end.min(object.len())));
+    let end = end.min(object.len());
+    let mut response = ok(object.slice(start..end));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let range = format!("bytes {start}-{}/{}", end - 1, object.len());
+    response.headers_mut().insert("content-range", range.parse().expect("a header"));
     response
 }
 

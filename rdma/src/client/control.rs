@@ -56,6 +56,8 @@ pub enum Method {
     Put,
     /// `POST`
     Post,
+    /// `DELETE`: not sent by this client, for callers that have only this interface.
+    Delete,
 }
 
 impl Method {
@@ -67,6 +69,7 @@ impl Method {
             Method::Head => "HEAD",
             Method::Put => "PUT",
             Method::Post => "POST",
+            Method::Delete => "DELETE",
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) struct Shared {
     /// Why nothing completes any more, once that is so.
     broken: RefCell<Option<FabricError>>,
     live: Cell<usize>,
+    made: Cell<u64>,
     leaked: Cell<u64>,
     /// Told when a queue pair is gone.
     gone: Notify,
@@ -84,6 +85,7 @@ impl Endpoint {
             tasks: RefCell::default(),
             broken: RefCell::default(),
             live: Cell::new(0),
+            made: Cell::new(0),
             leaked: Cell::new(0),
             gone: Notify::new(),
         });
@@ -103,6 +105,12 @@ impl Endpoint {
     #[must_use]
     pub fn live_queue_pairs(&self) -> usize {
         self.shared.live.get()
+    }
+
+    /// Queue pairs that were ever made.
+    #[must_use]
+    pub fn queue_pairs_made(&self) -> u64 {
+        self.shared.made.get()
     }
 
     /// Queue pairs that the device would not destroy; the memory of their work is lost.
@@ -223,6 +231,7 @@ impl Line {
             endpoint: Rc::clone(endpoint),
         });
         endpoint.live.set(endpoint.live.get() + 1);
+        endpoint.made.set(endpoint.made.get() + 1);
         endpoint.queue_pairs.borrow_mut().insert(number, Rc::downgrade(&line));
         line
     }
