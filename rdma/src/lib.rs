@@ -5,24 +5,18 @@
 //! |---|---|
 //! | [`client`] | the client half: objects into and out of a caller's memory |
 //! | [`fabric`] | queue pairs, memory, completions, on any fabric |
-<<<<<<< HEAD
 //! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
 //! | [`transfer`] | one object's bytes over one queue pair |
 //! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 //! | [`wire`] | the protocols' texts in HTTP headers |
 //!
 //! Under `cfg(loom)` only the state of sessions is built, for its model.
-=======
-//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
-//! | [`wire`] | the protocols' texts in HTTP headers |
->>>>>>> r-loadgen
 
 #[cfg(not(loom))]
 pub mod client;
 #[cfg(not(loom))]
 pub mod fabric;
 pub mod limits;
-<<<<<<< HEAD
 #[cfg(not(loom))]
 pub mod server;
 #[cfg(not(loom))]
@@ -40,8 +34,3 @@ mod abort;
 #[path = "server/state.rs"]
 #[allow(dead_code)]
 mod state;
-=======
-#[cfg(feature = "verbs")]
-pub mod verbs;
-pub mod wire;
->>>>>>> r-loadgen
