@@ -177,7 +177,7 @@ fn queue_pairs_that_only_the_server_uses_let_nothing_in() {
             assert_refused(&format!("through a GET's queue pair, reading {reads}"), status);
             let answer = tokio::time::timeout(std::time::Duration::from_secs(60), ready.answer());
             let answer = answer.await.expect("it ends").expect("FINAL");
-            println!("its FINAL: {}", answer.outcome());
+            assert_eq!(answer.outcome(), "500 RDMATransferFailed");
             end(session.pair).await;
 
             let connection = raw.connect_pooled(RemoteAccess::ReadWrite).expect("connected");

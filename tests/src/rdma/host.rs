@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use crate::limits;
 
 /// Of which nearly nothing is used: READs of this side's are rare.
-const ARENA_BYTES: u64 = 8 << 20;
+const ARENA_BYTES: u64 = 32 << 20;
 
 /// A client's machine: its device is opened apart from the server's, so that its protection domain
 /// is its own.
