@@ -3,12 +3,12 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`client`] | the client half: objects into and out of a caller's memory |
-//! | [`fabric`] | queue pairs, memory, completions, on any fabric |
-//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
-//! | [`transfer`] | one object's bytes over one queue pair |
-//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
 //! | [`wire`] | the protocols' texts in HTTP headers |
+//! | [`fabric`] | queue pairs, memory, completions, on any fabric |
+//! | `verbs` | real devices, by libibverbs; with feature `verbs` |
+//! | [`transfer`] | one object's bytes over one queue pair |
+//! | [`server`] | sessions, pooled connections, their limits, deadlines and fences |
+//! | [`client`] | the client half: objects into and out of a caller's memory |
 //!
 //! Under `cfg(loom)` only the state of sessions is built, for its model.
 

@@ -70,7 +70,7 @@ impl Staged {
 
 impl Writer {
     /// Takes the memory that `size` bytes need, and the space, or the first part of it where they are
-    /// more than [`WRITE_AHEAD_BYTES`].
+    /// more than [`WRITE_AHEAD_BYTES`](crate::limits::WRITE_AHEAD_BYTES).
     pub(super) async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
         let target = if size <= INLINE_BYTES_MAX {
             Target::Inline(Vec::with_capacity(size as usize))

@@ -85,7 +85,7 @@ impl Carrier {
                     let message = "The access key is not valid any more.";
                     return Err(Outcome::Refused(status::denied(message)));
                 }
-                let begun = self.server.begin(claim, ready);
+                let begun = self.server.begin(claim, ready).await;
                 begun.map_err(|error| Outcome::Refused(status::refused(&error)))
             }
             Wanted::Pooled { claim, window, operation, checksum } => {

@@ -111,7 +111,7 @@ fn introduce(facts: &FabricFacts, settings: &Settings) -> String {
     let _ = writeln!(
         text,
         "RDMA: {device} port {port} ({link_layer}), GID {gid}, packets of {mtu}; {registered} \
-         registered in {regions} regions"
+         registered in {regions} region(s)"
     );
     let protocols = match facts.immediate {
         true => "hipobj-rc-v2 and pooled connections",

@@ -103,12 +103,12 @@ impl LaneServer {
         self.lane.server.refused(connected)
     }
 
-    /// READY: connects the session's queue pair. On the lane that [`Claim::lane`] names.
+    /// READY: connects the session's queue pair with the one that it names, unless PREPARE has done so. On the lane that [`Claim::lane`] names.
     ///
     /// # Errors
     /// [`SessionError::Malformed`] leaves the session as it was; everything else ends it.
-    pub fn begin(&self, claim: Claim, ready: ReadyHeaders) -> Result<Transfer, SessionError> {
-        self.lane.begin(claim, ready)
+    pub async fn begin(&self, claim: Claim, ready: ReadyHeaders) -> Result<Transfer, SessionError> {
+        self.lane.begin(claim, ready).await
     }
 
     /// A transfer through a pooled connection, when it is its turn. On the lane that [`ConnectionClaim::lane`] names.
@@ -285,9 +285,9 @@ impl Lane {
         let due: Vec<_> = self.due_sessions(now);
         for (id, outcome) in due {
             let slot = self.sessions.borrow_mut().remove(&id);
-            if let Some(Slot { queue_pair, entry, estate, .. }) = slot {
+            if let Some(Slot { pairing, entry, estate, .. }) = slot {
                 self.end_session(&entry, outcome);
-                self.bury(Grave { queue_pair: Some(queue_pair.into()), estate });
+                self.bury(Grave { queue_pair: Some(pairing.into()), estate });
             }
         }
         let idle_since = now.checked_sub(self.server.settings.connection_idle_time);
@@ -326,10 +326,10 @@ impl Lane {
         for course in self.active.borrow().values() {
             course.abort(AbortReason::ShuttingDown);
         }
-        for (_, Slot { queue_pair, entry, estate, .. }) in self.sessions.take() {
+        for (_, Slot { pairing, entry, estate, .. }) in self.sessions.take() {
             entry.course.abort(AbortReason::ShuttingDown);
             self.end_session(&entry, SessionOutcome::ShutDown);
-            self.bury(Grave { queue_pair: Some(queue_pair.into()), estate });
+            self.bury(Grave { queue_pair: Some(pairing.into()), estate });
         }
         for connection in self.connections.borrow().values() {
             connection.shut();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::burial::{CountedQueuePair, Estate, Grave, Staging};
+use super::burial::{AnyQueuePair, CountedQueuePair, Estate, Grave, Staging};
 use super::claim::Claim;
 use super::course::Course;
 use super::error::SessionError;
@@ -15,8 +15,8 @@ use super::registry::SessionEntry;
 use super::stats::{SessionOutcome, increment};
 use super::transfer::{Line, SessionLine, Transfer, Undertaking};
 use crate::fabric::{
-    Buffer, Connection, Fabric, FabricError, Gid, Initialised, Peer, Psn, Qpn, QueuePair,
-    QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Window,
+    Buffer, Connected, Connection, Fabric, FabricError, Gid, Initialised, Peer, Psn, Qpn,
+    QueuePair, QueuePairOptions, QueuePairShape, RemoteAccess, RemoteWindow, Window,
 };
 use crate::limits::{IDENTITY_ATTEMPTS, RECEIVE_DEPTH, SEND_DEPTH, STAGING_BYTES_INLINE};
 use crate::transfer::AbortReason;
@@ -27,7 +27,7 @@ use crate::wire::{ChecksumAlgorithm, Cookie, Operation, RcToken, SessionId};
 pub struct Prepare {
     /// Who asks.
     pub principal: Arc<str>,
-    /// The client's port, and with pooled connections its queue pair.
+    /// The client's port and, with pooled connections always, its queue pair.
     pub token: RcToken,
     /// What the client's queue pair sends first.
     pub psn: Psn,
@@ -65,12 +65,29 @@ pub struct ReadyHeaders {
 
 /// A session that waits for READY.
 pub(super) struct Slot {
-    pub(super) queue_pair: QueuePair<Initialised>,
+    pub(super) pairing: Pairing,
     pub(super) entry: Arc<SessionEntry>,
     pub(super) far: FarEnd,
     pub(super) estate: Estate,
     /// Until when READY must have come.
     pub(super) deadline: Instant,
+}
+
+/// How far a waiting session's queue pair is.
+pub(super) enum Pairing {
+    /// It waits for READY to name the client's.
+    Open(QueuePair<Initialised>),
+    /// It is connected with the one that PREPARE's token names.
+    With(Qpn, QueuePair<Connected>),
+}
+
+impl From<Pairing> for AnyQueuePair {
+    fn from(pairing: Pairing) -> AnyQueuePair {
+        match pairing {
+            Pairing::Open(queue_pair) => queue_pair.into(),
+            Pairing::With(_, queue_pair) => queue_pair.into(),
+        }
+    }
 }
 
 /// A client's port, and ours towards it.
@@ -156,6 +173,13 @@ impl Lane {
             // Before the client knows of us: whenever its WRITE comes, there is a receive for it.
             queue_pair.post_receive()?;
         }
+        let connection = |qpn| far.connection(self, qpn, psn);
+        let pairing = match (order.operation, token.queue_pair()) {
+            // Its client may write as soon as it has the answer. A queue pair that is not connected drops that: the client
+            // retries after 67 ms, and gives up after seven times.
+            (Operation::Put, Ok(qpn)) => Pairing::With(qpn, queue_pair.connect(&connection(qpn))?),
+            _ => Pairing::Open(queue_pair),
+        };
         let order = Arc::new(order);
         let entry = identify(|id| {
             let entry = Arc::new(SessionEntry {
@@ -171,7 +195,7 @@ impl Lane {
         let prepared = self.describe(&entry, &far, &estate);
         let patience = server.settings.answer_time + server.settings.ready_time;
         let deadline = Instant::now() + patience;
-        let slot = Slot { queue_pair, entry, far, estate, deadline };
+        let slot = Slot { pairing, entry, far, estate, deadline };
         self.sessions.borrow_mut().insert(prepared.session, slot);
         increment(&server.counters.sessions_prepared);
         Ok(prepared)
@@ -222,7 +246,7 @@ impl Lane {
     }
 
     /// See [`super::LaneServer::begin`].
-    pub(super) fn begin(
+    pub(super) async fn begin(
         self: &Rc<Self>,
         claim: Claim,
         ready: ReadyHeaders,
@@ -238,16 +262,21 @@ impl Lane {
             }
         };
         let slot = self.sessions.borrow_mut().remove(&claim.session());
-        let Some(Slot { queue_pair, entry, far, estate, .. }) = slot else {
+        let Some(Slot { pairing, entry, far, estate, .. }) = slot else {
             return Err(self.gone());
         };
         if let Some(reason) = claim.course().aborted() {
             self.end_session(&entry, outcome_of(reason));
-            self.bury(Grave { queue_pair: Some(queue_pair.into()), estate });
+            self.bury(Grave { queue_pair: Some(pairing.into()), estate });
             return Err(self.gone());
         }
-        let queue_pair = match queue_pair.connect(&far.connection(self, ready.qpn, estate.psn)) {
-            Ok(queue_pair) => queue_pair,
+        let to = far.connection(self, ready.qpn, estate.psn);
+        let paired = match pairing {
+            Pairing::Open(queue_pair) => queue_pair.connect(&to).map(|it| (ready.qpn, it)),
+            Pairing::With(qpn, queue_pair) => Ok((qpn, queue_pair)),
+        };
+        let (paired, queue_pair) = match paired {
+            Ok(paired) => paired,
             Err(error) => {
                 self.end_session(&entry, SessionOutcome::Failed);
                 // The queue pair is being fenced already.
@@ -265,7 +294,12 @@ impl Lane {
             checksum: ready.checksum,
         };
         let line = Line::Session(SessionLine { entry, queue_pair: Some(queue_pair), far, estate });
-        Ok(Transfer::new(self, course, undertaking, line))
+        let mut transfer = Transfer::new(self, course, undertaking, line);
+        if paired != ready.qpn {
+            // The client has changed its mind. What fails on the way ends with the transfer.
+            transfer.pair_again(&to).await?;
+        }
+        Ok(transfer)
     }
 
     /// Takes a session out of everybody's sight.

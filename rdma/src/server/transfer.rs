@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use super::burial::{Estate, Grave};
 use super::connection::LaneConnection;
 use super::course::Course;
+use super::error::SessionError;
 use super::lane::{Active, Lane};
 use super::order::Protocol;
 use super::registry::SessionEntry;
-use super::session::{FarEnd, Slot, outcome_of};
+use super::session::{FarEnd, Pairing, Slot, outcome_of};
 use super::stats::{SessionOutcome, increment};
-use crate::fabric::{Connected, FabricError, QueuePair, RemoteWindow, WorkStatus};
+use crate::fabric::{Connected, Connection, FabricError, QueuePair, RemoteWindow, WorkStatus};
 use crate::limits::FENCE_TIME;
 use crate::transfer::{
     Delivered, Destination, FrameSink, FrameSource, Origin, Progress, Received, Stopper, Tally,
@@ -297,7 +298,8 @@ impl Transfer {
         let SessionLine { entry, far, estate, .. } = line;
         let deadline = Instant::now() + self.lane.server.settings.ready_time;
         let course = Arc::clone(&entry.course);
-        let slot = Slot { queue_pair, entry, far, estate, deadline };
+        let pairing = Pairing::Open(queue_pair);
+        let slot = Slot { pairing, entry, far, estate, deadline };
         self.lane.sessions.borrow_mut().insert(slot.entry.id, slot);
         let is_armed = course.rearm();
         if is_armed {
@@ -306,6 +308,17 @@ impl Transfer {
         // Aborted meanwhile, it is REAPING: the lane sees to it as to any other.
         self.lane.server.ring(self.lane.index);
         is_armed
+    }
+
+    /// Connects a session's queue pair with another than it is connected with.
+    pub(super) async fn pair_again(&mut self, to: &Connection) -> Result<(), SessionError> {
+        let Some(Line::Session(line)) = &mut self.line else { return Err(gone().into()) };
+        let queue_pair = line.queue_pair.take().ok_or_else(gone)?.rearm().await?;
+        if self.undertaking.operation == Operation::Put {
+            queue_pair.post_receive()?;
+        }
+        line.queue_pair = Some(queue_pair.connect(to)?);
+        Ok(())
     }
 
     /// Takes it out of everybody's sight; what is to be buried.

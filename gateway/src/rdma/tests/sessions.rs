@@ -379,6 +379,15 @@ fn sixty_four_at_a_time_over_both_lanes() {
                 let done = client.get(&*http, &get, down).await.unwrap();
                 assert_eq!(done.outcome.path, Path::Rdma);
                 assert!(done.memory.as_slice() == object, "{key}");
+                // And the other way round: written before READY is served, however late that is.
+                let key = format!("session{at}");
+                let put = Put::object("bucket", &*key, bytes);
+                let done = client.put(&*http, &put, done.memory).await.unwrap();
+                assert_eq!((done.outcome.path, done.outcome.bytes), (Path::Rdma, bytes));
+                let get = Get::object("bucket", &*key);
+                let done = pool.get(&*http, &get, done.memory).await.unwrap();
+                assert_eq!(done.outcome.path, Path::Rdma);
+                assert!(done.memory.as_slice() == object, "{key}");
             });
         }
         while let Some(done) = tasks.join_next().await {
@@ -391,5 +400,7 @@ fn sixty_four_at_a_time_over_both_lanes() {
         };
         assert_eq!(of(Protocol::Pooled, Operation::Put), 64);
         assert_eq!(of(Protocol::Session, Operation::Get), 64);
+        assert_eq!(of(Protocol::Session, Operation::Put), 64);
+        assert_eq!(of(Protocol::Pooled, Operation::Get), 64);
     });
 }

@@ -185,10 +185,11 @@ impl<'a> Rdma<'a> {
     }
 
     /// READY.
-    fn ready(&self, session: SessionId, qpn: Qpn, window: Option<RemoteWindow>) -> Delivery {
+    async fn ready(&self, session: SessionId, qpn: Qpn, window: Option<RemoteWindow>) -> Delivery {
         let claim = self.server.claim(session, cookie(), PRINCIPAL).unwrap();
         let checksum = ChecksumAlgorithm::Crc64Nvme;
-        let transfer = self.lane.begin(claim, ReadyHeaders { qpn, window, checksum }).unwrap();
+        let transfer =
+            self.lane.begin(claim, ReadyHeaders { qpn, window, checksum }).await.unwrap();
         Delivery::new(transfer, Arc::clone(&self.receipts))
     }
 }
@@ -493,7 +494,7 @@ fn a_client_that_goes_away_stores_nothing() {
         rdma.client.put("/bucket/key", "before").await.assert_ok();
         // A session whose client never writes: the operation waits, and is dropped.
         let (prepared, pair) = rdma.prepared(Operation::Put, "/bucket/key", 200_000).await;
-        let delivery = rdma.ready(prepared.session, pair.number(), None);
+        let delivery = rdma.ready(prepared.session, pair.number(), None).await;
         let work = rdma.answered(Request::put("/bucket/key"), delivery, Promised::default());
         let left = tokio::time::timeout(Duration::from_millis(50), work).await;
         assert!(left.is_err(), "nothing came");
@@ -514,7 +515,7 @@ fn sessions_take_and_give_objects() {
             let immediate = Some(cookie().number());
             let to = prepared.staging.unwrap();
             pair.post(Work::Write { source: source.lend(), to, immediate }, true).unwrap();
-            let delivery = rdma.ready(prepared.session, pair.number(), None);
+            let delivery = rdma.ready(prepared.session, pair.number(), None).await;
             let request = Request::put("/bucket/key");
             let (answer, outcome) = rdma.answered(request, delivery, Promised::default()).await;
             assert_eq!(outcome, DeliveryOutcome::Moved, "{}", answer.text());
@@ -526,7 +527,7 @@ fn sessions_take_and_give_objects() {
 
             let (prepared, pair) = rdma.prepared(Operation::Get, "/bucket/key", size).await;
             let window = rdma.window(size);
-            let delivery = rdma.ready(prepared.session, pair.number(), Some(window.remote()));
+            let delivery = rdma.ready(prepared.session, pair.number(), Some(window.remote())).await;
             let range = format!("bytes=0-{}", size - 1);
             let request = Request::get("/bucket/key").header("range", range);
             let (answer, outcome) = rdma.answered(request, delivery, Promised::default()).await;
@@ -550,13 +551,13 @@ fn a_session_whose_peer_never_answers_may_be_ready_again() {
         let (prepared, pair) = rdma.prepared(Operation::Get, "/bucket/key", body.len()).await;
         let window = rdma.window(body.len());
         let nobody = Qpn::new(pair.number().number() ^ 0x55_5555).unwrap();
-        let delivery = rdma.ready(prepared.session, nobody, Some(window.remote()));
+        let delivery = rdma.ready(prepared.session, nobody, Some(window.remote())).await;
         let get = || Request::get("/bucket/key");
         let (answer, outcome) = rdma.answered(get(), delivery, Promised::default()).await;
         answer.assert_code(409, "RdmaPeerBusy");
         assert_eq!(outcome, DeliveryOutcome::FailedQuiet { rearmed: true });
 
-        let delivery = rdma.ready(prepared.session, pair.number(), Some(window.remote()));
+        let delivery = rdma.ready(prepared.session, pair.number(), Some(window.remote())).await;
         let (answer, outcome) = rdma.answered(get(), delivery, Promised::default()).await;
         assert_eq!((answer.status, outcome), (200, DeliveryOutcome::Moved));
         let _ = pair.fence().await;

@@ -165,7 +165,7 @@ impl Door {
             window: (order.operation == Operation::Get).then(|| window(request, order.size)),
             checksum: ChecksumAlgorithm::Crc64Nvme,
         };
-        let transfer = self.lane.begin(claim, ready)?;
+        let transfer = self.lane.begin(claim, ready).await?;
         let mut answer = Answer::new(200);
         let bytes = match order.operation {
             Operation::Get => {

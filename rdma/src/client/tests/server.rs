@@ -487,6 +487,7 @@ impl Server {
                     answer
                 }
             },
+            Method::Delete => Answer::new(405),
             Method::Put => self.store(request, &request.body, honest),
             Method::Post => Answer::error(405, "MethodNotAllowed"),
         }

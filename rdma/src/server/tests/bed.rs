@@ -111,9 +111,20 @@ impl Bed {
         operation: Operation,
         size: u64,
     ) -> Result<Prepared, SessionError> {
+        self.prepare_for(principal, operation, size, None).await
+    }
+
+    /// A session whose token names the client's queue pair, or none.
+    pub(super) async fn prepare_for(
+        &self,
+        principal: &str,
+        operation: Operation,
+        size: u64,
+        qpn: Option<Qpn>,
+    ) -> Result<Prepared, SessionError> {
         let order =
             Order { operation, target: "/bucket/key".into(), size, offset: 0, entity_tag: None };
-        let token = self.client.token(None);
+        let token = self.client.token(qpn);
         let psn = psn(CLIENT_PSN);
         let prepare = Prepare { principal: principal.into(), token, psn, cookie: cookie(), order };
         self.lane.prepare(prepare).await

@@ -156,7 +156,7 @@ async fn session(bed: &Bed, dice: &mut Dice, findings: &mut Findings) {
     let claim = bed.claim(&prepared).expect("prepared");
     let watch = claim.watch();
     let headers = ready(queue_pair.number(), Some(window.remote()));
-    let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+    let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
     let kept = prepared.staging.map(|staging| {
         let immediate = Some(cookie().number());
         let mut content = pattern(size, 1);

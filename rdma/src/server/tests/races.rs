@@ -94,13 +94,13 @@ async fn leave(bed: &Bed, operation: Operation, point: Point, end: End, window: 
                 return true;
             }
         }
-        let begun = bed.lane.begin(claim, headers).map(|_| ());
+        let begun = bed.lane.begin(claim, headers).await.map(|_| ());
         let shut = end == End::LaneClosed;
         let expected = if shut { SessionError::ShuttingDown } else { SessionError::Unknown };
         assert_eq!(begun.expect_err("ended"), expected);
         return true;
     }
-    let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+    let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
     let _kept = prepared.staging.map(|staging| {
         let immediate = (point == Point::Moved).then_some(cookie().number());
         // Without its immediate, it is still moving.
@@ -225,7 +225,8 @@ fn a_completion_queue_that_fails_ends_its_transfers_at_once() {
         let prepared = bed.prepare(Operation::Put, 100).await;
         let queue_pair = bed.answer(&prepared, RemoteAccess::None);
         let claim = bed.claim(&prepared).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+        let mut transfer =
+            bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
         let gid = bed.server.facts().gid;
         let breaks = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -259,7 +260,7 @@ fn a_claim_brought_to_the_wrong_lane_ends_its_session() {
         let prepared = bed.prepare(Operation::Put, 100).await;
         let claim = bed.claim(&prepared).expect("prepared");
         assert_eq!(claim.lane(), 0);
-        let begun = other.begin(claim, ready(prepared.qpn, None)).map(|_| ());
+        let begun = other.begin(claim, ready(prepared.qpn, None)).await.map(|_| ());
         assert!(matches!(begun, Err(SessionError::Fabric(_))), "{begun:?}");
         bed.assert_nothing_left().await;
         other.close().await;

@@ -21,7 +21,7 @@ async fn get_once(bed: &Bed, size: usize, piece: usize, delay: Option<Duration>)
     let claim = bed.claim(&prepared).expect("prepared");
     let watch = claim.watch();
     let headers = ready(queue_pair.number(), Some(window.remote()));
-    let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+    let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
     let mut source = bed.source(&content, piece);
     source.delay = delay;
     let delivered = transfer.send(source).await.expect("delivered");
@@ -48,7 +48,8 @@ async fn put_once(bed: &Bed, size: usize, frame: usize) {
     let immediate = Some(cookie().number());
     let _kept = bed.client.write(&queue_pair, &content, staging, immediate);
     let claim = bed.claim(&prepared).expect("prepared");
-    let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+    let mut transfer =
+        bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
     assert_eq!(transfer.size(), size as u64);
     let mut sink = bed.sink(size as u64, frame, 2);
     let received = transfer.receive(&mut sink).await.expect("received");
@@ -56,6 +57,66 @@ async fn put_once(bed: &Bed, size: usize, frame: usize) {
     assert_eq!(*sink.content.borrow(), content);
     let settled = transfer.settle(Outcome::Succeeded).await;
     assert!(!settled.rearmed);
+}
+
+/// A queue pair in INIT drops what comes: devices give up after half a second, and READY may come any time within ten.
+#[test]
+fn an_upload_may_be_written_long_before_its_ready() {
+    run(|| async {
+        let bed = Bed::instant(Settings::default());
+        let content = pattern(100_000, 4);
+        let queue_pair = bed.client.queue_pair(RemoteAccess::None);
+        let (size, number) = (content.len() as u64, queue_pair.number());
+        let prepared = bed.prepare_for("ann", Operation::Put, size, Some(number)).await;
+        let prepared = prepared.expect("prepared");
+        let queue_pair = bed.client.join(queue_pair, prepared.qpn, prepared.psn);
+        let staging = prepared.staging.expect("memory to write to");
+        let _kept = bed.client.write(&queue_pair, &content, staging, Some(cookie().number()));
+        assert_eq!(completion(&queue_pair).await.status, WorkStatus::Success);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let claim = bed.claim(&prepared).expect("prepared");
+        let mut transfer = bed.lane.begin(claim, ready(number, None)).await.expect("begun");
+        let mut sink = bed.sink(size, 64 << 10, 2);
+        transfer.receive(&mut sink).await.expect("received");
+        assert_eq!(*sink.content.borrow(), content);
+        let _ = transfer.settle(Outcome::Succeeded).await;
+        drop(queue_pair);
+        bed.assert_nothing_left().await;
+    });
+}
+
+#[test]
+fn a_ready_from_another_queue_pair_than_prepares_is_paired_with() {
+    run(|| async {
+        let bed = Bed::instant(Settings::default());
+        for operation in [Operation::Put, Operation::Get] {
+            let content = pattern(10_000, 5);
+            let named = bed.client.queue_pair(RemoteAccess::None);
+            let size = content.len() as u64;
+            let prepared = bed.prepare_for("ann", operation, size, Some(named.number())).await;
+            let prepared = prepared.expect("prepared");
+            let queue_pair = bed.answer(&prepared, RemoteAccess::Write);
+            let window = bed.client.window(&vec![0; content.len()], RemoteAccess::Write);
+            let claim = bed.claim(&prepared).expect("prepared");
+            let headers = ready(queue_pair.number(), Some(window.remote()));
+            let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
+            if operation == Operation::Put {
+                let staging = prepared.staging.expect("memory to write to");
+                let immediate = Some(cookie().number());
+                let _kept = bed.client.write(&queue_pair, &content, staging, immediate);
+                let mut sink = bed.sink(size, 64 << 10, 2);
+                transfer.receive(&mut sink).await.expect("received");
+                assert_eq!(*sink.content.borrow(), content);
+            } else {
+                transfer.send(bed.source(&content, 4096)).await.expect("delivered");
+            }
+            let _ = transfer.settle(Outcome::Succeeded).await;
+            if operation == Operation::Get {
+                assert_eq!(window.reclaim().as_slice(), content);
+            }
+        }
+        bed.assert_nothing_left().await;
+    });
 }
 
 #[test]
@@ -97,7 +158,7 @@ fn a_piece_larger_than_a_work_request_is_split() {
         let window = bed.client.window(&vec![0; size], RemoteAccess::Write);
         let headers = ready(queue_pair.number(), Some(window.remote()));
         let claim = bed.claim(&prepared).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+        let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
         let delivered = transfer.send(bed.source(&content, size)).await.expect("delivered");
         assert_eq!(delivered.work_requests, 4);
         let _ = transfer.settle(Outcome::Succeeded).await;
@@ -117,7 +178,7 @@ fn a_client_that_posts_its_receive_late_is_waited_for() {
         let window = bed.client.window(&[0; 10_000], RemoteAccess::Write);
         let headers = ready(queue_pair.number(), Some(window.remote()));
         let claim = bed.claim(&prepared).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+        let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
         let late = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             queue_pair.post_receive().expect("a receive");
@@ -146,11 +207,11 @@ fn what_is_wrong_about_a_ready_leaves_the_session_untouched() {
         bed.server.disconnect(prepared.session, "ann");
         // A READY of a GET without memory to write to.
         let claim = bed.claim(&prepared).expect("still prepared");
-        let refused = bed.lane.begin(claim, ready(Qpn::new(9).expect("qpn"), None));
+        let refused = bed.lane.begin(claim, ready(Qpn::new(9).expect("qpn"), None)).await;
         assert!(matches!(refused, Err(SessionError::Malformed(_))), "{refused:?}");
         let wraps = RemoteWindow { address: u64::MAX - 10, size: 0, rkey: 1 };
         let claim = bed.claim(&prepared).expect("still prepared");
-        let refused = bed.lane.begin(claim, ready(Qpn::new(9).expect("qpn"), Some(wraps)));
+        let refused = bed.lane.begin(claim, ready(Qpn::new(9).expect("qpn"), Some(wraps))).await;
         assert!(matches!(refused, Err(SessionError::Malformed(_))), "{refused:?}");
         // A duplicate.
         let claim = bed.claim(&prepared).expect("still prepared");
@@ -159,7 +220,7 @@ fn what_is_wrong_about_a_ready_leaves_the_session_untouched() {
         let queue_pair = bed.answer(&prepared, RemoteAccess::Write);
         let window = bed.client.window(&[0; 5000], RemoteAccess::Write);
         let headers = ready(queue_pair.number(), Some(window.remote()));
-        let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+        let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
         assert_eq!(bed.claim(&prepared).expect_err("claimed"), SessionError::InProgress);
         let content = pattern(5000, 1);
         transfer.send(bed.source(&content, 4096)).await.expect("delivered");
@@ -186,7 +247,8 @@ fn cancel_ends_a_session_at_any_time_but_not_a_finished_transfer() {
         let moving = bed.prepare(Operation::Put, 100).await;
         let queue_pair = bed.answer(&moving, RemoteAccess::None);
         let claim = bed.claim(&moving).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+        let mut transfer =
+            bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
         let cancel = async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             bed.server.cancel(moving.session, "ann");
@@ -206,7 +268,8 @@ fn cancel_ends_a_session_at_any_time_but_not_a_finished_transfer() {
         let _kept = bed.client.write(&queue_pair, &[7; 100], staging, Some(cookie().number()));
         let claim = bed.claim(&stored).expect("prepared");
         let watch = claim.watch();
-        let mut transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+        let mut transfer =
+            bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
         let mut sink = bed.sink(100, 4096, 1);
         transfer.receive(&mut sink).await.expect("received");
         bed.server.cancel(stored.session, "ann");
@@ -244,7 +307,7 @@ async fn begin_put(bed: &Bed, size: u64) -> (Prepared, Transfer, Ends) {
     let prepared = bed.prepare(Operation::Put, size).await;
     let queue_pair = bed.answer(&prepared, RemoteAccess::None);
     let claim = bed.claim(&prepared).expect("prepared");
-    let transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).expect("begun");
+    let transfer = bed.lane.begin(claim, ready(queue_pair.number(), None)).await.expect("begun");
     (prepared, transfer, queue_pair)
 }
 
@@ -333,7 +396,7 @@ fn a_session_whose_peer_never_answers_may_be_ready_again() {
             let claim = bed.claim(&prepared).expect("prepared");
             let watch = claim.watch();
             let headers = ready(nobody, Some(window.remote()));
-            let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+            let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
             let sent = transfer.send(bed.source(&content, 4096)).await;
             assert_eq!(sent, Err(TransferError::PeerSilent));
             assert!(transfer.settle(Outcome::Failed).await.rearmed);
@@ -345,7 +408,7 @@ fn a_session_whose_peer_never_answers_may_be_ready_again() {
         let queue_pair = bed.answer(&prepared, RemoteAccess::Write);
         let headers = ready(queue_pair.number(), Some(window.remote()));
         let claim = bed.claim(&prepared).expect("the time for READY began anew");
-        let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+        let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
         transfer.send(bed.source(&content, 4096)).await.expect("delivered");
         let _ = transfer.settle(Outcome::Succeeded).await;
         assert_eq!(window.reclaim().as_slice(), content);
@@ -363,7 +426,7 @@ fn a_session_asked_again_expires_like_any_other() {
         let window = bed.client.window(&[0; 100], RemoteAccess::Write);
         let nobody = ready(Qpn::new(0xf0_0000).expect("qpn"), Some(window.remote()));
         let mut transfer =
-            bed.lane.begin(bed.claim(&prepared).expect("prepared"), nobody).expect("begun");
+            bed.lane.begin(bed.claim(&prepared).expect("prepared"), nobody).await.expect("begun");
         let sent = transfer.send(bed.source(&[1; 100], 4096)).await;
         assert_eq!(sent, Err(TransferError::PeerSilent));
         assert!(transfer.settle(Outcome::Failed).await.rearmed);
@@ -391,7 +454,7 @@ fn a_client_that_does_nothing_is_waited_for_until_the_deadline_only() {
         let window = bed.client.window(&[0; 100], RemoteAccess::Write);
         let headers = ready(queue_pair.number(), Some(window.remote()));
         let claim = bed.claim(&prepared).expect("prepared");
-        let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+        let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
         let (sent, took) = timed(transfer.send(bed.source(&[1; 100], 4096))).await;
         assert_eq!(sent, Err(TransferError::Deadline));
         assert!(took.abs_diff(Duration::from_secs(30)) < Duration::from_millis(5), "{took:?}");
@@ -418,7 +481,7 @@ fn content_that_fails_or_is_not_what_was_promised_ends_the_transfer() {
             let window = bed.client.window(&vec![0; 100_000], RemoteAccess::Write);
             let headers = ready(queue_pair.number(), Some(window.remote()));
             let claim = bed.claim(&prepared).expect("prepared");
-            let mut transfer = bed.lane.begin(claim, headers).expect("begun");
+            let mut transfer = bed.lane.begin(claim, headers).await.expect("begun");
             let mut source = bed.source(&pattern(held, 1), 4096);
             source.fails_below = fails_below;
             assert_eq!(transfer.send(source).await, Err(expected));
