@@ -348,7 +348,7 @@ fn sessions_are_limited_and_end_by_themselves() {
             silent.push(session.unwrap_or_else(|answer| panic!("{number}: {answer:?}")));
         }
         println!("64 sessions took {:?}", began.elapsed());
-        let refused = raw.prepare(&order("one-more")).err().expect("64 are the limit");
+        let refused = raw.prepare(&order("one-more")).expect_err("64 are the limit");
         assert_eq!(refused.outcome(), "503 SlowDown");
         assert_eq!(refused.header("x-amz-rdma-protocol"), Some("hipobj-rc-v2"));
         // One that is over makes room for another.
@@ -410,7 +410,7 @@ fn connections_are_limited() {
         let connections: Vec<_> = (0..64)
             .map(|_| raw.connect_pooled(RemoteAccess::ReadWrite).expect("connected"))
             .collect();
-        let refused = raw.connect_pooled(RemoteAccess::ReadWrite).err().expect("64 are the limit");
+        let refused = raw.connect_pooled(RemoteAccess::ReadWrite).expect_err("64 are the limit");
         assert_eq!(refused.outcome(), "503 SlowDown");
         for connection in connections {
             assert_eq!(connection.disconnect().unwrap().status, 204);

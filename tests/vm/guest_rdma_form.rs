@@ -6,7 +6,8 @@ use penstock_tests::content::{content, pages};
 use penstock_tests::guest::{DriveStore, Guest};
 use penstock_tests::http::Response;
 use penstock_tests::rdma::{
-    Asker, DEVICE, Host, Objects, Protocol, Raw, RdmaFigures, Transcript, assert_nothing_left,
+    Asker, DEVICE, Exchange, Host, Objects, Protocol, Raw, RdmaFigures, Transcript,
+    assert_nothing_left,
 };
 use penstock_tests::sign::{Request, Signer};
 use rdma::client::{Get, Put};
@@ -115,7 +116,7 @@ const PREPARED_GET: &[Form] = &[
     ("x-amz-rdma-session", "hex32"),
     ("x-amz-rdma-psn", "hex6"),
     ("x-amz-rdma-qpn", "hex"),
-    ("x-amz-rdma-capabilities?", "words"),
+    ("x-amz-rdma-capabilities?", "=armed"),
 ];
 const PREPARED_PUT: &[Form] = &[
     ("x-amz-rdma-protocol", "=hipobj-rc-v2"),
@@ -125,7 +126,7 @@ const PREPARED_PUT: &[Form] = &[
     ("x-amz-rdma-qpn", "hex"),
     ("x-amz-rdma-mr-addr", "hex"),
     ("x-amz-rdma-mr-rkey", "hex"),
-    ("x-amz-rdma-capabilities?", "words"),
+    ("x-amz-rdma-capabilities?", "=armed"),
 ];
 const READY_GET: &[Form] = &[
     ("x-amz-rdma-protocol", "=hipobj-rc-v2"),
@@ -151,15 +152,11 @@ const FINAL: &[Form] = &[
     ("etag", "tag"),
     ("x-amz-rdma-checksum?", "named"),
     ("x-amz-rdma-checksum-crc64nvme?", "crc"),
-    ("x-amz-rdma-capabilities?", "words"),
+    ("x-amz-rdma-capabilities?", "=mp"),
 ];
 const CONNECT: &[Form] = &[("x-amz-rdma-token", "hex88"), ("x-amz-rdma-psn", "hex6")];
-const CONNECTED: &[Form] = &[
-    ("x-amz-rdma-session", "hex32"),
-    ("x-amz-rdma-reply", "reply88"),
-    ("x-amz-rdma-psn", "hex6"),
-    ("x-amz-rdma-capabilities?", "words"),
-];
+const CONNECTED: &[Form] =
+    &[("x-amz-rdma-session", "hex32"), ("x-amz-rdma-reply", "reply88"), ("x-amz-rdma-psn", "hex6")];
 const POOLED_GET: &[Form] =
     &[("x-amz-rdma-token", "pooled"), ("x-amz-content-sha256", "=UNSIGNED-PAYLOAD")];
 const POOLED_GOT: &[Form] = &[
@@ -195,7 +192,6 @@ fn suits(form: &str, value: &str) -> bool {
         "tag" => value.len() > 2 && value.starts_with('"') && value.ends_with('"'),
         "crc" => crc(value),
         "named" => value.strip_prefix("CRC64NVME ").is_some_and(crc),
-        "words" => value.bytes().all(|byte| byte.is_ascii_lowercase() || b"-,2".contains(&byte)),
         literal => literal.strip_prefix('=') == Some(value),
     }
 }
@@ -226,7 +222,7 @@ fn assert_form(what: &str, headers: &[(String, String)], forms: &[Form]) {
 
 #[track_caller]
 fn assert_exchange(
-    exchange: &(Request, Option<Response>),
+    exchange: &Exchange,
     line: &str,
     asked: &[Form],
     status: u16,

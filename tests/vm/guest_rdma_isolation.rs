@@ -9,6 +9,9 @@ use rdma::fabric::{Connected, QueuePair, RemoteAccess, RemoteWindow, Work, WorkS
 const BUCKET: &str = "isolation";
 const SIZE: u64 = 100_000;
 
+/// Where a session with this memory, beside one with that, tries to write.
+type Aim = fn(RemoteWindow, RemoteWindow) -> RemoteWindow;
+
 /// A write of these bytes; how it ended.
 async fn write(host: &Host, pair: &QueuePair<Connected>, to: RemoteWindow) -> WorkStatus {
     let source = host.filled(&vec![0xee; to.size as usize]).lend();
@@ -103,7 +106,7 @@ fn a_session_reaches_its_own_memory_alone() {
         let raw = bench.raw(&host);
         let victim = raw.prepare(&Order::put(&bench.path("victim"), SIZE)).expect("prepared");
         let theirs = victim.staging.expect("memory");
-        let attempts: [(&str, fn(RemoteWindow, RemoteWindow) -> RemoteWindow); 5] = [
+        let attempts: [(&str, Aim); 5] = [
             ("one byte beyond its end", |own, _| RemoteWindow {
                 address: own.address + SIZE,
                 size: 1,

@@ -15,9 +15,9 @@ use rdma::client::{Failed, Get, Put};
 use rdma::fabric::{Buffer, RemoteAccess};
 
 const BUCKET: &str = "kills";
-const BYTES: u64 = 64 << 20;
+const BYTES: u64 = 32 << 20;
 
-/// Packets after which a transfer of 64 MiB is in its middle: 4 MiB of it.
+/// Packets after which a transfer of 32 MiB is in its middle: 4 MiB of it.
 const MIDDLE_PACKETS: u64 = 1024;
 
 /// How soon the client of a killed server must know, in an emulated guest.

@@ -220,14 +220,14 @@ fn semantics_of_s3_hold_for_rdma() {
         // With the checksum in the request, as HTTP clients do; a wrong one stores nothing.
         let wrong = Put { checksum: Some(7), ..put.clone() };
         let refused = objects.try_put(Protocol::Pooled, &wrong, host.filled(&body)).await;
-        let error = format!("{:?}", refused.err().expect("a wrong checksum is refused"));
+        let error = format!("{:?}", refused.expect_err("a wrong checksum is refused"));
         assert!(error.contains("400") && error.contains("BadDigest"), "{error}");
         assert_eq!(bench.http.head(BUCKET, "object").unwrap().status, 404);
         objects.put(Protocol::Pooled, &put, host.filled(&body)).await;
         // A condition that does not hold.
         let absent = put.clone().condition(rdma::client::Condition::Absent);
         let refused = objects.try_put(Protocol::Pooled, &absent, host.filled(&body)).await;
-        let error = format!("{:?}", refused.err().expect("the object is there"));
+        let error = format!("{:?}", refused.expect_err("the object is there"));
         assert!(error.contains("412"), "{error}");
         for protocol in Protocol::ALL {
             for (get, status) in [
@@ -236,7 +236,7 @@ fn semantics_of_s3_hold_for_rdma() {
                 (Get::object(BUCKET, "object").range(70_001, 1), "416"),
             ] {
                 let refused = objects.try_get(protocol, &get, host.blank(4096)).await;
-                let error = format!("{:?}", refused.err().expect("nothing to get"));
+                let error = format!("{:?}", refused.expect_err("nothing to get"));
                 assert!(error.contains(status), "{protocol:?} {get:?}: {error}");
             }
         }

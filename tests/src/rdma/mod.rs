@@ -26,4 +26,4 @@ pub use objects::{Objects, Protocol};
 pub use process::{ClientProcess, Step, THERE};
 pub use raw::{Order, Raw, RawSession};
 pub use raw_pooled::RawConnection;
-pub use transcript::Transcript;
+pub use transcript::{Exchange, Transcript};

@@ -7,9 +7,12 @@ use std::rc::Rc;
 use crate::http::Response;
 use crate::sign::Request;
 
+/// A request, and its answer where one came.
+pub type Exchange = (Request, Option<Response>);
+
 /// Exchanges in their order. Clones are the same transcript.
 #[derive(Debug, Clone, Default)]
-pub struct Transcript(Rc<RefCell<Vec<(Request, Option<Response>)>>>);
+pub struct Transcript(Rc<RefCell<Vec<Exchange>>>);
 
 impl Transcript {
     /// Adds a request, and its answer where one came.
@@ -18,7 +21,7 @@ impl Transcript {
     }
 
     /// All so far.
-    pub fn exchanges(&self) -> Vec<(Request, Option<Response>)> {
+    pub fn exchanges(&self) -> Vec<Exchange> {
         self.0.borrow().clone()
     }
 
