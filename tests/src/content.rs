@@ -14,6 +14,15 @@ pub fn content(seed: u64, size: usize) -> Vec<u8> {
 /// The same for gigabytes: every page of 4096 bytes begins with its number and the seed; the rest
 /// repeats after 64 KiB.
 pub fn pages(seed: u64, size: usize) -> Vec<u8> {
+    pages_from(seed, 0, size)
+}
+
+/// `size` bytes of that from `first` on, so that not all of it has to be held.
+///
+/// # Panics
+/// When `first` is no multiple of 64 KiB.
+pub fn pages_from(seed: u64, first: usize, size: usize) -> Vec<u8> {
+    assert_eq!(first % PAGES_REPEAT_BYTES, 0, "{first} is no multiple of {PAGES_REPEAT_BYTES}");
     let block = content(seed, PAGES_REPEAT_BYTES);
     let mut bytes = Vec::with_capacity(size.next_multiple_of(block.len()));
     while bytes.len() < size {
@@ -21,7 +30,8 @@ pub fn pages(seed: u64, size: usize) -> Vec<u8> {
     }
     bytes.truncate(size);
     for (number, page) in bytes.chunks_exact_mut(PAGE_BYTES).enumerate() {
-        page[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        let number = (first / PAGE_BYTES + number) as u64;
+        page[..8].copy_from_slice(&number.to_le_bytes());
         page[8..16].copy_from_slice(&seed.to_le_bytes());
     }
     bytes
@@ -88,6 +98,8 @@ mod tests {
         let different: std::collections::BTreeSet<&[u8]> = bytes.chunks(PAGE_BYTES).collect();
         assert_eq!(different.len(), 101);
         assert_ne!(pages(3, 10), pages(4, 10));
+        let first = 2 * PAGES_REPEAT_BYTES;
+        assert_eq!(pages_from(3, first, bytes.len() - first), bytes[first..]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ KEYS = {"PENSTOCK_ACCESS_KEY": "FIGURESACCESSKEY0001", "PENSTOCK_SECRET_KEY": "f
 READY_LIMIT_S = 60
 
 # Size, objects, requests of one way in one round, connections.
-LOADS = [("4KiB", 64, 240, 1), ("4KiB", 64, 240, 8), ("1MiB", 16, 32, 1), ("1MiB", 16, 32, 8)]
+LOADS = [("4KiB", 64, 96, 1), ("4KiB", 64, 96, 8), ("1MiB", 16, 16, 1), ("1MiB", 16, 16, 8)]
 WAYS = [("pooled", "rdma=pooled"), ("session", "rdma=session"), ("http", "rdma=off")]
 COLUMNS = [
     ("operations/s", "requests_per_second", 1),
