@@ -11,6 +11,35 @@ pub fn content(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
+/// The same for gigabytes: every page of 4096 bytes begins with its number and the seed; the rest
+/// repeats after 64 KiB.
+pub fn pages(seed: u64, size: usize) -> Vec<u8> {
+    pages_from(seed, 0, size)
+}
+
+/// `size` bytes of that from `first` on, so that not all of it has to be held.
+///
+/// # Panics
+/// When `first` is no multiple of 64 KiB.
+pub fn pages_from(seed: u64, first: usize, size: usize) -> Vec<u8> {
+    assert_eq!(first % PAGES_REPEAT_BYTES, 0, "{first} is no multiple of {PAGES_REPEAT_BYTES}");
+    let block = content(seed, PAGES_REPEAT_BYTES);
+    let mut bytes = Vec::with_capacity(size.next_multiple_of(block.len()));
+    while bytes.len() < size {
+        bytes.extend_from_slice(&block);
+    }
+    bytes.truncate(size);
+    for (number, page) in bytes.chunks_exact_mut(PAGE_BYTES).enumerate() {
+        let number = (first / PAGE_BYTES + number) as u64;
+        page[..8].copy_from_slice(&number.to_le_bytes());
+        page[8..16].copy_from_slice(&seed.to_le_bytes());
+    }
+    bytes
+}
+
+const PAGE_BYTES: usize = 4096;
+const PAGES_REPEAT_BYTES: usize = 16 * PAGE_BYTES;
+
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -60,6 +89,17 @@ mod tests {
             crc64nvme_base64(b"123456789"),
             base64(&0xae8b_1486_0a79_9888_u64.to_be_bytes())
         );
+    }
+
+    #[test]
+    fn no_two_pages_are_the_same() {
+        let bytes = pages(3, 100 * PAGE_BYTES + 77);
+        assert_eq!(bytes.len(), 100 * PAGE_BYTES + 77);
+        let different: std::collections::BTreeSet<&[u8]> = bytes.chunks(PAGE_BYTES).collect();
+        assert_eq!(different.len(), 101);
+        assert_ne!(pages(3, 10), pages(4, 10));
+        let first = 2 * PAGES_REPEAT_BYTES;
+        assert_eq!(pages_from(3, first, bytes.len() - first), bytes[first..]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod http;
 pub mod limits;
 pub mod loadgen;
 pub mod random;
+pub mod rdma;
 pub mod server;
 pub mod sign;
 pub mod skip;

@@ -36,3 +36,6 @@ const _: () = assert!((PORT_FIRST as u32) + (SLOTS as u32) * (PORTS_PER_SLOT as 
 
 /// Lines of the server's log that a failing test prints.
 pub const LOG_LINES_SHOWN: usize = 80;
+
+/// For one RDMA test in the guest, within the suite's own bound for it.
+pub const RDMA_TEST_WITHIN: Duration = Duration::from_secs(170);

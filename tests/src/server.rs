@@ -103,6 +103,27 @@ impl Site {
         &self.credentials
     }
 
+    /// Adds another access key to the store's file, beside the one that servers are started with.
+    ///
+    /// # Panics
+    /// When `penstock keys add` fails.
+    pub fn add_key(&self) -> Credentials {
+        let output = without_settings(Command::new(binary()))
+            .args(["keys", "add", "--data"])
+            .arg(self.data())
+            .output()
+            .expect("penstock keys can be started");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_else(|| panic!("penstock keys add ({}): {text}", output.status))
+        };
+        Credentials {
+            access_key: value("AWS_ACCESS_KEY_ID").to_owned(),
+            secret_key: value("AWS_SECRET_ACCESS_KEY").to_owned(),
+        }
+    }
+
     /// Runs `penstock check --data` to its end.
     pub fn check(&self) -> Output {
         without_settings(Command::new(binary()))

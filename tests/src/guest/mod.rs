@@ -50,6 +50,19 @@ impl Guest {
         })
     }
 
+    /// Keeps a text for whoever reads the suite's results: a file in a folder of the host, where the
+    /// suite has given one, and in the test's output in any case.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn record(&self, name: &str, text: &str) {
+        println!("--- {name} ---\n{text}");
+        if let Ok(folder) = std::env::var("GUEST_RESULTS") {
+            let path = PathBuf::from(folder).join(name);
+            std::fs::write(&path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        }
+    }
+
     /// The drives, which must be `count`.
     ///
     /// # Panics

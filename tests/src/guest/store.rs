@@ -36,6 +36,12 @@ impl DriveStore {
         })
     }
 
+    /// Options of a server that takes uploads of `staging` bytes by hipobj-rc-v2, in 1 GiB more.
+    pub fn rdma_options(&self, staging: u64) -> Options {
+        let memory = (staging + (1 << 30)).to_string();
+        self.options().memory(&memory).argument("--rdma-staging").argument(staging.to_string())
+    }
+
     /// Starts a server on it.
     pub fn start(&self) -> Server {
         self.options().start(&self.site)
