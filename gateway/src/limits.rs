@@ -141,9 +141,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Addresses to listen on.
 pub const LISTEN_ADDRESSES_MAX: usize = 16;
 
-/// Threads that a lane's runtime keeps for work that may wait for a disk: reading listings. As many as there are turns
-/// at that in the whole process, so that a turn never waits for a thread.
-pub const HELPER_THREADS_MAX: usize = crate::s3::limits::LISTINGS_READ_AT_ONCE;
+/// Threads that a lane's runtime keeps for work that may wait: reading listings, as many as there are turns at that in
+/// the whole process, and registering and giving back the memory of large RDMA uploads, 50 ms a GiB.
+pub const HELPER_THREADS_MAX: usize = crate::s3::limits::LISTINGS_READ_AT_ONCE + 4;
 
 /// Lanes of one process; machines with more cores run several processes.
 pub const LANES_MAX: usize = 512;

@@ -410,6 +410,15 @@ pub const RDMA_STAGING: Key = Key::new(
      that one of them may have. Part of the memory budget where there is an RDMA device.",
 );
 
+/// Staging memory of one user.
+pub const RDMA_STAGING_PER_USER: Key = Key::new(
+    "rdma.staging_per_user",
+    Shape::Bytes,
+    Default::Nothing("all of rdma.staging"),
+    "Of rdma.staging, what the uploads of one access key may have together, so that there is some \
+     for others; the largest upload must fit.",
+);
+
 /// Sessions in all.
 pub const RDMA_SESSIONS: Key = Key::new(
     "rdma.sessions",
@@ -515,6 +524,7 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ADDRESS,
     &RDMA_PATH_MTU,
     &RDMA_STAGING,
+    &RDMA_STAGING_PER_USER,
     &RDMA_SESSIONS,
     &RDMA_SESSIONS_PER_USER,
     &RDMA_CONNECTIONS,

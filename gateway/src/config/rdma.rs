@@ -26,6 +26,8 @@ pub struct RdmaPlan {
     pub path_mtu: Option<u32>,
     /// Memory for uploads of the hipobj-rc-v2 protocol.
     pub staging_bytes: u64,
+    /// Of it, what one access key may have; `None` for all.
+    pub staging_per_user_bytes: Option<u64>,
     /// Sessions at a time.
     pub sessions: usize,
     /// Sessions of one access key.
@@ -57,6 +59,10 @@ impl Reader<'_> {
             &keys::RDMA_STAGING,
             bytes(limits::RDMA_STAGING_BYTES_MIN, limits::RDMA_STAGING_BYTES_MAX),
         );
+        let staging_per_user_bytes = self.optional(
+            &keys::RDMA_STAGING_PER_USER,
+            bytes(limits::RDMA_STAGING_BYTES_MIN, limits::RDMA_STAGING_BYTES_MAX),
+        );
         let many = || count(1, limits::RDMA_SESSIONS_MAX);
         let sessions = self.one(&keys::RDMA_SESSIONS, many());
         let sessions_per_user = self.one(&keys::RDMA_SESSIONS_PER_USER, many());
@@ -74,6 +80,7 @@ impl Reader<'_> {
             address: address?,
             path_mtu: path_mtu?,
             staging_bytes: staging_bytes?,
+            staging_per_user_bytes: staging_per_user_bytes?,
             sessions: sessions?,
             sessions_per_user: sessions_per_user?,
             connections: connections?,
@@ -109,6 +116,12 @@ impl Reader<'_> {
                 let problem = format!("more than the {all} in all");
                 self.fault(key, Some(each.to_string()), &problem, "write a smaller number");
             }
+        }
+        if let Some(each) = rdma.staging_per_user_bytes.filter(|each| *each > rdma.staging_bytes) {
+            let problem = format!("more than the {} in all", print_bytes(rdma.staging_bytes));
+            let value = Some(print_bytes(each));
+            let remedy = "write less, or raise rdma.staging";
+            self.fault(&keys::RDMA_STAGING_PER_USER, value, &problem, remedy);
         }
         let most = memory.map(|memory| memory / limits::RDMA_STAGING_DIVISOR_MIN);
         if let Some(most) = most

@@ -260,7 +260,7 @@ fn rdma_is_configured_like_everything() {
 
 #[test]
 fn wrong_values_of_rdma_are_named_with_their_remedy() {
-    let cases: [(&'static Key, &str, &str); 12] = [
+    let cases: [(&'static Key, &str, &str); 13] = [
         (&keys::RDMA_MODE, "yes", "write one of auto, on, off"),
         (&keys::RDMA_DEVICE, "mlx5/0", "write one that `ibv_devices` lists"),
         (&keys::RDMA_PORT, "0", "write a number from 1 to 255"),
@@ -269,6 +269,7 @@ fn wrong_values_of_rdma_are_named_with_their_remedy() {
         (&keys::RDMA_PATH_MTU, "1500", "write one of 256, 512, 1024, 2048, 4096"),
         (&keys::RDMA_STAGING, "1M", "write at least 4MiB"),
         (&keys::RDMA_STAGING, "3GiB", "write at most 2GiB, or raise memory"),
+        (&keys::RDMA_STAGING_PER_USER, "512MiB", "write less, or raise rdma.staging"),
         (&keys::RDMA_SESSIONS, "0", "write a number from 1 to 65536"),
         (&keys::RDMA_SESSIONS_PER_USER, "2000", "write a smaller number"),
         (&keys::RDMA_PUT_DECLINE_STATUS, "404", "write one of 200, 501"),

@@ -109,7 +109,7 @@ pub fn document(state: Result<(&FabricFacts, &Settings), &str>) -> String {
         document.message_bytes_max = Some(facts.message_bytes_max);
         document.limits = Some(Limits {
             transfer_bytes,
-            upload_bytes: transfer_bytes.min(settings.staging_bytes),
+            upload_bytes: transfer_bytes.min(settings.staging_bytes_of_one()),
             sessions: settings.sessions_max,
             sessions_per_user: settings.sessions_per_principal,
             connections: settings.connections_max,

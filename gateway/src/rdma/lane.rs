@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::carry::Carrier;
+use super::decline::Reason;
 use super::headers::value;
 use super::mailbox::{self, Job, Outcome, Wanted};
 use super::process::{Present, Rdma};
@@ -95,10 +96,11 @@ impl LaneRdma {
         }
     }
 
-    /// Has a transfer carried out on the lane that owns its queue pair.
+    /// Has a transfer carried out on the lane that owns its queue pair. Nothing was begun when that lane has too much to
+    /// do, or has ended: [`Reason::Busy`].
     ///
     /// # Errors
-    /// 503 when that lane has too much to do, or has ended.
+    /// 500 when it was begun and not brought to its end.
     pub(super) async fn hand_over(
         &self,
         lane: usize,
@@ -112,9 +114,10 @@ impl LaneRdma {
                 // The client may send READY again.
                 claim.put_back();
             }
-            return Err(status::slow_down());
+            return Ok(Outcome::ByHttp(Reason::Busy));
         }
-        // Without an answer the job has panicked, or its lane ended: its transfer is fenced all the same.
+        // Without an answer the job has panicked, or its lane ended. Its transfer is fenced all the same, but not yet
+        // perhaps: nothing but an error may be said.
         outcome.await.map_err(|_| status::failed("The transfer was broken off."))
     }
 

@@ -180,13 +180,7 @@ async fn by_connection(
     let owner = claim.lane();
     let (window, checksum) = (token.window, asked.checksum);
     let wanted = Wanted::Pooled { claim, window, operation: asked.operation, checksum };
-    let outcome = match lane.hand_over(owner, wanted, Box::new(head)).await {
-        Ok(outcome) => outcome,
-        Err(refused) => match again {
-            Some(head) => return decline(lane, asked.operation, Reason::Busy, head).await,
-            None => return Err(refused),
-        },
-    };
+    let outcome = lane.hand_over(owner, wanted, Box::new(head)).await?;
     match (outcome, again) {
         (Outcome::Answered(answer), _) => Ok(answer.map(s3s::Body::from)),
         (Outcome::Refused(refused), _) => Err(refused),

@@ -87,6 +87,7 @@ fn insist(plan: &RdmaPlan, absent: Option<String>) -> Result<Option<String>, Str
 fn settings(plan: &RdmaPlan, arena: &Arena) -> Settings {
     Settings {
         staging_bytes: plan.staging_bytes,
+        staging_bytes_per_principal: plan.staging_per_user_bytes,
         sessions_max: plan.sessions,
         sessions_per_principal: plan.sessions_per_user.min(plan.sessions),
         connections_max: plan.connections,

@@ -117,7 +117,8 @@ impl Asked {
         let mut limit = settings.transfer_bytes_max.min(limits::RDMA_TRANSFER_BYTES_MAX);
         if self.operation == Operation::Put {
             // One message, into memory that was set aside for it.
-            limit = limit.min(settings.staging_bytes).min(server.facts().message_bytes_max);
+            limit =
+                limit.min(settings.staging_bytes_of_one()).min(server.facts().message_bytes_max);
         }
         if self.size <= limit {
             return Ok(());

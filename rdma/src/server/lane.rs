@@ -103,7 +103,8 @@ impl LaneServer {
         self.lane.server.refused(connected)
     }
 
-    /// READY: connects the session's queue pair with the one that it names, unless PREPARE has done so. On the lane that [`Claim::lane`] names.
+    /// READY: connects the session's queue pair with the one that it names, unless PREPARE has done so. On the lane that
+    /// [`Claim::lane`] names.
     ///
     /// # Errors
     /// [`SessionError::Malformed`] leaves the session as it was; everything else ends it.
