@@ -44,7 +44,8 @@ def start(folder: str) -> subprocess.Popen:
     drives = os.environ["GUEST_NVME"].split()
     devices = [word for drive in drives for word in ("--devices", drive)]
     data = f"{folder}/data"
-    subprocess.run([PENSTOCK, "format", "--force", "--data", data, *devices], check=True)
+    command = [PENSTOCK, "format", "--force", "--data", data, *devices]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     command = [PENSTOCK, "serve", "--data", data, *devices, "--memory", "1GiB"]
     command += ["--listen", LISTEN, "--admin-listen", ADMIN, "--rdma-mode", "on"]
     with open(f"{folder}/log", "w") as log:

@@ -156,7 +156,9 @@ const FINAL: &[Form] = &[
 ];
 const CONNECT: &[Form] = &[("x-amz-rdma-token", "hex88"), ("x-amz-rdma-psn", "hex6")];
 const CONNECTED: &[Form] =
-    &[("x-amz-rdma-session", "hex32"), ("x-amz-rdma-reply", "reply88"), ("x-amz-rdma-psn", "hex6")];
+    &[("x-amz-rdma-session", "hex32"), ("x-amz-rdma-reply", "reply88"), ("x-amz-rdma-psn", "hex6")    // Ours on top; clients of the form pass over it.
+    ("x-amz-rdma-capabilities?", "=hipobj-rc-v2,pooled-rc,mp,armed"),
+];
 const POOLED_GET: &[Form] =
     &[("x-amz-rdma-token", "pooled"), ("x-amz-content-sha256", "=UNSIGNED-PAYLOAD")];
 const POOLED_GOT: &[Form] = &[
