@@ -152,7 +152,7 @@ mod tests {
         let rdma = Rdma::new(Ok(server), plan, keys, 1, Duration::from_secs(1));
         assert!(rdma.usable().is_ok());
         network.break_device(gid);
-        let reason = rdma.usable().err().expect("it has failed");
+        let reason = rdma.usable().expect_err("it has failed");
         assert!(reason.starts_with("the RDMA device has failed: "), "{reason}");
         assert!(rdma.server().is_some(), "what is there can still be ended");
     }
