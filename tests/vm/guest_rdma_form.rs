@@ -155,8 +155,11 @@ const FINAL: &[Form] = &[
     ("x-amz-rdma-capabilities?", "=mp"),
 ];
 const CONNECT: &[Form] = &[("x-amz-rdma-token", "hex88"), ("x-amz-rdma-psn", "hex6")];
-const CONNECTED: &[Form] =
-    &[("x-amz-rdma-session", "hex32"), ("x-amz-rdma-reply", "reply88"), ("x-amz-rdma-psn", "hex6")    // Ours on top; clients of the form pass over it.
+const CONNECTED: &[Form] = &[
+    ("x-amz-rdma-session", "hex32"),
+    ("x-amz-rdma-reply", "reply88"),
+    ("x-amz-rdma-psn", "hex6"),
+    // Ours on top; clients of the form pass over it.
     ("x-amz-rdma-capabilities?", "=hipobj-rc-v2,pooled-rc,mp,armed"),
 ];
 const POOLED_GET: &[Form] =
