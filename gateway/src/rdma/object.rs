@@ -24,6 +24,8 @@ use crate::auth::{Identity, Payload, Verified};
 use crate::door::Refused;
 use crate::metrics;
 
+const TOKEN: &[u8] = header::TOKEN.as_bytes();
+
 /// A request with a token that has been let in.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -76,8 +78,13 @@ pub fn admit(
 /// 403: it is not among the signed headers.
 pub fn refuse_in_query(parts: &Parts) -> Result<(), Refused> {
     let query = parts.uri.query().unwrap_or_default();
-    let name_of = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-    match query.split('&').any(|pair| name_of(pair) == header::TOKEN) {
+    // Every presigned request comes by here.
+    let names_token = |pair: &str| {
+        let (name, rest) = pair.as_bytes().split_at_checked(header::TOKEN.len())?;
+        (matches!(rest.first(), None | Some(b'=')) && name.eq_ignore_ascii_case(TOKEN))
+            .then_some(())
+    };
+    match query.split('&').any(|pair| names_token(pair).is_some()) {
         true => Err(status::denied("x-amz-rdma-token must be a signed header, not in the query.")),
         false => Ok(()),
     }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use rdma::wire::{header, route};
 
 use crate::metrics::Operation;
@@ -97,6 +97,8 @@ impl Route {
     }
 }
 
+static TOKEN: HeaderName = HeaderName::from_static(header::TOKEN);
+
 /// What the door has seen of a request that RDMA may concern. It travels in the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concern {
@@ -112,7 +114,7 @@ impl Concern {
     pub fn of(operation: Operation, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<Concern> {
         let concerns = match operation {
             Operation::GetObject | Operation::PutObject | Operation::UploadPart => {
-                headers.contains_key(header::TOKEN)
+                headers.contains_key(&TOKEN)
             }
             Operation::HeadBucket => true,
             other => Route::of_operation(other).is_some(),

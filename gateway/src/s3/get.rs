@@ -32,7 +32,8 @@ pub(super) fn get_object(
     async move {
         let Found { opened, range, mut described, content_range, delivery } = found?;
         let body = if let Some(delivery) = delivery {
-            let moved = deliver(&delivery, &opened, range).await?;
+            // Boxed: every download would carry its state otherwise.
+            let moved = Box::pin(deliver(&delivery, &opened, range)).await?;
             moved.describe(content_range.is_some(), &mut described.headers);
             stream::empty()
         } else if range.is_empty() {

@@ -178,7 +178,9 @@ pub(super) async fn receive(
         }
         Source::Rdma(delivery) => {
             let writer = lane.frame_writer(delivery.size()).await?;
-            let (staged, digests) = by_rdma::collect(&delivery, writer, digests).await?;
+            // Boxed: every upload would carry its state otherwise.
+            let collecting = Box::pin(by_rdma::collect(&delivery, writer, digests));
+            let (staged, digests) = collecting.await?;
             (staged, digests, Some(delivery))
         }
     };

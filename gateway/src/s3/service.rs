@@ -105,7 +105,7 @@ impl Service {
         let answer = self.answer(&method, request).await;
         if let Some(delivery) = delivery {
             // Where the operation has not come to it.
-            delivery.close().await;
+            Box::pin(delivery.close()).await;
         }
         answer
     }
