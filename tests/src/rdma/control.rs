@@ -1,6 +1,7 @@
 //! Owns: the HTTP client that the product's RDMA client half is given in these tests.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use rdma::client::{AnswerBody, AnswerHead, Control, ControlError, ControlRequest};
 
@@ -9,11 +10,16 @@ use super::transcript::Transcript;
 use crate::http::Connection;
 use crate::sign::{Request, Signer};
 
+/// How long a connection without requests is used again: servers close them after 120 s, and to checksum a gibibyte in
+/// an emulated guest takes longer.
+const KEPT_TIME: Duration = Duration::from_secs(30);
+
 /// Signed HTTP/1.1. Connections are kept and used again, one request on each at a time.
 #[derive(Debug)]
 pub struct HttpControl {
     asker: Asker,
-    kept: RefCell<Vec<Connection>>,
+    /// With the time since when nothing was on them.
+    kept: RefCell<Vec<(Instant, Connection)>>,
     transcript: Option<Transcript>,
 }
 
@@ -53,9 +59,10 @@ impl Control for HttpControl {
         body: &mut dyn AnswerBody,
     ) -> Result<AnswerHead, ControlError> {
         let request = self.signed(&asked);
+        self.kept.borrow_mut().retain(|(since, _)| since.elapsed() < KEPT_TIME);
         let kept = if asked.fresh_connection { None } else { self.kept.borrow_mut().pop() };
         let connection = match kept {
-            Some(connection) => connection,
+            Some((_, connection)) => connection,
             None => Connection::open(self.asker.address)
                 .map_err(|error| ControlError::NotSent(error.to_string()))?,
         };
@@ -67,7 +74,7 @@ impl Control for HttpControl {
         }
         let (answer, connection) = answer.map_err(|error| ControlError::Lost(error.to_string()))?;
         if answer.keep_alive && !asked.fresh_connection {
-            self.kept.borrow_mut().push(connection);
+            self.kept.borrow_mut().push((Instant::now(), connection));
         }
         let head = AnswerHead { status: answer.status, headers: answer.headers };
         if !answer.body.is_empty() && body.accept(&head, &answer.body).is_err() {
