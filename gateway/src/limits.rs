@@ -271,13 +271,6 @@ pub const RDMA_JOBS_AT_ONCE: usize = 1024;
 /// beyond the drain's deadline.
 pub const RDMA_FAREWELL_TIME: Duration = Duration::from_secs(6);
 
-/// Bytes of `x-amz-rdma-target`.
-pub const RDMA_TARGET_BYTES_MAX: usize = 2047;
-
-/// Bytes of one transfer by the hipobj-rc-v2 protocol: what its clients count in a signed 32-bit
-/// number, and RC's largest message.
-pub const RDMA_TRANSFER_BYTES_MAX: u64 = 0x7fff_ffff;
-
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

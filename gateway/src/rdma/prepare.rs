@@ -26,7 +26,6 @@ use super::inward::{self, Known, Question};
 use super::lane::LaneRdma;
 use super::{capability, status};
 use crate::door::Refused;
-use crate::limits;
 
 /// Answers PREPARE.
 ///
@@ -114,7 +113,7 @@ impl Asked {
     fn check_size(&self, lane: &LaneRdma) -> Result<(), Refused> {
         let Some(server) = lane.shared.server() else { return Ok(()) };
         let settings = server.settings();
-        let mut limit = settings.transfer_bytes_max.min(limits::RDMA_TRANSFER_BYTES_MAX);
+        let mut limit = settings.transfer_bytes_max.min(rdma::limits::TRANSFER_BYTES_MAX);
         if self.operation == Operation::Put {
             // One message, into memory that was set aside for it.
             limit =

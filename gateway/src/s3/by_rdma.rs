@@ -11,7 +11,6 @@ use datapath::arena::Frame;
 use datapath::{FrameWriter, Staged, StoreError};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rdma::server::{Exhausted, SessionError};
 use rdma::transfer::{AbortReason, Checksum, Delivered, FrameSink, TransferError};
 use rdma::wire::{ChecksumAlgorithm, Crc32c, Crc64Nvme, ReplyCode, header};
 
@@ -153,37 +152,5 @@ impl From<Failure> for Refusal {
             }
         };
         Refusal::Rdma(refusal)
-    }
-}
-
-impl From<SessionError> for Refusal {
-    fn from(error: SessionError) -> Refusal {
-        Refusal::Rdma(match error {
-            SessionError::Unknown => RdmaRefusal::NoSuchSession,
-            SessionError::InProgress => RdmaRefusal::InProgress,
-            SessionError::PeerBusy => RdmaRefusal::PeerBusy,
-            SessionError::TooLarge { size, limit } => RdmaRefusal::TooLarge { size, limit },
-            SessionError::Deadline => RdmaRefusal::Deadline,
-            SessionError::Malformed(why) => RdmaRefusal::Malformed(why.to_owned()),
-            SessionError::Busy(what) => return Refusal::Busy(resource(what)),
-            SessionError::ShuttingDown => return Refusal::Store(StoreError::Closing),
-            SessionError::Fabric(error) => {
-                tracing::warn!(%error, "an RDMA session failed");
-                RdmaRefusal::Failed("the server's RDMA device refused".to_owned())
-            }
-        })
-    }
-}
-
-/// What there is too much of, for the log.
-fn resource(what: Exhausted) -> &'static str {
-    match what {
-        Exhausted::Sessions => "RDMA sessions",
-        Exhausted::SessionsOfPrincipal => "RDMA sessions of one principal",
-        Exhausted::Connections => "RDMA connections",
-        Exhausted::ConnectionsOfPrincipal => "RDMA connections of one principal",
-        Exhausted::Staging => "RDMA staging memory",
-        Exhausted::StagingOfPrincipal => "RDMA staging memory of one principal",
-        Exhausted::ConnectionQueue => "requests for one RDMA connection",
     }
 }
