@@ -252,24 +252,6 @@ pub fn of_rdma(refusal: RdmaRefusal) -> S3Error {
             StatusCode::CONFLICT,
             "Your queue pair did not answer. The session is prepared again; send READY when the queue pair is.",
         ),
-        RdmaRefusal::NoSuchSession => custom(
-            "NoSuchRdmaSession",
-            StatusCode::NOT_FOUND,
-            "The specified RDMA session or connection does not exist. It may have expired; connect again.",
-        ),
-        RdmaRefusal::InProgress => custom(
-            "RdmaTransferInProgress",
-            StatusCode::CONFLICT,
-            "The transfer of the specified RDMA session is in progress.",
-        ),
-        RdmaRefusal::TooLarge { size, limit } => custom(
-            "EntityTooLarge",
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "{size} bytes are more than the {limit} that one RDMA transfer may have; use ranges or parts"
-            ),
-        ),
-        RdmaRefusal::Malformed(why) => custom("InvalidRDMAToken", StatusCode::BAD_REQUEST, why),
         RdmaRefusal::Declined { needed, window } => error(
             S3ErrorCode::NotImplemented,
             format!(
@@ -397,10 +379,6 @@ mod tests {
             (RdmaRefusal::Failed("short".into()), "RDMATransferFailed", 500),
             (RdmaRefusal::Deadline, "RequestTimeout", 408),
             (RdmaRefusal::PeerBusy, "RdmaPeerBusy", 409),
-            (RdmaRefusal::NoSuchSession, "NoSuchRdmaSession", 404),
-            (RdmaRefusal::InProgress, "RdmaTransferInProgress", 409),
-            (RdmaRefusal::TooLarge { size: 2, limit: 1 }, "EntityTooLarge", 413),
-            (RdmaRefusal::Malformed("five fields".into()), "InvalidRDMAToken", 400),
             (RdmaRefusal::Declined { needed: 2, window: 1 }, "NotImplemented", 501),
         ] {
             let told: S3Error = Refusal::Rdma(refusal).into();

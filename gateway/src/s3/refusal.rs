@@ -106,19 +106,6 @@ pub enum RdmaRefusal {
     Deadline,
     /// The peer's queue pair never answered; its session may be READY again.
     PeerBusy,
-    /// An unknown, expired or somebody else's session or connection.
-    NoSuchSession,
-    /// The session's transfer is in progress.
-    InProgress,
-    /// More bytes than one transfer may have.
-    TooLarge {
-        /// What was asked for.
-        size: u64,
-        /// What may be.
-        limit: u64,
-    },
-    /// A token, or a header of the protocol, that cannot be; says why.
-    Malformed(String),
     /// The bytes do not fit the client's window: they are to be answered in a body.
     Declined {
         /// Bytes of the answer.
