@@ -9,6 +9,10 @@ pub const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a server may take from SIGTERM to its exit when it has nothing left to do.
 pub const EXIT_WITHIN: Duration = Duration::from_secs(40);
 
+/// How long a server may take to be done with the transfer of a client that is gone: soft-RoCE tries a
+/// packet again for 4 s at most, ten times that in an emulated guest on a busy machine.
+pub const FENCED_WITHIN: Duration = Duration::from_secs(40);
+
 /// How long the second guest may take to be up. It boots in 5 s on an idle machine, in 30 on a busy
 /// one, and begins together with the first.
 pub const PEER_READY_WITHIN: Duration = Duration::from_secs(90);

@@ -9,6 +9,7 @@ use penstock_tests::content::pages;
 use penstock_tests::guest::{Guest, RdmaPackets};
 use penstock_tests::rdma::{
     Asker, Bench, ClientProcess, DEVICE, Host, Objects, Order, Protocol, Raw, Step, end,
+    is_connection_left,
 };
 use penstock_tests::server::Server;
 use rdma::client::{Failed, Get, Put};
@@ -54,8 +55,13 @@ fn a_killed_client_leaves_nothing_behind() {
         }
         client.kill();
         let killed = Instant::now();
-        bench.assert_nothing_left();
-        println!("{step:?}: all is given back {:?} after the kill", killed.elapsed());
+        if step.is_pooled() && is_connection_left(&bench.server) {
+            println!("{step:?}: nothing was on its way, the connection waits for its idle time");
+            bench = bench.restarted();
+        } else {
+            bench.assert_nothing_left();
+            println!("{step:?}: all is given back {:?} after the kill", killed.elapsed());
+        }
         match bench.object("new") {
             None => {}
             Some(stored) if step == Step::PutFinished => {

@@ -26,6 +26,7 @@ pub struct Bench {
     pub stranger: Asker,
     /// The bucket that is there.
     pub bucket: &'static str,
+    staging: u64,
     idle: RdmaResources,
 }
 
@@ -42,7 +43,7 @@ impl Bench {
         expect(http.create_bucket(bucket).expect("answered"), 200).expect("a bucket");
         let idle = RdmaResources::of(DEVICE);
         let stranger = Asker { address: server.address, credentials };
-        Self { store, server, http, stranger, bucket, idle }
+        Self { store, server, http, stranger, bucket, staging, idle }
     }
 
     /// Who asks.
@@ -92,7 +93,20 @@ impl Bench {
         assert_eq!(RdmaResources::of(DEVICE), self.idle, "left in the kernel");
     }
 
-    /// The same, and ends the server; the store must be in order.
+    /// Ends the server, with what clients have left open, and starts it again on the same store, which
+    /// must be in order.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        let Self { store, server, staging, .. } = self;
+        store.stop(server);
+        let server = store.rdma_options(staging).start(&store.site);
+        assert_eq!(RdmaResources::of(DEVICE), self.idle, "left in the kernel");
+        let http = server.client();
+        let stranger = Asker { address: server.address, credentials: self.stranger.credentials };
+        Self { server, http, stranger, store, ..self }
+    }
+
+    /// [`Self::assert_nothing_left`], and ends the server; the store must be in order.
     pub fn stop(self) {
         self.assert_nothing_left();
         self.store.stop(self.server);

@@ -20,7 +20,7 @@ mod transcript;
 pub use bench::{Bench, DEVICE};
 pub use control::HttpControl;
 pub use exchange::{Asker, Pending};
-pub use figures::{RdmaFigures, assert_nothing_left};
+pub use figures::{RdmaFigures, assert_nothing_left, is_connection_left};
 pub use host::{Host, end};
 pub use objects::{Objects, Protocol};
 pub use process::{ClientProcess, Step, THERE};

@@ -46,6 +46,11 @@ impl Step {
         Self::ALL.into_iter().find(|step| format!("{step:?}") == name)
     }
 
+    /// Whether it is one of a pooled connection.
+    pub fn is_pooled(self) -> bool {
+        matches!(self, Step::PooledGetMoving | Step::PooledPutMoving)
+    }
+
     /// Whether bytes move when the client says that it is there.
     pub fn is_moving(self) -> bool {
         use Step::{GetMoving, PooledGetMoving, PooledPutMoving, PutMoving};
