@@ -9,7 +9,7 @@ DATA ?= ./data
 # More arguments for `make run`: make run ARGS="--listen 0.0.0.0:9000"
 ARGS ?=
 
-.PHONY: help run build test check unit guest bench bench-gate loom fmt doc clean
+.PHONY: help run build test check unit guest bench bench-gate loom fmt doc docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -65,6 +65,9 @@ bench-gate: ## instructions per request against the recorded baseline (ARGS=--re
 
 fmt: ## format all code
 	@cargo fmt --all
+
+docs: ## write the documents that come from tables in the code: docs/METRICS.md
+	@cargo run --quiet --locked -p gateway -- debug metrics >docs/METRICS.md
 
 doc: ## build and check the documentation of all crates
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod id;
 pub mod limits;
+pub mod meter;
 
 #[cfg(not(loom))]
 pub mod store;

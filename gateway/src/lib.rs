@@ -13,6 +13,7 @@ pub mod serve;
 pub mod lane;
 
 pub mod door;
+pub mod record;
 
 pub mod behind;
 
@@ -24,3 +25,4 @@ pub mod s3;
 
 pub mod admin;
 pub mod metrics;
+pub mod observe;

@@ -27,6 +27,7 @@ use crate::lane::{Application, LanePlan, Lanes, Pinning, Settled, engine, listen
 use crate::limits;
 use crate::metrics::export::Observed;
 use crate::metrics::{Exporter, Figures};
+use crate::observe;
 
 /// Everything behind the door.
 pub struct Behind<A> {
@@ -101,20 +102,24 @@ async fn start<A: Application>(
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
+    let observation = observe::start(plan)?;
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
         limits: plan.limits.clone(),
         door: Arc::new(DoorSettings { domains: plan.domains.clone(), host_id }),
         listeners: bound.lanes,
+        sinks: observation.sinks,
     };
     let mut lanes = Lanes::start(lane_plan, behind.application)?;
     // The message comes when everything it says is true. A closed standard output is no reason to
     // stop serving.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), message.as_bytes());
     let draining = Arc::new(AtomicBool::new(false));
+    let mut figures = vec![behind.figures];
+    figures.extend(observation.figures);
     let administration = Administration {
-        exporter: exporter(plan, &lanes, &settled, &draining, behind.figures)?,
+        exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
         health: behind.health,
         draining: draining.clone(),
         orders: lanes.orders.clone(),
@@ -137,7 +142,7 @@ fn exporter(
     lanes: &Lanes,
     settled: &Settled,
     draining: &Arc<AtomicBool>,
-    figures: Arc<dyn Figures>,
+    figures: Vec<Arc<dyn Figures>>,
 ) -> Result<Exporter, String> {
     let observed = Observed {
         lanes: lanes.cells().to_vec(),
@@ -145,7 +150,7 @@ fn exporter(
         connections_limit: plan.limits.connections,
         draining: draining.clone(),
     };
-    Exporter::new(observed, vec![figures]).map_err(|error| format!("metrics: {error}"))
+    Exporter::new(observed, figures).map_err(|error| format!("metrics: {error}"))
 }
 
 /// All sockets, before anything that takes long.

@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod pass;
+pub mod state;
 #[cfg(test)]
 mod tests;
 

@@ -132,6 +132,14 @@ pub(super) fn command() -> Command {
         )
         .subcommand(config_command(&all))
         .subcommand(bucket_command())
+        .subcommand(debug_command())
+}
+
+fn debug_command() -> Command {
+    Command::new("debug")
+        .about("For those who look into the server itself")
+        .subcommand_required(true)
+        .subcommand(Command::new("metrics").about("Prints the table of metrics as Markdown"))
 }
 
 fn config_command(all: &[&'static Key]) -> Command {

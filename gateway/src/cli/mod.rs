@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::config::{self, Given, Machine, Plan, Raw, print};
+use crate::metrics;
 
 /// Success.
 pub const SUCCESS: u8 = 0;
@@ -64,6 +65,10 @@ fn dispatch(
     let given = flags::given(inner, environment);
     if name == "config print" {
         return print_config(given, &machine, inner.get_flag("json"));
+    }
+    if name == "debug metrics" {
+        show(&metrics::document::text());
+        return SUCCESS;
     }
     let plan = match config::load(given, &machine) {
         Ok((_, plan)) => plan,

@@ -15,12 +15,13 @@ pub mod request_id;
 pub mod unwind;
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, EXPECT, HeaderName, SERVER};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderName, REFERER, SERVER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -35,8 +36,10 @@ pub use request_id::RequestId;
 use crate::lane::pulse::Pulse;
 use crate::lane::{LaneContext, OrderError};
 use crate::limits;
-use crate::metrics::Refusal;
+use crate::metrics::{Operation, Refusal};
 use crate::rdma::Concern;
+use crate::record::account::Asked;
+use crate::record::{Account, AccountSlot};
 use outgoing::{Content, Exchange};
 use paced::LeftoverSlot;
 use request_id::RequestIds;
@@ -108,6 +111,7 @@ pub struct Door<B> {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 const PRODUCT: HeaderValue = HeaderValue::from_static("Penstock");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -144,25 +148,23 @@ impl<B: Backend> Door<B> {
     ) -> Response<Outgoing> {
         let id = self.ids.next();
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(id);
         let seen = Seen::of(&parts, &self.settings.domains);
-        let in_host = matches!(&seen.bucket_in_host, Ok(true));
-        let operation = operation::name(&parts, in_host);
+        let bucket_in_host = seen.bucket_in_host.as_ref().ok().copied().flatten();
+        let operation = operation::name(&parts, bucket_in_host.is_some());
         if let Some(concern) = Concern::of(operation, &parts.headers, pulse.peer()) {
             parts.extensions.insert(concern);
         }
-        let exchange = Exchange::begin(
-            self.context.clone(),
-            pulse.clone(),
-            operation,
-            id,
-            (&seen.method, &seen.uri),
-        );
+        let account = Rc::new(Account::new(
+            self.context.index,
+            asked(id, operation, &parts, bucket_in_host, pulse.peer()),
+        ));
+        parts.extensions.insert(AccountSlot::new(account.clone()));
+        let exchange = Exchange::begin(self.context.clone(), pulse.clone(), account.clone());
         // hyper sends `100 Continue` when the body is read, and an empty one never is. botocore, which
         // asks before every PUT, takes the next answer on such a connection for the missing 100 and
         // waits for ever; Amazon S3 sends it. So the connection ends with the answer.
         let unanswered = seen.expects && parts.version == Version::HTTP_11 && body.is_end_stream();
-        let (body, leftover) = PacedBody::new(body, self.context.clone());
+        let (body, leftover) = PacedBody::new(body, self.context.clone(), account);
         let outcome = {
             let answer = pin!(self.answer(parts, body, &seen));
             unwind::caught(answer).await
@@ -263,8 +265,8 @@ impl<B: Backend> Door<B> {
 struct Seen {
     method: Method,
     uri: http::Uri,
-    /// Whether the host names a bucket.
-    bucket_in_host: Result<bool, Refused>,
+    /// The bucket that the host begins with, by its length.
+    bucket_in_host: Result<Option<usize>, Refused>,
     /// Whether the client waits for `100 Continue`.
     expects: bool,
 }
@@ -272,13 +274,37 @@ struct Seen {
 impl Seen {
     fn of(parts: &Parts, domains: &[String]) -> Seen {
         let host = host::host(parts);
-        let named = |host: Option<&str>| host.is_some_and(|it| host::bucket(it, domains).is_some());
+        let named = |host: Option<&str>| host::bucket(host?, domains).map(str::len);
         Seen {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             bucket_in_host: host.map(named),
             expects: parts.headers.contains_key(EXPECT),
         }
+    }
+}
+
+/// What the account keeps of a request. Clones count references.
+fn asked(
+    id: RequestId,
+    operation: Operation,
+    parts: &Parts,
+    bucket_in_host: Option<usize>,
+    peer: Option<IpAddr>,
+) -> Asked {
+    let header = |name: &HeaderName| parts.headers.get(name).cloned();
+    Asked {
+        id,
+        operation,
+        method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        version: parts.version,
+        host: header(&HOST),
+        bucket_in_host,
+        user_agent: header(&USER_AGENT),
+        referer: header(&REFERER),
+        traceparent: header(&TRACEPARENT),
+        peer,
     }
 }
 

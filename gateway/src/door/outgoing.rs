@@ -6,18 +6,18 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use bytes::{Buf, Bytes};
-use http::{Method, StatusCode, Uri};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 
 use super::batch::Batch;
-use super::request_id::RequestId;
 use crate::lane::LaneContext;
 use crate::lane::pulse::{Pulse, Sending};
 use crate::limits;
-use crate::metrics::{Operation, StatusClass};
+use crate::metrics::{Stage, StatusClass};
+use crate::record::{Account, Record};
 
 /// What a response consists of.
 #[derive(Debug, Default)]
@@ -59,67 +59,57 @@ impl Content {
     }
 }
 
-/// One request from its head to the end of its response. Counts itself when dropped.
+/// One request from its head to the end of its response. Counts itself, and tells of itself, when
+/// dropped.
 #[derive(Debug)]
 pub struct Exchange {
     context: Rc<LaneContext>,
     pulse: Rc<Pulse>,
-    operation: Operation,
-    began: Instant,
-    status: Option<StatusCode>,
-    sent: u64,
-    broken_off: bool,
-    log: Option<Box<(RequestId, Method, Uri)>>,
+    account: Rc<Account>,
 }
 
 impl Exchange {
     /// A request's head is complete.
-    pub fn begin(
-        context: Rc<LaneContext>,
-        pulse: Rc<Pulse>,
-        operation: Operation,
-        id: RequestId,
-        request: (&Method, &Uri),
-    ) -> Exchange {
+    pub fn begin(context: Rc<LaneContext>, pulse: Rc<Pulse>, account: Rc<Account>) -> Exchange {
         pulse.request_started(context.clock.now());
-        context.cells.request_started();
-        let log = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| Box::new((id, request.0.clone(), request.1.clone())));
-        let (began, status) = (Instant::now(), None);
-        Exchange { context, pulse, operation, began, status, sent: 0, broken_off: false, log }
-    }
-
-    /// The lane's state.
-    pub fn context(&self) -> &Rc<LaneContext> {
-        &self.context
+        context.cells.request_started(account.asked.operation);
+        Exchange { context, pulse, account }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let took = self.began.elapsed();
+        let account = &self.account;
+        let took = account.began.elapsed();
+        let operation = account.asked.operation;
         // Without a status the client went before there was one; 4xx is the nearest class.
-        let class = self.status.map_or(StatusClass::ClientError, StatusClass::of);
+        let class = account.status().map_or(StatusClass::ClientError, StatusClass::of);
         let cells = &self.context.cells;
-        cells.request_ended(self.operation, class, took);
-        if self.broken_off || self.status.is_none() {
+        cells.request_ended(operation, class, took);
+        for stage in Stage::ALL {
+            if let Some(took) = account.stage(*stage) {
+                cells.stage_took(*stage, operation.group(), took);
+            }
+        }
+        if account.is_broken_off() {
             cells.aborted.add(1);
         }
         self.pulse.request_ended(self.context.clock.now());
-        if let Some((id, method, uri)) = self.log.as_deref() {
-            tracing::debug!(
-                id = id.as_str(),
-                %method,
-                // The query may carry a signature, which is a credential for its lifetime.
-                path = uri.path(),
-                operation = self.operation.label(),
-                status = self.status.map_or(0, |status| status.as_u16()),
-                sent = self.sent,
-                microseconds = took.as_micros() as u64,
-                broken_off = self.broken_off,
-                "request"
-            );
+        if !self.context.sinks.is_empty() {
+            self.context.sinks.ended(&Record { account, ended: SystemTime::now(), took });
         }
+        tracing::debug!(
+            id = account.asked.id.as_str(),
+            method = %account.asked.method,
+            // The query may carry a signature, which is a credential for its lifetime.
+            path = account.asked.uri.path(),
+            operation = operation.label(),
+            status = account.status().map_or(0, |status| status.as_u16()),
+            sent = account.sent(),
+            microseconds = took.as_micros() as u64,
+            broken_off = account.is_broken_off(),
+            "request"
+        );
     }
 }
 
@@ -141,11 +131,14 @@ impl Outgoing {
     /// The body of a response with that status.
     pub fn new(
         content: Content,
-        mut exchange: Exchange,
+        exchange: Exchange,
         status: StatusCode,
         head_only: bool,
     ) -> Outgoing {
-        exchange.status = Some(status);
+        exchange.account.answer(status);
+        if let Some(took) = exchange.account.answered().filter(|_| status.as_u16() < 400) {
+            exchange.context.cells.answered_after(exchange.account.asked.operation, took);
+        }
         let stream = exchange
             .pulse
             .is_http2()
@@ -241,11 +234,12 @@ impl Body for Outgoing {
         match &outcome {
             Poll::Ready(Some(Ok(frame))) => {
                 let count = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                this.exchange.sent += count;
-                this.exchange.context.cells.sent.add(count);
+                let Exchange { account, context, .. } = &this.exchange;
+                account.send(count);
+                context.cells.sent[account.asked.operation as usize].add(count);
             }
             Poll::Ready(Some(Err(error))) => {
-                let id = this.exchange.log.as_deref().map_or("", |log| log.0.as_str());
+                let id = this.exchange.account.asked.id.as_str();
                 tracing::warn!(id, %error, "a response's body broke off");
             }
             Poll::Ready(None) => this.ended = true,
@@ -270,8 +264,10 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         let whole = self.ended
             || self.head_only
-            || self.expected == Some(self.exchange.sent)
+            || self.expected == Some(self.exchange.account.sent())
             || (self.expected.is_none() && self.is_end_stream());
-        self.exchange.broken_off = !whole;
+        if !whole {
+            self.exchange.account.break_off();
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::lane::LaneContext;
 use crate::metrics::Refusal;
+use crate::record::Account;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,7 @@ pub struct PacedBody<B> {
     body: Option<B>,
     leftover: LeftoverSlot<B>,
     context: Rc<LaneContext>,
+    account: Rc<Account>,
     pace: Pace,
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -56,11 +58,16 @@ pub struct PacedBody<B> {
 
 impl<B> PacedBody<B> {
     /// The body, and the slot that its rest will be in when it is dropped.
-    pub fn new(body: B, context: Rc<LaneContext>) -> (PacedBody<B>, LeftoverSlot<B>) {
+    pub fn new(
+        body: B,
+        context: Rc<LaneContext>,
+        account: Rc<Account>,
+    ) -> (PacedBody<B>, LeftoverSlot<B>) {
         let leftover = Rc::new(RefCell::new(Leftover { body: None, asked: false }));
         let pace = Pace::new(context.limits.body_window, context.limits.body_bytes);
         let slot = leftover.clone();
-        (PacedBody { body: Some(body), leftover, context, pace, timer: None, ended: false }, slot)
+        let body = Some(body);
+        (PacedBody { body, leftover, context, account, pace, timer: None, ended: false }, slot)
     }
 
     /// Waits for the client; ready when it has had its time.
@@ -102,7 +109,9 @@ where
             Poll::Ready(Some(Ok(frame))) => {
                 let count = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.pace.arrived(count, Instant::now);
-                this.context.cells.received.add(count);
+                this.account.receive(count);
+                let row = this.account.asked.operation as usize;
+                this.context.cells.received[row].add(count);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {

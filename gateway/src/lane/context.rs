@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::pulse::Registry;
 use crate::config::Limits;
 use crate::metrics::LaneCells;
+use crate::record::Sinks;
 
 /// Lane-local state, behind an `Rc`.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct LaneContext {
     pub clock: Clock,
     /// Counts.
     pub cells: Arc<LaneCells>,
+    /// Who is told of requests that have ended.
+    pub sinks: Sinks,
     /// The process's share of connections.
     pub connections: Arc<ConnectionBudget>,
     /// This lane's connections.

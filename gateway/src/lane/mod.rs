@@ -37,6 +37,7 @@ use crate::config::Limits;
 use crate::door::{Backend, Door, DoorSettings};
 use crate::limits;
 use crate::metrics::{LaneCells, Refusal};
+use crate::record::Sinks;
 use clock::Clock;
 use pulse::{Command, Registry};
 
@@ -109,6 +110,8 @@ pub struct LanePlan {
     pub door: Arc<DoorSettings>,
     /// Listeners, one list per lane.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Who is told of requests that have ended.
+    pub sinks: Sinks,
 }
 
 /// The running lanes.
@@ -149,6 +152,7 @@ impl Lanes {
                 door: plan.door.clone(),
                 listeners,
                 cells: lanes.cells[index].clone(),
+                sinks: plan.sinks.clone(),
                 connections: connections.clone(),
                 phase: watching.clone(),
                 orders: taking.take(),
@@ -207,6 +211,7 @@ struct Lane {
     door: Arc<DoorSettings>,
     listeners: Vec<TcpListener>,
     cells: Arc<LaneCells>,
+    sinks: Sinks,
     connections: Arc<ConnectionBudget>,
     phase: watch::Receiver<Phase>,
     orders: Option<async_mpsc::Receiver<Order>>,
@@ -249,6 +254,7 @@ impl Lane {
             limits: self.limits,
             clock: Clock::start(),
             cells: self.cells,
+            sinks: self.sinks,
             connections: self.connections,
             registry: Registry::default(),
         });

@@ -106,7 +106,8 @@ impl Running {
             host_id: HeaderValue::from_static("host"),
         };
         let pinning = Pinning { cores: Vec::new() };
-        let plan = LanePlan { engine, pinning, limits, door: Arc::new(door), listeners };
+        let (door, sinks) = (Arc::new(door), Sinks::default());
+        let plan = LanePlan { engine, pinning, limits, door, listeners, sinks };
         let lanes = Lanes::start(plan, Arc::new(TestApplication)).unwrap();
         Running { lanes: Some(lanes), address }
     }
@@ -586,6 +587,7 @@ fn lanes_start_together_or_not_at_all() {
         limits: limits(),
         door: Arc::new(door),
         listeners,
+        sinks: Sinks::default(),
     };
     assert_eq!(Lanes::start(plan, Arc::new(Failing)).unwrap_err(), "lane 1 cannot");
     assert!(TcpStream::connect(address).is_err());

@@ -21,6 +21,7 @@ use super::process::{Present, Rdma};
 use super::{capability, status};
 use crate::auth::Verifier;
 use crate::door::Refused;
+use crate::record::AccountSlot;
 use crate::s3::Service;
 
 /// RDMA on one lane.
@@ -105,8 +106,10 @@ impl LaneRdma {
         &self,
         lane: usize,
         wanted: Wanted,
-        head: Box<http::request::Parts>,
+        mut head: Box<http::request::Parts>,
     ) -> Result<Outcome, Refused> {
+        // The account stays on this lane.
+        head.extensions.remove::<AccountSlot>();
         let (answer, outcome) = oneshot::channel();
         let job = Job { wanted, head, answer };
         if let Err(job) = self.shared.mailboxes.post(lane, job) {

@@ -26,6 +26,7 @@ use crate::credentials::{AccessKey, KeyRing, Secret};
 use crate::door::DoorSettings;
 use crate::lane::{LanePlan, Lanes, Pinning, engine};
 use crate::limits;
+use crate::record::Sinks;
 use crate::s3::S3Settings;
 use client::Http;
 
@@ -181,6 +182,7 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
             host_id: HeaderValue::from_static("host"),
         }),
         listeners: listeners.into_iter().map(|one| vec![one]).collect(),
+        sinks: Sinks::default(),
     };
     (Lanes::start(plan, Arc::new(gateway)).unwrap(), addresses)
 }

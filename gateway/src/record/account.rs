@@ -1,0 +1,311 @@
+//! The account of one request, from its head to the end of its response.
+//!
+//! Owns: what the parts of the way write down: who and what, stages' times, bytes by source, copies.
+//! One per request, on its lane alone: writing is a store. Parts behind the door find it in the
+//! request's extensions ([`AccountSlot`]).
+
+use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datapath::meter::{Meter, Origin, Wait};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use send_wrapper::SendWrapper;
+
+use crate::door::RequestId;
+use crate::metrics::{Copying, Delivery, Operation, Source, Stage};
+
+/// What a request says of itself.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its identifier.
+    pub id: RequestId,
+    /// What it looks like.
+    pub operation: Operation,
+    /// Method.
+    pub method: Method,
+    /// Target as it was sent. Its query may hold a signature: never to be shown as it is.
+    pub uri: Uri,
+    /// Version of HTTP.
+    pub version: Version,
+    /// `Host`; the target's own authority, HTTP/2's alone, stands in the target.
+    pub host: Option<HeaderValue>,
+    /// The bucket that authority or host begins with, by its length in bytes.
+    pub bucket_in_host: Option<usize>,
+    /// `User-Agent`.
+    pub user_agent: Option<HeaderValue>,
+    /// `Referer`.
+    pub referer: Option<HeaderValue>,
+    /// `traceparent` (W3C Trace Context), not looked into.
+    pub traceparent: Option<HeaderValue>,
+    /// Where it comes from.
+    pub peer: Option<IpAddr>,
+}
+
+impl Asked {
+    /// The host that was asked for, with its port.
+    pub fn host(&self) -> Option<&str> {
+        let authority = self.uri.authority().map(|authority| authority.as_str());
+        authority.or_else(|| self.host.as_ref()?.to_str().ok())
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Account {
+    /// Which lane has it.
+    pub lane: usize,
+    /// What the request says of itself.
+    pub asked: Asked,
+    /// When its head was complete.
+    pub began: Instant,
+    /// The access key it was signed with, once verified; none for anonymous requests.
+    pub user: OnceCell<Arc<str>>,
+    /// S3's code of the error that was answered.
+    pub code: OnceCell<Box<str>>,
+    /// The size of the whole object, where there is one.
+    pub object_bytes: Cell<Option<u64>>,
+    status: Cell<Option<StatusCode>>,
+    answered: Cell<Option<Duration>>,
+    delivery: Cell<Delivery>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
+    stages: [Cell<Option<Duration>>; Stage::COUNT],
+    sources: [Cell<u64>; Source::COUNT],
+    copied: [Cell<u64>; Copying::COUNT],
+    broken_off: Cell<bool>,
+}
+
+impl Account {
+    /// A request whose head is complete now.
+    pub fn new(lane: usize, asked: Asked) -> Account {
+        Account {
+            lane,
+            asked,
+            began: Instant::now(),
+            user: OnceCell::new(),
+            code: OnceCell::new(),
+            object_bytes: Cell::new(None),
+            status: Cell::new(None),
+            answered: Cell::new(None),
+            delivery: Cell::new(Delivery::Socket),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            stages: Default::default(),
+            sources: Default::default(),
+            copied: Default::default(),
+            broken_off: Cell::new(false),
+        }
+    }
+
+    /// A stage took that long; several times add up.
+    pub fn spent(&self, stage: Stage, took: Duration) {
+        let cell = &self.stages[stage as usize];
+        cell.set(Some(cell.get().unwrap_or_default() + took));
+    }
+
+    /// A stage began then and ends now. Gives the moment, with which the next stage can begin.
+    pub fn spent_since(&self, stage: Stage, began: Instant) -> Instant {
+        let now = Instant::now();
+        self.spent(stage, now - began);
+        now
+    }
+
+    /// How long a stage took; `None` when the request did not come to it.
+    pub fn stage(&self, stage: Stage) -> Option<Duration> {
+        self.stages[stage as usize].get()
+    }
+
+    /// The answer's head is known.
+    pub fn answer(&self, status: StatusCode) {
+        self.status.set(Some(status));
+        self.answered.set(Some(self.began.elapsed()));
+    }
+
+    /// The status answered; `None` when the client went before there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status.get()
+    }
+
+    /// From the complete head of the request to the head of its answer.
+    pub fn answered(&self) -> Option<Duration> {
+        self.answered.get()
+    }
+
+    /// Bytes of the request's body have come.
+    pub fn receive(&self, bytes: u64) {
+        self.received.set(self.received.get() + bytes);
+    }
+
+    /// Bytes of the request's body that came.
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// Bytes of the response's body were handed to TCP.
+    pub fn send(&self, bytes: u64) {
+        self.sent.set(self.sent.get() + bytes);
+    }
+
+    /// Bytes of the response's body handed to TCP.
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// Bytes of the response come from there.
+    pub fn gave(&self, source: Source, bytes: u64) {
+        let cell = &self.sources[source as usize];
+        cell.set(cell.get() + bytes);
+    }
+
+    /// Bytes of the response that come from there.
+    pub fn source(&self, source: Source) -> u64 {
+        self.sources[source as usize].get()
+    }
+
+    /// A processor copied bytes there.
+    pub fn copy(&self, path: Copying, bytes: u64) {
+        let cell = &self.copied[path as usize];
+        cell.set(cell.get() + bytes);
+    }
+
+    /// Bytes that a processor copied there.
+    pub fn copied(&self, path: Copying) -> u64 {
+        self.copied[path as usize].get()
+    }
+
+    /// The object's bytes leave in this way rather than in the response's body.
+    pub fn deliver_by(&self, delivery: Delivery) {
+        self.delivery.set(delivery);
+    }
+
+    /// How the object's bytes leave.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery.get()
+    }
+
+    /// The response ended before its end.
+    pub fn break_off(&self) {
+        self.broken_off.set(true);
+    }
+
+    /// Whether it did, or there never was one.
+    pub fn is_broken_off(&self) -> bool {
+        self.broken_off.get() || self.status.get().is_none()
+    }
+
+    /// The bucket as it was sent (a bucket's name needs no escapes); `None` where the request has
+    /// none.
+    pub fn bucket(&self) -> Option<&str> {
+        match self.asked.bucket_in_host {
+            Some(length) => self.asked.host()?.get(..length),
+            None => self.path().0,
+        }
+    }
+
+    /// The key, percent-encoded as it was sent; `None` where the request has none.
+    pub fn key(&self) -> Option<&str> {
+        match self.asked.bucket_in_host {
+            Some(_) => self.asked.uri.path().strip_prefix('/').filter(|key| !key.is_empty()),
+            None => self.path().1,
+        }
+    }
+
+    fn path(&self) -> (Option<&str>, Option<&str>) {
+        let path = self.asked.uri.path().strip_prefix('/').unwrap_or_default();
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        // What begins with a dot is no bucket but RDMA's control path.
+        let bucket = Some(bucket).filter(|it| !it.is_empty() && !it.starts_with('.'));
+        (bucket, bucket.and(Some(key).filter(|key| !key.is_empty())))
+    }
+}
+
+impl Meter for Account {
+    fn waited(&self, wait: Wait, took: Duration) {
+        let stage = match wait {
+            Wait::Queue => Stage::Queue,
+            Wait::Device => Stage::Device,
+            Wait::Verify => Stage::Verify,
+        };
+        self.spent(stage, took);
+    }
+
+    fn gave(&self, origin: Origin, bytes: u64) {
+        let source = match origin {
+            Origin::Cache => Source::Cache,
+            Origin::Device => Source::Device,
+            Origin::Joined => Source::Joined,
+            Origin::Record => Source::Record,
+        };
+        Account::gave(self, source, bytes);
+    }
+
+    fn copied(&self, bytes: u64) {
+        self.copy(Copying::Frame, bytes);
+    }
+}
+
+/// An account in a request's extensions, which have to be `Send`; it never leaves its lane.
+#[derive(Debug, Clone)]
+pub struct AccountSlot(SendWrapper<Rc<Account>>);
+
+impl AccountSlot {
+    /// A slot with that account.
+    pub fn new(account: Rc<Account>) -> AccountSlot {
+        AccountSlot(SendWrapper::new(account))
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Rc<Account> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::request_id::RequestIds;
+
+    fn account(uri: &'static str, host: Option<(&'static str, usize)>) -> Account {
+        let asked = Asked {
+            id: RequestIds::new().unwrap().next(),
+            operation: Operation::GetObject,
+            method: Method::GET,
+            uri: Uri::from_static(uri),
+            version: Version::HTTP_11,
+            host: host.map(|(name, _)| HeaderValue::from_static(name)),
+            bucket_in_host: host.map(|(_, length)| length),
+            user_agent: None,
+            referer: None,
+            traceparent: None,
+            peer: None,
+        };
+        Account::new(0, asked)
+    }
+
+    #[test]
+    fn bucket_and_key_are_found_in_path_and_host() {
+        let names = |uri, host| {
+            let account = account(uri, host);
+            (account.bucket().map(str::to_owned), account.key().map(str::to_owned))
+        };
+        let pair = |bucket: &str, key: &str| (Some(bucket.to_owned()), Some(key.to_owned()));
+        assert_eq!(names("/photos/a/b%20c?x=1", None), pair("photos", "a/b%20c"));
+        assert_eq!(names("/a/b", Some(("photos.s3.example.com:9000", 6))), pair("photos", "a/b"));
+        assert_eq!(names("/photos", None), (Some("photos".into()), None));
+        assert_eq!(names("/photos/", None), (Some("photos".into()), None));
+        assert_eq!(names("/", None), (None, None));
+        assert_eq!(names("/.hipobj-rc/prepare", None), (None, None));
+    }
+
+    #[test]
+    fn stages_add_up_and_are_absent_when_not_reached() {
+        let account = account("/", None);
+        account.spent(Stage::Device, Duration::from_millis(2));
+        account.spent(Stage::Device, Duration::from_millis(3));
+        assert_eq!(account.stage(Stage::Device), Some(Duration::from_millis(5)));
+        assert_eq!(account.stage(Stage::Auth), None);
+    }
+}
