@@ -64,6 +64,12 @@ pub struct State {
     pub configuration: Vec<SettingState>,
 }
 
+/// Somebody who can say all that.
+pub trait StateSource: Send + Sync {
+    /// How it is now.
+    fn state(&self) -> State;
+}
+
 /// Rates over the window, and what is now.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
