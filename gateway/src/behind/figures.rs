@@ -1,6 +1,7 @@
 //! The store's figures for metrics, and its troubles for readiness.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use datapath::arena::ShareStats;
 use datapath::latency::{BATCH_BOUNDS, LATENCY_BOUNDS_US};
@@ -9,6 +10,7 @@ use datapath::{
 };
 
 use super::capabilities;
+use super::drives::{DriveReport, Drives};
 use crate::admin::Health;
 use crate::metrics::table::{self, Metric};
 use crate::metrics::{Figure, Figures, Histogram};
@@ -16,12 +18,20 @@ use crate::metrics::{Figure, Figures, Histogram};
 /// Reads the store's figures whenever somebody asks.
 pub struct StoreFigures {
     store: StoreHandle,
+    drives: Drives,
 }
 
 impl StoreFigures {
     /// The figures of that store.
     pub fn new(store: StoreHandle) -> StoreFigures {
-        StoreFigures { store }
+        StoreFigures { store, drives: Drives::default() }
+    }
+
+    /// The same, with what the drives say of themselves, who are asked from now on.
+    pub fn asking_drives(self) -> StoreFigures {
+        let devices = self.store.plan().capabilities.devices.iter();
+        let paths = devices.map(|device| device.path.to_string().into()).collect();
+        StoreFigures { drives: Drives::watch(paths), ..self }
     }
 }
 
@@ -35,6 +45,7 @@ impl Figures for StoreFigures {
         figures.commit(&stats);
         for device in &stats.devices {
             figures.device(device);
+            figures.drive(&device.path, &self.drives.report(Path::new(&device.path)));
         }
         figures.0.extend(capabilities::figures(self.store.plan()));
         figures.0
@@ -137,6 +148,19 @@ impl Collected {
 
     fn add_histogram(&mut self, metric: &'static Metric, label: Option<&str>, value: Histogram) {
         self.0.push(Figure::histogram(metric, label.map(str::to_owned), value));
+    }
+
+    fn drive(&mut self, path: &str, said: &DriveReport) {
+        let media_errors = said.media_errors.map(|count| count as f64);
+        for (metric, value) in [
+            (&table::DEVICE_TEMPERATURE, said.temperature_celsius),
+            (&table::DEVICE_WEAR, said.wear_ratio),
+            (&table::DEVICE_SPARE, said.spare_ratio),
+            (&table::DEVICE_MEDIA_ERRORS, media_errors),
+        ] {
+            let label = || [path.to_owned()];
+            self.0.extend(value.map(|value| Figure::labelled(metric, label(), value)));
+        }
     }
 
     fn device(&mut self, device: &DeviceStats) {
