@@ -271,6 +271,24 @@ pub const RDMA_JOBS_AT_ONCE: usize = 1024;
 /// beyond the drain's deadline.
 pub const RDMA_FAREWELL_TIME: Duration = Duration::from_secs(6);
 
+// ----- what drives say of themselves ----------------------------------------------------------
+
+/// How often the kernel is asked for drives' temperatures: one read of a file each.
+pub const DRIVE_LOOK: Duration = Duration::from_secs(30);
+
+/// How often `smartctl` is run for each drive. Wear changes over months; each run is a few commands
+/// that the drive answers beside its work.
+pub const DRIVE_SMART_PERIOD: Duration = Duration::from_secs(600);
+
+/// How long one run may take. Drives answer in milliseconds; one that hangs never does.
+pub const DRIVE_SMART_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of its output that are read; a drive with full logs makes it write some 50 KiB.
+pub const DRIVE_SMART_BYTES_MAX: u64 = 1 << 20;
+
+/// Layers of logical volumes and encryption between a device and its drive.
+pub const DRIVE_LAYERS_MAX: usize = 8;
+
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub mod commands;
+pub mod drives;
 pub mod figures;
 
 use std::pin::Pin;
