@@ -234,8 +234,12 @@ pub const ADMIN_COMMANDS_MAX: usize = 16;
 /// How long an administration command may take, and how long the command line waits for it.
 pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of an administration response that the command line reads.
-pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an administration response that the command line reads: 50,000 series of metrics are
+/// 10 MiB of text.
+pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 64 << 20;
+
+/// Addresses of one host that the command line tries to connect to.
+pub const ADMIN_ADDRESSES_TRIED: usize = 4;
 
 // ----- RDMA -----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::server;
 use crate::config::Given;
 use crate::config::keys::{
     self, CONFIG_FILE_VARIABLE, Default as Standard, KEYS, Key, Places, Shape,
@@ -167,7 +168,8 @@ fn bucket_command() -> Command {
             Command::new("public-read")
                 .about("Lets anybody read a bucket's objects, or not")
                 .arg(name)
-                .arg(state),
+                .arg(state)
+                .args(server::flags()),
             &[&keys::DATA],
         ))
 }

@@ -5,10 +5,11 @@
 //! could not run).
 //! Not here: what commands do with the store; that comes in as [`StoreCommands`].
 
-pub mod bucket;
+mod bucket;
 mod flags;
 pub mod keys;
 mod log;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +71,9 @@ fn dispatch(
         show(&metrics::document::text());
         return SUCCESS;
     }
+    if name == "bucket public-read" {
+        return bucket::public_read(given, inner);
+    }
     let plan = match config::load(given, &machine) {
         Ok((_, plan)) => plan,
         Err(findings) => {
@@ -85,7 +89,6 @@ fn dispatch(
         "keys add" => keys::add(&plan, inner),
         "keys list" => keys::list(&plan),
         "keys remove" => keys::remove(&plan, inner),
-        "bucket public-read" => bucket::public_read(&plan, inner),
         // clap asks for a command that is in the table.
         other => fail(&format!("no command {other:?}"), MISUSE),
     }
