@@ -45,7 +45,8 @@ pub(super) fn run(given: Given, matches: &ArgMatches) -> u8 {
     };
     let view = text("view").and_then(View::named).unwrap_or_default();
     let once = matches.get_flag("once");
-    if !once && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+    let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !once && !terminal {
         return fail("this is no terminal; --once prints one frame as plain text", MISUSE);
     }
     let client = match server::find(matches, given) {
