@@ -5,6 +5,7 @@
 //! anything needs the token that only who can read the data directory knows (`pass.rs`).
 //! Not here: signals and the end of the process (`control.rs`).
 
+pub mod client;
 pub mod control;
 pub mod pass;
 pub mod state;

@@ -135,6 +135,7 @@ fn the_pass_is_private_while_the_server_runs_and_then_gone() {
     let file = folder.path().join("admin.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Pass::find(folder.path()).unwrap(), pass);
+    assert_eq!(crate::admin::pass::process(folder.path()), Some(std::process::id()));
     drop(left);
     assert!(Pass::find(folder.path()).is_err());
     assert!(!format!("{pass:?}").contains(&pass.token.header()[7..]));
