@@ -14,6 +14,7 @@ pub mod lane;
 
 pub mod door;
 pub mod record;
+pub mod trace;
 
 pub mod behind;
 

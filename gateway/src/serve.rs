@@ -102,7 +102,7 @@ async fn start<A: Application>(
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
-    let observation = observe::start(plan)?;
+    let observation = observe::start(plan, &host_id)?;
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
@@ -132,6 +132,7 @@ async fn start<A: Application>(
     tracing::info!("{end}");
     if end != End::Impatient {
         lanes.join();
+        observation.closing.close();
     }
     administering.abort();
     Ok(end)
