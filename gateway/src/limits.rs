@@ -303,8 +303,8 @@ pub const ACCESS_LOG_ROTATE_BYTES_MIN: u64 = 64 << 10;
 /// Files of the access log that may be kept: each is renamed at every rotation.
 pub const ACCESS_LOG_KEEP_MAX: usize = 1000;
 
-/// How often the log says that the access log cannot be written.
-pub const ACCESS_LOG_COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+/// How often the log says that the access log cannot be written, or spans sent.
+pub const OBSERVATION_COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long the end of the process waits for lines and spans that are on their way.
 pub const OBSERVATION_CLOSE_TIME: Duration = Duration::from_secs(3);

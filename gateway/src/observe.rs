@@ -10,9 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Plan;
 use crate::metrics::Figures;
+use crate::metrics::openmetrics::Exemplars;
 use crate::record::access_log::{self, AccessLog, Reopening, Style};
 use crate::record::{Sink, Sinks};
-use crate::trace::Sampling;
+use crate::trace::{self, LatestTraces, Sampling, Spans};
 
 /// What observes the process's requests.
 pub struct Observation {
@@ -20,6 +21,8 @@ pub struct Observation {
     pub sinks: Sinks,
     /// What they count themselves.
     pub figures: Vec<Arc<dyn Figures>>,
+    /// Traces that histograms point at.
+    pub exemplars: Option<Arc<dyn Exemplars>>,
     /// Ends what has threads of its own.
     pub closing: Closing,
 }
@@ -28,6 +31,7 @@ pub struct Observation {
 #[derive(Debug, Default)]
 pub struct Closing {
     access_log: Option<access_log::Closing>,
+    spans: Option<trace::exporter::Closing>,
 }
 
 impl Closing {
@@ -35,6 +39,9 @@ impl Closing {
     pub fn close(self) {
         if let Some(log) = self.access_log {
             log.close();
+        }
+        if let Some(spans) = self.spans {
+            spans.close();
         }
     }
 }
@@ -57,7 +64,17 @@ pub fn start(plan: &Plan, host_id: &HeaderValue) -> Result<Observation, String> 
         sinks.push(log.clone());
         figures.push(log);
     }
-    Ok(Observation { sinks: Sinks::new(sinks), figures, closing })
+    let mut exemplars: Option<Arc<dyn Exemplars>> = None;
+    if let (Some(endpoint), Some(sampling)) = (&plan.trace.endpoint, sampling) {
+        let (spans, closes) = Spans::start(endpoint, sampling)?;
+        closing.spans = Some(closes);
+        sinks.push(spans.clone());
+        figures.push(spans);
+        let latest = Arc::new(LatestTraces::new(sampling, plan.lanes));
+        sinks.push(latest.clone());
+        exemplars = Some(latest);
+    }
+    Ok(Observation { sinks: Sinks::new(sinks), figures, exemplars, closing })
 }
 
 /// Which trace requests belong to; none where traces are off.

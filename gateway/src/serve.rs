@@ -119,7 +119,8 @@ async fn start<A: Application>(
     let mut figures = vec![behind.figures];
     figures.extend(observation.figures);
     let administration = Administration {
-        exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
+        exporter: exporter(plan, &lanes, &settled, &draining, figures)?
+            .with_exemplars(observation.exemplars),
         health: behind.health,
         draining: draining.clone(),
         orders: lanes.orders.clone(),

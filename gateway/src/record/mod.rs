@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod account;
 pub mod redacted;
+pub(crate) mod shown;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::text::{self, Moment};
 use super::{Style, began};
 use crate::metrics::{Copying, Source, Stage};
-use crate::record::Record;
+use crate::record::{Record, shown};
 
 /// Appends the line of a request, with its end.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
@@ -22,12 +22,12 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
     }
     line.text("user", account.user.get().map_or("anonymous", |user| user));
     line.text("operation", asked.operation.label());
-    line.maybe("bucket", text::bucket(account).as_deref());
-    line.maybe("key", text::key(account).as_deref());
+    line.maybe("bucket", shown::bucket(account).as_deref());
+    line.maybe("key", shown::key(account).as_deref());
     line.text("method", asked.method.as_str());
-    line.text("target", &text::target(asked));
-    line.text("version", text::version(asked.version));
-    line.maybe("host", text::host(asked).as_deref());
+    line.text("target", &shown::target(asked));
+    line.text("version", shown::version(asked.version));
+    line.maybe("host", shown::host(asked).as_deref());
     if let Some(status) = account.status() {
         line.number("status", u64::from(status.as_u16()));
     }
@@ -46,9 +46,9 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
         line.out.extend_from_slice(b"true");
     }
     path(&mut line, record);
-    line.maybe("referer", text::referer(asked).as_deref());
+    line.maybe("referer", shown::referer(asked).as_deref());
     if let Some(agent) = &asked.user_agent {
-        line.bytes("user_agent", text::field(agent));
+        line.bytes("user_agent", shown::field(agent));
     }
     line.number("lane", account.lane as u64);
     if let Some(context) = style.sampling.and_then(|sampling| sampling.context(asked)) {

@@ -9,8 +9,7 @@ use http::Method;
 use super::text::{self, Moment};
 use super::{Style, began};
 use crate::metrics::{Operation, Source, Stage};
-use crate::record::Record;
-use crate::record::account::Account;
+use crate::record::{Record, shown};
 
 /// Appends the line of a request, with its end.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
@@ -18,15 +17,15 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
     let asked = &account.asked;
     let mut line = Line { out, empty: true };
     line.word("-"); // bucket owner
-    line.maybe(text::bucket(account).as_deref());
+    line.maybe(shown::bucket(account).as_deref());
     line.moment(Moment::of(began(record)));
     line.maybe(asked.peer.map(|peer| peer.to_string()).as_deref());
     line.maybe(account.user.get().map(|user| &**user));
     line.word(asked.id.as_str());
     line.word(&operation(asked.operation, &asked.method));
-    line.maybe(text::key(account).as_deref());
-    let target = text::target(asked);
-    let version = text::version(asked.version);
+    line.maybe(shown::key(account).as_deref());
+    let target = shown::target(asked);
+    let version = shown::version(asked.version);
     line.quoted(Some(format!("{} {target} {version}", asked.method).as_bytes()));
     line.count(account.status().map(|status| u64::from(status.as_u16())));
     line.maybe(account.code.get().map(|code| &**code));
@@ -34,16 +33,16 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
     line.count(account.object_bytes.get());
     line.count(Some(milliseconds(record.took)));
     line.count(account.answered().map(milliseconds));
-    line.quoted(text::referer(asked).as_deref().map(str::as_bytes));
-    line.quoted(asked.user_agent.as_ref().map(text::field));
-    line.maybe(parameter(account, "versionId"));
+    line.quoted(shown::referer(asked).as_deref().map(str::as_bytes));
+    line.quoted(asked.user_agent.as_ref().map(shown::field));
+    line.maybe(shown::parameter(asked, "versionId"));
     line.maybe(Some(style.host_id.as_str()).filter(|id| !id.is_empty()));
-    let presigned = parameter(account, "X-Amz-Algorithm").is_some();
+    let presigned = shown::parameter(asked, "X-Amz-Algorithm").is_some();
     let signed = presigned || account.user.get().is_some();
     line.maybe(signed.then_some("SigV4"));
     line.word("-"); // cipher suite
     line.maybe(signed.then_some(if presigned { "QueryString" } else { "AuthHeader" }));
-    line.maybe(text::host(asked).as_deref());
+    line.maybe(shown::host(asked).as_deref());
     line.word("-"); // TLS version
     line.word("-"); // access point
     line.word("-"); // whether an ACL was needed
@@ -67,13 +66,6 @@ fn further(line: &mut Line<'_>, record: &Record<'_>, style: &Style) {
         None => line.word("trace_id=-"),
     }
     line.word(if account.is_broken_off() { "broken_off=1" } else { "broken_off=0" });
-}
-
-/// A parameter of the query, by its exact name.
-fn parameter<'a>(account: &'a Account, name: &str) -> Option<&'a str> {
-    let pairs = account.asked.uri.query()?.split('&');
-    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
-    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 fn milliseconds(took: std::time::Duration) -> u64 {
@@ -217,6 +209,7 @@ fn encode(out: &mut Vec<u8>, text: &[u8], word: bool) {
 mod tests {
     use super::*;
     use crate::config::AccessLogFormat;
+    use crate::record::Account;
     use crate::trace::context::tests::asked;
     use http::StatusCode;
     use std::time::{Duration, UNIX_EPOCH};

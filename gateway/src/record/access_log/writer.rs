@@ -97,7 +97,7 @@ impl Writer {
         let Some(error) = written.error else {
             return;
         };
-        let lately = |at: Instant| at.elapsed() < limits::ACCESS_LOG_COMPLAINT_PERIOD;
+        let lately = |at: Instant| at.elapsed() < limits::OBSERVATION_COMPLAINT_PERIOD;
         if !self.complained.is_some_and(lately) {
             self.complained = Some(Instant::now());
             let lost = written.lost;
