@@ -15,6 +15,7 @@ pub mod lane;
 
 pub mod door;
 pub mod record;
+pub mod trace;
 
 pub mod behind;
 

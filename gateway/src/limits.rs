@@ -324,6 +324,65 @@ pub const DRIVE_SMART_BYTES_MAX: u64 = 1 << 20;
 /// Layers of logical volumes and encryption between a device and its drive.
 pub const DRIVE_LAYERS_MAX: usize = 8;
 
+// ----- access log and traces ------------------------------------------------------------------
+
+/// "One of so many" at most: of a million requests a second it leaves one.
+pub const SAMPLE_MAX: usize = 1_000_000;
+
+/// A request that took longer is logged whatever the sample is.
+pub const ACCESS_LOG_SLOW: Duration = Duration::from_secs(1);
+
+/// Bytes of lines that wait for the disk, over all lanes: 5,000 lines of 800 bytes, which a busy
+/// machine writes in 50 ms. Twice as much is held while the writer has the other half.
+pub const ACCESS_LOG_QUEUE_BYTES: usize = 4 << 20;
+
+/// Bytes of lines of one lane that wait, at least; the longest line has half of that.
+pub const ACCESS_LOG_LANE_BYTES_MIN: usize = 64 << 10;
+
+/// How long a line waits for the writer at most when there are few.
+pub const ACCESS_LOG_PERIOD: Duration = Duration::from_millis(200);
+
+/// Bytes of what a client says of itself (agent, referrer, host, trace state) in a line or a span;
+/// what is over it is cut off.
+pub const LOGGED_FIELD_BYTES_MAX: usize = 1024;
+
+/// Bytes of a request's target in a line or a span. Keys have up to 3 KiB when every byte is
+/// percent-encoded; what is over it is a query.
+pub const LOGGED_TARGET_BYTES_MAX: usize = 4096;
+
+/// The smallest file that is put aside.
+pub const ACCESS_LOG_ROTATE_BYTES_MIN: u64 = 64 << 10;
+
+/// Files of the access log that may be kept: each is renamed at every rotation.
+pub const ACCESS_LOG_KEEP_MAX: usize = 1000;
+
+/// How often the log says that the access log cannot be written, or spans sent.
+pub const OBSERVATION_COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+
+/// How long the end of the process waits for lines and spans that are on their way.
+pub const OBSERVATION_CLOSE_TIME: Duration = Duration::from_secs(3);
+
+/// Requests whose spans wait for the exporter. Each has up to 12 KiB of texts.
+pub const TRACE_QUEUE_REQUESTS: usize = 512;
+
+/// Requests whose spans are sent together: at most 10 spans each.
+pub const TRACE_BATCH_REQUESTS: usize = 128;
+
+/// How long a span waits for others at most.
+pub const TRACE_PERIOD: Duration = Duration::from_secs(1);
+
+/// For one batch, with the repetitions that OTLP asks for.
+pub const TRACE_EXPORT_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of a collector's answer that are read.
+pub const TRACE_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(ACCESS_LOG_ROTATE_BYTES_MIN >= ACCESS_LOG_LANE_BYTES_MIN as u64);
+// The longest line of the access log: its texts, each byte as six characters.
+const _: () = assert!(
+    6 * (2 * LOGGED_TARGET_BYTES_MAX + 4 * LOGGED_FIELD_BYTES_MAX) <= 2 * ACCESS_LOG_LANE_BYTES_MIN
+);
+
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

@@ -102,7 +102,7 @@ async fn start<A: Application>(
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
-    let observation = observe::start(plan)?;
+    let observation = observe::start(plan, &host_id)?;
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
@@ -119,7 +119,8 @@ async fn start<A: Application>(
     let mut figures = vec![behind.figures];
     figures.extend(observation.figures);
     let administration = Administration {
-        exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
+        exporter: exporter(plan, &lanes, &settled, &draining, figures)?
+            .with_exemplars(observation.exemplars),
         health: behind.health,
         draining: draining.clone(),
         orders: lanes.orders.clone(),
@@ -132,6 +133,7 @@ async fn start<A: Application>(
     tracing::info!("{end}");
     if end != End::Impatient {
         lanes.join();
+        observation.closing.close();
     }
     administering.abort();
     Ok(end)

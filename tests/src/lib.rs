@@ -10,6 +10,7 @@
 
 pub mod chunked;
 pub mod client;
+pub mod collector;
 pub mod content;
 pub mod guest;
 pub mod http;

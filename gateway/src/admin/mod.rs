@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::lane::{Order, OrderError, OrderKind};
 use crate::limits;
-use crate::metrics::Exporter;
+use crate::metrics::{Exporter, openmetrics};
 
 /// Tells what keeps the process from serving well, beyond the drain.
 pub trait Health: Send + Sync {
@@ -108,7 +108,7 @@ impl Administration {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match path {
             "/metrics" | "/healthz" | "/readyz" if !reads => not_allowed("GET, HEAD"),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request.headers().get(ACCEPT)),
             "/healthz" => json_answer(StatusCode::OK, &json!({"status": "ok"})),
             "/readyz" => self.readiness(),
             _ => match bucket_of(path) {
@@ -118,7 +118,12 @@ impl Administration {
         }
     }
 
-    fn metrics(&self) -> Answer {
+    fn metrics(&self, accept: Option<&HeaderValue>) -> Answer {
+        if openmetrics::is_wanted(accept) {
+            let mut answer = Response::new(Full::new(Bytes::from(self.exporter.open_metrics())));
+            answer.headers_mut().insert(CONTENT_TYPE, openmetrics::CONTENT_TYPE);
+            return answer;
+        }
         match self.exporter.text() {
             Ok(text) => {
                 let mut answer = Response::new(Full::new(Bytes::from(text)));

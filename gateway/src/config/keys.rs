@@ -488,6 +488,67 @@ pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
      the bytes are in memory and not only in the client's network card. Costs a round trip.",
 );
 
+/// Access log.
+pub const ACCESS_LOG_FILE: Key = Key::new(
+    "access_log.file",
+    Shape::Path,
+    Default::Nothing("no access log"),
+    "File to which one line per request is appended, or `stdout`. Lines that the disk does not \
+     keep up with are dropped and counted. Opened again on SIGHUP.",
+);
+
+/// Form of the access log.
+pub const ACCESS_LOG_FORMAT: Key = Key::new(
+    "access_log.format",
+    Shape::Choice(&["json", "s3"]),
+    Default::Is("json"),
+    "Form of its lines: a JSON object, or the format of Amazon S3's server access logs with a few \
+     fields more.",
+);
+
+/// Sampling of the access log.
+pub const ACCESS_LOG_SAMPLE: Key = Key::new(
+    "access_log.sample",
+    Shape::Count,
+    Default::Is("1"),
+    "Of requests that succeed within a second, one of so many is logged. Errors and slow requests \
+     always are.",
+);
+
+/// Rotation of the access log.
+pub const ACCESS_LOG_ROTATE: Key = Key::new(
+    "access_log.rotate",
+    Shape::Bytes,
+    Default::Is("256MiB"),
+    "A file of this size is renamed to FILE.1, that one to FILE.2 and so on. 0 leaves rotation to \
+     another program, which then sends SIGHUP.",
+);
+
+/// How much of the access log is kept.
+pub const ACCESS_LOG_KEEP: Key = Key::new(
+    "access_log.keep",
+    Shape::Count,
+    Default::Is("8"),
+    "How many files that were put aside are kept.",
+);
+
+/// Where traces go.
+pub const TRACE_ENDPOINT: Key = Key::new(
+    "trace.endpoint",
+    Shape::Text,
+    Default::Nothing("no traces"),
+    "OpenTelemetry collector that spans are sent to by OTLP over HTTP, such as \
+     http://127.0.0.1:4318. Requests whose `traceparent` is sampled are traced.",
+);
+
+/// Sampling of traces.
+pub const TRACE_SAMPLE: Key = Key::new(
+    "trace.sample",
+    Shape::Count,
+    Default::Is("0"),
+    "Of requests that bring no sampled `traceparent`, one of so many is traced; 0 for none.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -533,6 +594,13 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ALLOW_UNSIGNED_CONNECT,
     &RDMA_REQUIRE_SAME_ADDRESS,
     &RDMA_STRICT_PLACEMENT,
+    &ACCESS_LOG_FILE,
+    &ACCESS_LOG_FORMAT,
+    &ACCESS_LOG_SAMPLE,
+    &ACCESS_LOG_ROTATE,
+    &ACCESS_LOG_KEEP,
+    &TRACE_ENDPOINT,
+    &TRACE_SAMPLE,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

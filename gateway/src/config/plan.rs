@@ -9,9 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access_log::AccessLogPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
 use super::rdma::RdmaPlan;
+use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
 use crate::limits;
@@ -120,6 +122,10 @@ pub struct Plan {
     pub limits: Limits,
     /// RDMA.
     pub rdma: RdmaPlan,
+    /// Access log.
+    pub access_log: AccessLogPlan,
+    /// Traces.
+    pub trace: TracePlan,
 }
 
 impl Plan {
@@ -211,6 +217,8 @@ impl Reader<'_> {
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
         let limits = self.limits();
         let rdma = self.rdma();
+        let access_log = self.access_log();
+        let trace = self.trace();
         if let Some(rdma) = &rdma {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
@@ -243,6 +251,8 @@ impl Reader<'_> {
             log_format: log_format?,
             limits: limits?,
             rdma: rdma?,
+            access_log: access_log?,
+            trace: trace?,
         })
     }
 

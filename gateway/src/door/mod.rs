@@ -112,6 +112,7 @@ pub struct Door<B> {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 const PRODUCT: HeaderValue = HeaderValue::from_static("Penstock");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -293,6 +294,8 @@ fn asked(
     peer: Option<IpAddr>,
 ) -> Asked {
     let header = |name: &HeaderName| parts.headers.get(name).cloned();
+    let traceparent = header(&TRACEPARENT);
+    let tracestate = traceparent.is_some().then(|| header(&TRACESTATE)).flatten();
     Asked {
         id,
         operation,
@@ -303,7 +306,8 @@ fn asked(
         bucket_in_host,
         user_agent: header(&USER_AGENT),
         referer: header(&REFERER),
-        traceparent: header(&TRACEPARENT),
+        traceparent,
+        tracestate,
         peer,
     }
 }

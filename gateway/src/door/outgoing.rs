@@ -17,7 +17,7 @@ use crate::lane::LaneContext;
 use crate::lane::pulse::{Pulse, Sending};
 use crate::limits;
 use crate::metrics::{Stage, StatusClass};
-use crate::record::{Account, Record};
+use crate::record::{Account, Record, redacted};
 
 /// What a response consists of.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Drop for Exchange {
             id = account.asked.id.as_str(),
             method = %account.asked.method,
             // The query may carry a signature, which is a credential for its lifetime.
-            path = account.asked.uri.path(),
+            path = redacted::path(account.asked.uri.path()),
             operation = operation.label(),
             status = account.status().map_or(0, |status| status.as_u16()),
             sent = account.sent(),

@@ -40,6 +40,8 @@ pub struct Asked {
     pub referer: Option<HeaderValue>,
     /// `traceparent` (W3C Trace Context), not looked into.
     pub traceparent: Option<HeaderValue>,
+    /// `tracestate` beside it.
+    pub tracestate: Option<HeaderValue>,
     /// Where it comes from.
     pub peer: Option<IpAddr>,
 }
@@ -280,6 +282,7 @@ mod tests {
             user_agent: None,
             referer: None,
             traceparent: None,
+            tracestate: None,
             peer: None,
         };
         Account::new(0, asked)

@@ -1,10 +1,13 @@
 //! What is known of one request: gathered while it runs, told when it has ended.
 //!
 //! Owns: the account that the parts of the way write into (`account.rs`), and the sinks that are told
-//! of every request that has ended: logs, traces, the slowest requests, the busiest tenants.
+//! of every request that has ended: logs (`access_log`), traces, the slowest requests, the busiest tenants.
 //! Not here: counters (`metrics`), which the door keeps itself.
 
+pub mod access_log;
 pub mod account;
+pub mod redacted;
+pub(crate) mod shown;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
