@@ -271,6 +271,12 @@ pub const RDMA_JOBS_AT_ONCE: usize = 1024;
 /// beyond the drain's deadline.
 pub const RDMA_FAREWELL_TIME: Duration = Duration::from_secs(6);
 
+// ----- tenants --------------------------------------------------------------------------------
+
+/// Buckets, and access keys, that may be configured to have series of their own. Each has about
+/// eight series, so both at this bound are 80,000, which Prometheus takes in a second.
+pub const TENANT_SERIES_MAX: usize = 5000;
+
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

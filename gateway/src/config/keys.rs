@@ -488,6 +488,33 @@ pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
      the bytes are in memory and not only in the client's network card. Costs a round trip.",
 );
 
+/// Whether requests are measured.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
+     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
+);
+
+/// Buckets with series.
+pub const METRICS_BUCKETS: Key = Key::new(
+    "metrics.buckets",
+    Shape::Count,
+    Default::Is("50"),
+    "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
+/// Access keys with series.
+pub const METRICS_USERS: Key = Key::new(
+    "metrics.users",
+    Shape::Count,
+    Default::Is("50"),
+    "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -533,6 +560,9 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ALLOW_UNSIGNED_CONNECT,
     &RDMA_REQUIRE_SAME_ADDRESS,
     &RDMA_STRICT_PLACEMENT,
+    &METRICS_REQUESTS,
+    &METRICS_BUCKETS,
+    &METRICS_USERS,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

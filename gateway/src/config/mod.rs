@@ -8,6 +8,7 @@ pub mod amount;
 pub mod finding;
 pub mod keys;
 mod machine;
+pub mod metrics;
 pub mod plan;
 pub mod print;
 pub mod raw;
@@ -16,6 +17,7 @@ pub mod rdma;
 mod tests;
 
 pub use finding::Finding;
+pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::metrics::MetricsPlan;
 use super::rdma::RdmaPlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
@@ -120,6 +121,8 @@ pub struct Plan {
     pub limits: Limits,
     /// RDMA.
     pub rdma: RdmaPlan,
+    /// Metrics.
+    pub metrics: MetricsPlan,
 }
 
 impl Plan {
@@ -214,6 +217,7 @@ impl Reader<'_> {
         if let Some(rdma) = &rdma {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
+        let metrics = self.metrics();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -243,6 +247,7 @@ impl Reader<'_> {
             log_format: log_format?,
             limits: limits?,
             rdma: rdma?,
+            metrics: metrics?,
         })
     }
 
@@ -527,6 +532,10 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
             wrong("not one of the choices", format!("write one of {}", listed.join(", ")))
         }
     }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    choice(text, &[("on", true), ("off", false)])
 }
 
 pub(super) fn preference(text: &str) -> Parsed<Preference> {
