@@ -136,7 +136,7 @@ metrics! {
         BUCKET_SENT: Counter "penstock_bucket_sent_body_bytes_total" ["bucket"]
             "Bytes of objects delivered by TCP or RDMA, and of other bodies, by bucket.";
         USER_REQUESTS: Counter "penstock_user_requests_total" ["user", "status"]
-            "Requests by access key (`anonymous` without) and class of HTTP status.";
+            "Requests by access key (`anonymous` without one that was verified) and class of HTTP status.";
         USER_SECONDS: Counter "penstock_user_request_seconds_total" ["user"]
             "Time that requests took, summed.";
         USER_RECEIVED: Counter "penstock_user_received_body_bytes_total" ["user"]

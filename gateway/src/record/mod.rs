@@ -5,11 +5,20 @@
 //! Not here: counters (`metrics`), which the door keeps itself.
 
 pub mod account;
+pub mod errors;
+pub mod remembered;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod slowest;
+pub mod tenants;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use account::{Account, AccountSlot};
+pub use errors::Errors;
+pub use slowest::Slowest;
+pub use tenants::Tenants;
 
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]
