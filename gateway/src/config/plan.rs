@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
 use super::metrics::MetricsPlan;
+use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
@@ -123,6 +124,8 @@ pub struct Plan {
     pub rdma: RdmaPlan,
     /// Metrics.
     pub metrics: MetricsPlan,
+    /// Every key with what it comes to, to be shown. Secrets are hidden.
+    pub settings: Vec<Setting>,
 }
 
 impl Plan {
@@ -248,6 +251,7 @@ impl Reader<'_> {
             limits: limits?,
             rdma: rdma?,
             metrics: metrics?,
+            settings: print::settings(self.raw, self.machine),
         })
     }
 
