@@ -159,6 +159,8 @@ metrics! {
         PINNED: Gauge "penstock_store_pinned_objects" [] "Objects being read now.";
         INDEX_BYTES: Gauge "penstock_store_index_bytes" [] "Bytes that the index uses.";
         INDEX_LIMIT: Gauge "penstock_store_index_bytes_limit" [] "Bytes that it may use.";
+        STORE_FULL_IN: Gauge "penstock_store_full_in_seconds" []
+            "Seconds until data or index have no room, were they to fill as in the last hour; absent while they do not.";
         HELD_EXTENTS: Gauge "penstock_store_held_extents" []
             "Extents that wait for a reader before their space is free.";
     }
