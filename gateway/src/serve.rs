@@ -124,7 +124,7 @@ async fn start<A: Application>(
         connections_limit: plan.limits.connections,
         draining: draining.clone(),
     };
-    let mut figures = vec![behind.figures];
+    let mut figures = vec![behind.figures, lanes.loads().clone()];
     let keeper = Arc::new(Keeper::new(Sources {
         exporter: exporter(observed.clone(), figures.clone())?,
         health: behind.health.clone(),
