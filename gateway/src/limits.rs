@@ -383,6 +383,75 @@ const _: () = assert!(
     6 * (2 * LOGGED_TARGET_BYTES_MAX + 4 * LOGGED_FIELD_BYTES_MAX) <= 2 * ACCESS_LOG_LANE_BYTES_MIN
 );
 
+// ----- tenants --------------------------------------------------------------------------------
+
+/// Buckets, and access keys, that may be configured to have series of their own. Each has about
+/// eight series, so both at this bound are 80,000, which Prometheus takes in a second.
+pub const TENANT_SERIES_MAX: usize = 5000;
+
+/// Buckets, users and clients without series that one lane tells apart until it is asked, once a
+/// second. What comes beyond adds up under `other`; 1,024 names of 63 bytes are 100 KiB a lane.
+pub const TENANT_NEWCOMERS_MAX: usize = 1024;
+
+/// Tenants without series whose load is remembered from minute to minute, so that one that becomes
+/// busy is found: 2 MiB.
+pub const TENANT_CANDIDATES_MAX: usize = 16_384;
+
+/// Of all series, the share that may change hands in a minute, at least one series: a Prometheus
+/// keeps what has left for hours, so 50 series cost it 300 of them an hour at most.
+pub const TENANT_CHANGES_DIVISOR: usize = 10;
+
+/// How often it is looked who deserves a series.
+pub const TENANT_TURN: Duration = Duration::from_secs(60);
+
+/// Tenants of one kind that one second's counts are kept of, over all lanes.
+pub const TENANTS_PER_SECOND_MAX: usize = 4096;
+
+/// Tenants of one kind that are listed as the busiest.
+pub const TENANTS_SHOWN_MAX: usize = 50;
+
+/// Bytes that count as much as one request when tenants are compared: one block of the store.
+pub const TENANT_LOAD_BYTES: u64 = 64 << 10;
+
+// ----- requests that are remembered -----------------------------------------------------------
+
+/// Requests that are listed as the slowest, and that are kept of each minute.
+pub const SLOW_REQUESTS_MAX: usize = 64;
+
+/// Minutes of which the slowest are kept.
+pub const SLOW_REQUESTS_MINUTES: usize = 15;
+
+/// Errors that are listed. As many are kept of 4xx and of 5xx, so that a client's errors do not
+/// wash the server's out. A lane keeps as many between two collections, a second apart.
+pub const ERRORS_KEPT_MAX: usize = 64;
+
+/// Characters of a key, or of any other text of the client's, that are kept of a request. A key of
+/// 1,024 bytes is whole unless many of them are percent-encoded. With this, 64 requests are 100 KiB.
+pub const REMEMBERED_CHARS_MAX: usize = 1024;
+
+// ----- the state document ---------------------------------------------------------------------
+
+/// How often figures are looked at.
+pub const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Samples that rates and quantiles are over: ten seconds.
+pub const RATE_SAMPLES: usize = 10;
+
+/// Points of the history: five minutes of seconds.
+pub const HISTORY_POINTS_MAX: usize = 300;
+
+/// Samples between two points of the filling, and how many are kept: an hour.
+pub const FILLING_SAMPLES: u64 = 10;
+
+/// See [`FILLING_SAMPLES`].
+pub const FILLING_POINTS_MAX: usize = 360;
+
+/// Fewest points that a prediction is made of: a minute.
+pub const FILLING_POINTS_MIN: usize = 7;
+
+/// Predictions beyond this are as good as none: a year.
+pub const FILLING_SECONDS_MAX: f64 = 365.0 * 86_400.0;
+
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

@@ -12,7 +12,7 @@ use crate::config::Plan;
 use crate::metrics::Figures;
 use crate::metrics::openmetrics::Exemplars;
 use crate::record::access_log::{self, AccessLog, Reopening, Style};
-use crate::record::{Sink, Sinks};
+use crate::record::{Errors, Sink, Sinks, Slowest, Tenants};
 use crate::trace::{self, LatestTraces, Sampling, Spans};
 
 /// What observes the process's requests.
@@ -23,8 +23,21 @@ pub struct Observation {
     pub figures: Vec<Arc<dyn Figures>>,
     /// Traces that histograms point at.
     pub exemplars: Option<Arc<dyn Exemplars>>,
+    /// What is remembered of requests; none when they are not measured.
+    pub remembered: Option<Remembered>,
     /// Ends what has threads of its own.
     pub closing: Closing,
+}
+
+/// What is remembered of requests.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    /// Whose they are.
+    pub tenants: Arc<Tenants>,
+    /// The slowest.
+    pub slowest: Arc<Slowest>,
+    /// The last that failed.
+    pub errors: Arc<Errors>,
 }
 
 /// What is closed when the last lane has ended.
@@ -55,6 +68,15 @@ pub fn start(plan: &Plan, host_id: &HeaderValue) -> Result<Observation, String> 
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     let mut figures: Vec<Arc<dyn Figures>> = Vec::new();
     let mut closing = Closing::default();
+    let remembered = plan.metrics.requests.then(|| Remembered {
+        tenants: Arc::new(Tenants::new(plan.lanes, &plan.metrics)),
+        slowest: Arc::new(Slowest::new(plan.lanes)),
+        errors: Arc::new(Errors::new(plan.lanes)),
+    });
+    if let Some(Remembered { tenants, slowest, errors }) = remembered.clone() {
+        figures.push(tenants.clone());
+        sinks.extend([tenants as Arc<dyn Sink>, slowest, errors]);
+    }
     let sampling = sampling(plan)?;
     let host_id = host_id.to_str().unwrap_or_default().to_owned();
     let style = Style { format: plan.access_log.format, sampling, host_id };
@@ -74,7 +96,7 @@ pub fn start(plan: &Plan, host_id: &HeaderValue) -> Result<Observation, String> 
         sinks.push(latest.clone());
         exemplars = Some(latest);
     }
-    Ok(Observation { sinks: Sinks::new(sinks), figures, exemplars, closing })
+    Ok(Observation { sinks: Sinks::new(sinks), figures, exemplars, remembered, closing })
 }
 
 /// Which trace requests belong to; none where traces are off.

@@ -47,6 +47,8 @@ pub struct Administration {
     pub exporter: Exporter,
     /// What is wrong with the store.
     pub health: Arc<dyn Health>,
+    /// What `/api/v1/state` says.
+    pub state: Arc<dyn state::StateSource>,
     /// Set at the start of the drain.
     pub draining: Arc<AtomicBool>,
     /// The way to lane 0.
@@ -107,13 +109,16 @@ impl Administration {
         let path = request.uri().path();
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match path {
-            "/metrics" | "/healthz" | "/readyz" if !reads => not_allowed("GET, HEAD"),
+            "/metrics" | "/healthz" | "/readyz" | "/api/v1/state" if !reads => {
+                not_allowed("GET, HEAD")
+            }
             "/metrics" => self.metrics(request.headers().get(ACCEPT)),
             "/healthz" => json_answer(StatusCode::OK, &json!({"status": "ok"})),
             "/readyz" => self.readiness(),
+            "/api/v1/state" => self.state(),
             _ => match bucket_of(path) {
                 Some(bucket) => self.public_read(bucket, &request).await,
-                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz\n"),
+                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz /api/v1/state\n"),
             },
         }
     }
@@ -149,6 +154,16 @@ impl Administration {
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         json_answer(status, &json!({"ready": ready, "reasons": reasons}))
+    }
+
+    fn state(&self) -> Answer {
+        match serde_json::to_value(self.state.state()) {
+            Ok(state) => json_answer(StatusCode::OK, &state),
+            Err(error) => {
+                tracing::error!(%error, "state");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the state cannot be written\n")
+            }
+        }
     }
 
     /// `PUT /buckets/NAME/public-read?on` or `?off`.

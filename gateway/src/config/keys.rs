@@ -549,6 +549,33 @@ pub const TRACE_SAMPLE: Key = Key::new(
     "Of requests that bring no sampled `traceparent`, one of so many is traced; 0 for none.",
 );
 
+/// Whether requests are measured.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
+     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
+);
+
+/// Buckets with series.
+pub const METRICS_BUCKETS: Key = Key::new(
+    "metrics.buckets",
+    Shape::Count,
+    Default::Is("50"),
+    "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
+/// Access keys with series.
+pub const METRICS_USERS: Key = Key::new(
+    "metrics.users",
+    Shape::Count,
+    Default::Is("50"),
+    "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -601,6 +628,9 @@ pub const KEYS: &[&Key] = &[
     &ACCESS_LOG_KEEP,
     &TRACE_ENDPOINT,
     &TRACE_SAMPLE,
+    &METRICS_REQUESTS,
+    &METRICS_BUCKETS,
+    &METRICS_USERS,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

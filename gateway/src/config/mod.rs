@@ -9,6 +9,7 @@ pub mod amount;
 pub mod finding;
 pub mod keys;
 mod machine;
+pub mod metrics;
 pub mod plan;
 pub mod print;
 pub mod raw;
@@ -19,6 +20,7 @@ pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use finding::Finding;
+pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use super::access_log::AccessLogPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::metrics::MetricsPlan;
+use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
 use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
@@ -126,6 +128,10 @@ pub struct Plan {
     pub access_log: AccessLogPlan,
     /// Traces.
     pub trace: TracePlan,
+    /// Metrics.
+    pub metrics: MetricsPlan,
+    /// Every key with what it comes to, to be shown. Secrets are hidden.
+    pub settings: Vec<Setting>,
 }
 
 impl Plan {
@@ -222,6 +228,7 @@ impl Reader<'_> {
         if let Some(rdma) = &rdma {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
+        let metrics = self.metrics();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -253,6 +260,8 @@ impl Reader<'_> {
             rdma: rdma?,
             access_log: access_log?,
             trace: trace?,
+            metrics: metrics?,
+            settings: print::settings(self.raw, self.machine),
         })
     }
 
@@ -537,6 +546,10 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
             wrong("not one of the choices", format!("write one of {}", listed.join(", ")))
         }
     }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    choice(text, &[("on", true), ("off", false)])
 }
 
 pub(super) fn preference(text: &str) -> Parsed<Preference> {

@@ -12,6 +12,7 @@ pub mod context;
 pub mod cores;
 pub mod engine;
 pub mod listener;
+pub mod load;
 pub mod pulse;
 pub mod stream;
 pub mod sweep;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 pub use context::{ConnectionBudget, LaneContext};
 pub use cores::Pinning;
 pub use engine::{Engine, Settled};
+pub use load::Loads;
 
 use crate::config::Limits;
 use crate::door::{Backend, Door, DoorSettings};
@@ -119,6 +121,7 @@ pub struct LanePlan {
 pub struct Lanes {
     threads: Vec<JoinHandle<()>>,
     cells: Vec<Arc<LaneCells>>,
+    loads: Arc<Loads>,
     phase: watch::Sender<Phase>,
     /// Orders for lane 0.
     pub orders: async_mpsc::Sender<Order>,
@@ -142,7 +145,8 @@ impl Lanes {
         };
         let (end, ends) = async_mpsc::channel(count.max(1));
         let (ready, readiness) = mpsc::channel();
-        let mut lanes = Lanes { threads: Vec::new(), cells, phase, orders, ends };
+        let loads = Arc::new(Loads::new(count));
+        let mut lanes = Lanes { threads: Vec::new(), cells, loads, phase, orders, ends };
         for (index, listeners) in plan.listeners.into_iter().enumerate() {
             let lane = Lane {
                 index,
@@ -152,6 +156,7 @@ impl Lanes {
                 door: plan.door.clone(),
                 listeners,
                 cells: lanes.cells[index].clone(),
+                loads: lanes.loads.clone(),
                 sinks: plan.sinks.clone(),
                 connections: connections.clone(),
                 phase: watching.clone(),
@@ -180,6 +185,11 @@ impl Lanes {
     /// The lanes' counts.
     pub fn cells(&self) -> &[Arc<LaneCells>] {
         &self.cells
+    }
+
+    /// How busy they are.
+    pub fn loads(&self) -> &Arc<Loads> {
+        &self.loads
     }
 
     /// Begins the drain. Lanes end by themselves then; [`Lanes::ends`] tells.
@@ -211,6 +221,7 @@ struct Lane {
     door: Arc<DoorSettings>,
     listeners: Vec<TcpListener>,
     cells: Arc<LaneCells>,
+    loads: Arc<Loads>,
     sinks: Sinks,
     connections: Arc<ConnectionBudget>,
     phase: watch::Receiver<Phase>,
@@ -229,7 +240,9 @@ impl Lane {
         if let Some(error) = self.core.and_then(|core| cores::bind_this_thread(core).err()) {
             tracing::warn!(lane = index, %error, "cannot bind the lane to its core");
         }
-        let living = || engine::run(engine, self.serve(application, ready));
+        let loads = self.loads.clone();
+        let begun = |load| loads.begun(index, load);
+        let living = || engine::run(engine, begun, self.serve(application, ready));
         let outcome = match catch_unwind(AssertUnwindSafe(living)) {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(format!("lane {index}: no {}: {error}", engine.label())),

@@ -21,7 +21,7 @@ use super::process;
 use super::table::{self, Kind, Metric};
 
 /// What is exported besides the figures of others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Observed {
     /// The cells of each lane.
     pub lanes: Vec<Arc<LaneCells>>,

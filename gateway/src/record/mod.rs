@@ -6,13 +6,22 @@
 
 pub mod access_log;
 pub mod account;
+pub mod errors;
 pub mod redacted;
+pub mod remembered;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(crate) mod shown;
+pub mod slowest;
+pub mod tenants;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use account::{Account, AccountSlot};
+pub use errors::Errors;
+pub use slowest::Slowest;
+pub use tenants::Tenants;
 
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]
