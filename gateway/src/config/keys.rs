@@ -302,6 +302,25 @@ pub const LOG_FORMAT: Key = Key::new(
     "Form of the log on standard error.",
 );
 
+/// Measuring requests.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: durations, stages, bytes by path, errors, and who asks most. Off \
+     leaves what serving itself needs and the logs that are configured, without stages.",
+);
+
+/// Receipts.
+pub const RECEIPTS: Key = Key::new(
+    "receipts",
+    Shape::Choice(&["on_request", "always", "off"]),
+    Default::Is("on_request"),
+    "Which responses say by which path their bytes went and where time was spent: those to requests \
+     with `x-penstock-receipt: 1`, all, or none. Whoever may read an object then learns whether it \
+     was cached.",
+);
+
 /// Connections.
 pub const LIMIT_CONNECTIONS: Key = Key::new(
     "limits.connections",
@@ -511,6 +530,8 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &METRICS_REQUESTS,
+    &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
     &LIMIT_IDLE_TIME,

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod print;
 pub mod raw;
 pub mod rdma;
+pub mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use finding::Finding;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
+pub use receipts::{MeasuringPlan, Receipts};
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
 use super::rdma::RdmaPlan;
+use super::receipts::MeasuringPlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
 use crate::limits;
@@ -116,6 +117,8 @@ pub struct Plan {
     pub log_level: String,
     /// Log form.
     pub log_format: LogFormat,
+    /// Measuring requests.
+    pub measuring: MeasuringPlan,
     /// Bounds on clients.
     pub limits: Limits,
     /// RDMA.
@@ -209,6 +212,7 @@ impl Reader<'_> {
         let drain_deadline = self.one(&keys::DRAIN_DEADLINE, time);
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
+        let measuring = self.measuring();
         let limits = self.limits();
         let rdma = self.rdma();
         if let Some(rdma) = &rdma {
@@ -241,6 +245,7 @@ impl Reader<'_> {
             drain_deadline: drain_deadline?,
             log_level: log_level?,
             log_format: log_format?,
+            measuring: measuring?,
             limits: limits?,
             rdma: rdma?,
         })

@@ -135,7 +135,7 @@ impl Reader<'_> {
     }
 }
 
-fn switch(text: &str) -> Parsed<bool> {
+pub(super) fn switch(text: &str) -> Parsed<bool> {
     choice(text, &[("on", true), ("off", false)])
 }
 

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use send_wrapper::SendWrapper;
 
 use super::*;
+use crate::config::Receipts;
 use crate::door::{Refused, RequestBody};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -104,10 +105,12 @@ impl Running {
         let door = DoorSettings {
             domains: vec!["s3.example.com".into()],
             host_id: HeaderValue::from_static("host"),
+            receipts: Receipts::OnRequest,
         };
         let pinning = Pinning { cores: Vec::new() };
         let (door, sinks) = (Arc::new(door), Sinks::default());
-        let plan = LanePlan { engine, pinning, limits, door, listeners, sinks };
+        let measures = true;
+        let plan = LanePlan { engine, pinning, limits, door, listeners, measures, sinks };
         let lanes = Lanes::start(plan, Arc::new(TestApplication)).unwrap();
         Running { lanes: Some(lanes), address }
     }
@@ -587,6 +590,7 @@ fn lanes_start_together_or_not_at_all() {
         limits: limits(),
         door: Arc::new(door),
         listeners,
+        measures: true,
         sinks: Sinks::default(),
     };
     assert_eq!(Lanes::start(plan, Arc::new(Failing)).unwrap_err(), "lane 1 cannot");

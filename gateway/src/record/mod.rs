@@ -1,15 +1,20 @@
 //! What is known of one request: gathered while it runs, told when it has ended.
 //!
-//! Owns: the account that the parts of the way write into (`account.rs`), and the sinks that are told
-//! of every request that has ended: logs, traces, the slowest requests, the busiest tenants.
+//! Owns: the account that the parts of the way write into (`account.rs`), the timing of an operation's
+//! stages (`laps.rs`), what crosses between lanes of both (`tally.rs`), and the sinks that are told of
+//! every request that has ended: logs, traces, the slowest requests, the busiest tenants.
 //! Not here: counters (`metrics`), which the door keeps itself.
 
 pub mod account;
+pub mod laps;
+pub mod tally;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use account::{Account, AccountSlot};
+pub use account::{Account, AccountSlot, Watch};
+pub use laps::Laps;
+pub use tally::Tally;
 
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]
