@@ -88,26 +88,28 @@ impl FrameCache {
         frame.lend(charge)
     }
 
-    /// The block, from here, from a fill that is under way, or by `fill`. A fill that fails or is
-    /// dropped lets one of the others that wait for the block try in its place.
-    pub(crate) async fn lookup_or_fill(
+    /// The block, from here, from a fill that is under way, or by `fill`, which then says something
+    /// about it. A fill that fails or is dropped lets one of the others that wait for the block try
+    /// in its place.
+    pub(crate) async fn lookup_or_fill<T>(
         &self,
         key: BlockKey,
         charge: Charge,
-        fill: impl AsyncFnOnce(Charge) -> Result<SharedFrame, StoreError>,
-    ) -> Result<SharedFrame, StoreError> {
+        fill: impl AsyncFnOnce(Charge) -> Result<(SharedFrame, T), StoreError>,
+    ) -> Result<(SharedFrame, Option<T>), StoreError> {
         match self.frames.get_value_or_guard_async(&key).await {
             Ok(frame) => {
                 self.joins.fetch_add(1, Ordering::Relaxed);
-                frame.lend(charge).map_err(|_| StoreError::Overload("read memory"))
+                let frame = frame.lend(charge).map_err(|_| StoreError::Overload("read memory"))?;
+                Ok((frame, None))
             }
             Err(guard) => {
-                let frame = fill(charge).await?;
+                let (frame, told) = fill(charge).await?;
                 self.fills.fetch_add(1, Ordering::Relaxed);
                 // An error says that the entry was removed meanwhile; the frame is good all the
                 // same.
                 let _ = guard.insert(frame.retain());
-                Ok(frame)
+                Ok((frame, Some(told)))
             }
         }
     }

@@ -21,7 +21,7 @@ mod engine;
 pub use engine::blocking::BlockingPool;
 pub use engine::crash::{CrashDisk, Injection};
 pub use engine::uring::BufferRegistration;
-pub use engine::{Completion, Engine, EngineKind, EngineMeter, EngineStats};
+pub use engine::{Completion, Engine, EngineKind, EngineMeter, EngineStats, TransferTimes};
 pub use error::{DeviceError, DeviceFault, Operation};
 pub use extent_file::create_extent_file;
 pub use flush::{FlushHandle, FlushStats, Flushed};

@@ -13,12 +13,15 @@ mod open;
 mod options;
 mod read;
 mod stats;
+mod waiting;
 mod write;
 
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod frames_tests;
+#[cfg(test)]
+mod metering;
 #[cfg(test)]
 mod reuse;
 #[cfg(test)]

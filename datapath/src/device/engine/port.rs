@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -82,17 +83,18 @@ impl Port {
             && end.is_some_and(|end| end <= area.end)
     }
 
-    /// Takes a place in the queue, behind those who wait already.
-    pub(super) async fn enter(port: &Arc<Port>) -> Slot {
-        let permit = match port.places.try_acquire() {
-            Ok(permit) => permit,
+    /// Takes a place in the queue, behind those who wait already. Says how long that took.
+    pub(super) async fn enter(port: &Arc<Port>) -> (Slot, Duration) {
+        let (permit, waited) = match port.places.try_acquire() {
+            Ok(permit) => (permit, Duration::ZERO),
             Err(_) => {
                 port.counters.waits.fetch_add(1, Ordering::Relaxed);
-                port.places.acquire().await.expect("never closed")
+                let began = Instant::now();
+                (port.places.acquire().await.expect("never closed"), began.elapsed())
             }
         };
         permit.forget();
-        Slot { port: Arc::clone(port) }
+        (Slot { port: Arc::clone(port) }, waited)
     }
 
     pub(super) async fn quiesce(&self) {
@@ -162,6 +164,10 @@ pub(super) struct Flight<G> {
     frame: Frame,
     guard: G,
     slot: Slot,
+    /// When the part that is under way was submitted.
+    submitted: Instant,
+    /// What the parts before took.
+    took: Duration,
 }
 
 // Nothing in it is pinned: it is moved about while its frame stays where it is.
@@ -169,7 +175,7 @@ impl<G> Unpin for Flight<G> {}
 
 impl<G> Flight<G> {
     pub(super) fn new(frame: Frame, guard: G, slot: Slot) -> Flight<G> {
-        Flight { frame, guard, slot }
+        Flight { frame, guard, slot, submitted: Instant::now(), took: Duration::ZERO }
     }
 
     pub(super) fn device(&self) -> &Arc<Device> {
@@ -182,7 +188,10 @@ impl<G> Flight<G> {
 
     /// For the one that sees the completion, before anybody else learns of it: counts, and marks
     /// the device as written to, also after a failed write, which may have written a part.
-    pub(super) fn landed(&self, operation: Operation, result: Result<usize, i32>) {
+    pub(super) fn landed(&mut self, operation: Operation, result: Result<usize, i32>) {
+        let now = Instant::now();
+        self.took += now - self.submitted;
+        self.submitted = now; // what is left of the transfer is submitted at once
         let counters = &self.slot.port.counters;
         let bytes = result.unwrap_or(0) as u64;
         match operation {
@@ -192,6 +201,11 @@ impl<G> Flight<G> {
                 counters.write_bytes.fetch_add(bytes, Ordering::Relaxed)
             }
         };
+    }
+
+    /// How long the device took for what has landed.
+    pub(super) fn took(&self) -> Duration {
+        self.took
     }
 
     /// Over: the place is free, the rest goes back to the caller.
