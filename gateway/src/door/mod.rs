@@ -259,10 +259,8 @@ impl<B: Backend> Door<B> {
         if let Err(refused) = &seen.bucket_in_host {
             return Err(self.counted(Refusal::Request, refused.clone()));
         }
-        let admission = self
-            .backend
-            .admit(parts, SystemTime::now())
-            .map_err(counted(Refusal::Verification))?;
+        let admission =
+            self.backend.admit(parts, SystemTime::now()).map_err(counted(Refusal::Verification))?;
         host::normalise(parts);
         self.backend.frame(parts, admission, body).map_err(counted(Refusal::Verification))
     }

@@ -100,9 +100,9 @@ pub fn trailer(account: &Account) -> HeaderMap {
 fn text(account: &Account, state: &str, bytes: Option<u64>, next: u64) -> HeaderValue {
     let by_rdma = account.delivery() == Delivery::Rdma;
     let parts = account.next_sources(next);
-    let sources = Source::ALL.iter().map(|source| {
-        (source.label(), account.source(*source) + parts[*source as usize])
-    });
+    let sources = Source::ALL
+        .iter()
+        .map(|source| (source.label(), account.source(*source) + parts[*source as usize]));
     let copied = Copying::ALL.iter().map(|path| {
         let sends = *path == Copying::SocketSend && state == "complete";
         (path.label(), account.copied(*path) + if sends { next } else { 0 })
@@ -124,11 +124,7 @@ fn text(account: &Account, state: &str, bytes: Option<u64>, next: u64) -> Header
 }
 
 /// `; name=label:bytes,label:bytes`, without what is nothing; nothing at all when all is.
-fn list(
-    text: &mut String,
-    name: &str,
-    pairs: impl Iterator<Item = (&'static str, u64)>,
-) {
+fn list(text: &mut String, name: &str, pairs: impl Iterator<Item = (&'static str, u64)>) {
     let mut between = format!("; {name}=");
     for (label, bytes) in pairs.filter(|(_, bytes)| *bytes > 0) {
         let _ = write!(text, "{between}{label}:{bytes}");
@@ -138,7 +134,8 @@ fn list(
 
 /// `Server-Timing` (W3C): the stages so far and all of the time, in milliseconds.
 fn timing(account: &Account, total: Duration) -> HeaderValue {
-    let stages = Stage::ALL.iter().filter_map(|stage| Some((stage.label(), account.stage(*stage)?)));
+    let stages =
+        Stage::ALL.iter().filter_map(|stage| Some((stage.label(), account.stage(*stage)?)));
     let mut text = String::with_capacity(192);
     for (name, took) in stages.chain([("total", total)]) {
         let between = if text.is_empty() { "" } else { ", " };

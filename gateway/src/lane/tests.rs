@@ -583,7 +583,11 @@ fn lanes_start_together_or_not_at_all() {
     }
     let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()], 3).unwrap();
     let address = listeners[0][0].local_addr().unwrap();
-    let door = DoorSettings { domains: Vec::new(), host_id: HeaderValue::from_static("h") };
+    let door = DoorSettings {
+        domains: Vec::new(),
+        host_id: HeaderValue::from_static("h"),
+        receipts: Receipts::OnRequest,
+    };
     let plan = LanePlan {
         engine: Engine::Blocking,
         pinning: Pinning { cores: Vec::new() },

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use super::codes;
 use super::figure::Histogram;
-use super::labels::{
-    Copying, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
-};
+use super::labels::{Copying, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass};
 
 /// Upper bounds of the duration histogram, in microseconds: from a hot 4 KiB read (tens of
 /// microseconds) over a flush (milliseconds) to a large transfer.

@@ -211,9 +211,9 @@ impl Account {
     /// Where the next so many bytes that leave come from, by source; what the store has not given was
     /// written for the response. The sum is `bytes`.
     pub fn next_sources(&self, bytes: u64) -> [u64; Source::COUNT] {
-        let row = |row: usize| self.given[row].get() - self.sources[row].get();
-        let mut parts: [u64; Source::COUNT] = std::array::from_fn(row);
-        parts[Source::Document as usize] = 0;
+        // Of documents more has left than the store gave, which is none.
+        let waits = |row: usize| self.given[row].get().saturating_sub(self.sources[row].get());
+        let mut parts: [u64; Source::COUNT] = std::array::from_fn(waits);
         let waiting: u64 = parts.iter().sum();
         // What the store gave last is what stays: at most a piece, cut for HTTP/2's flow control.
         let mut stays = waiting.saturating_sub(bytes);
@@ -457,6 +457,9 @@ mod tests {
         account.left(&parts);
         let parts = account.next_sources(5);
         assert_eq!(parts[Source::Document as usize], 5, "what the store did not give");
+        account.left(&parts);
+        assert_eq!(account.next_sources(6)[Source::Document as usize], 6);
+        assert_eq!(account.next_sources(6).iter().sum::<u64>(), 6);
     }
 
     #[test]

@@ -45,6 +45,12 @@ impl Laps {
         }
     }
 
+    /// The same, of what has just come out.
+    pub fn ends<T>(&mut self, stage: Stage, outcome: T) -> T {
+        self.lap(stage);
+        outcome
+    }
+
     /// What has passed belongs to no stage, or to others that were told of it; the next begins now.
     pub fn skip(&mut self) {
         if let Some(running) = &mut self.0 {

@@ -245,7 +245,8 @@ mod tests {
         let missing = finish(&Method::HEAD, answer(404, "content-type", "application/xml"));
         assert_eq!((missing.status().as_u16(), missing.body().bytes().unwrap().len()), (404, 0));
         let document = Response::builder().status(404);
-        let document = document.body(Body::from("<Error><Code>NoSuchKey</Code></Error>".to_owned()));
+        let document =
+            document.body(Body::from("<Error><Code>NoSuchKey</Code></Error>".to_owned()));
         let missing = finish(&Method::HEAD, document.unwrap());
         let code = missing.extensions().get::<ErrorCode>();
         assert_eq!(code, Some(&ErrorCode("NoSuchKey".into())), "though HEAD has no document");
