@@ -20,8 +20,8 @@ use tokio::task::LocalSet;
 
 use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
-use crate::config::Limits;
 use crate::config::plan::EngineChoice;
+use crate::config::{Limits, Receipts};
 use crate::credentials::{AccessKey, KeyRing, Secret};
 use crate::door::DoorSettings;
 use crate::lane::{LanePlan, Lanes, Pinning, engine};
@@ -180,8 +180,10 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
         door: Arc::new(DoorSettings {
             domains: vec!["s3.test".into()],
             host_id: HeaderValue::from_static("host"),
+            receipts: Receipts::OnRequest,
         }),
         listeners: listeners.into_iter().map(|one| vec![one]).collect(),
+        measures: true,
         sinks: Sinks::default(),
     };
     (Lanes::start(plan, Arc::new(gateway)).unwrap(), addresses)
