@@ -42,14 +42,6 @@ impl Content {
         }
     }
 
-    /// Whether all of it is in memory.
-    pub fn is_whole(&self) -> bool {
-        match self {
-            Content::Empty | Content::Whole(_) => true,
-            Content::Streamed(body) => body.bytes().is_some(),
-        }
-    }
-
     fn is_end(&self) -> bool {
         match self {
             Content::Empty => true,

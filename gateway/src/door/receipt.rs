@@ -64,20 +64,21 @@ pub fn write_head(
     response: &mut Response<Content>,
     head_only: bool,
 ) -> bool {
-    let (bytes, whole) = match (head_only, account.delivery()) {
-        (false, Delivery::Socket) => {
-            (response.body().size_hint().exact(), response.body().is_whole())
-        }
-        _ => (Some(0), true),
+    let bytes = match (head_only, account.delivery()) {
+        (false, Delivery::Socket) => response.body().size_hint().exact(),
+        _ => Some(0),
     };
-    let receipt = match bytes.filter(|_| whole) {
+    // An object's first bytes are there before its head is, so that nothing given means a document.
+    let given = account.given();
+    let whole = bytes.filter(|bytes| given == 0 || given >= *bytes);
+    let receipt = match whole {
         Some(bytes) => text(account, "complete", Some(bytes), bytes),
-        None => text(account, "begun", bytes, account.given()),
+        None => text(account, "begun", bytes, given),
     };
     let headers = response.headers_mut();
     headers.insert(RECEIPT, receipt);
     headers.insert(SERVER_TIMING, timing(account, account.answered().unwrap_or_default()));
-    let follows = !whole && telling == Telling::Trailer;
+    let follows = whole.is_none() && telling == Telling::Trailer;
     if follows {
         headers.insert(TRAILER, TRAILERS);
         if account.asked.version == Version::HTTP_11 {

@@ -178,7 +178,7 @@ labels! {
         SocketSend = "socket_send",
         /// The kernel, from the socket's buffers into ours
         SocketReceive = "socket_receive",
-        /// From receive buffers into frames that a device writes
+        /// From receive buffers into frames that a device writes, or into records
         Frame = "frame",
         /// From records into frames that RDMA sends
         Rdma = "rdma",
