@@ -67,6 +67,7 @@ async fn read_verified(
         if intact {
             return Ok((frame.share(), spent));
         }
+        lane.engine().mismatched(device);
         let (extent, block) = (key.extent.0, key.block);
         tracing::error!(extent, block, device = device.0, offset, "checksum mismatch");
     }

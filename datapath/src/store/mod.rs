@@ -14,6 +14,7 @@ mod options;
 mod read;
 mod stats;
 mod waiting;
+mod watch;
 mod write;
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ struct Shared {
     checksum_memory: Arc<Semaphore>,
     blocking: Arc<BlockingPool>,
     meters: stats::Meters,
+    verdicts: watch::Verdicts,
     plan: StorePlan,
     /// Held for the life of the process: a second one on the same store would overwrite extents.
     _lock: File,

@@ -216,6 +216,13 @@ impl Engine {
         }
     }
 
+    /// Counts a block that was read from the device and is not what was written.
+    pub(crate) fn mismatched(&self, device: DeviceId) {
+        if let Some(port) = self.lane.ports.get(usize::from(device.0)) {
+            port.mismatched();
+        }
+    }
+
     /// Reads this lane's figures from any thread, also when the lane has ended.
     pub fn meter(&self) -> EngineMeter {
         EngineMeter(self.lane.ports.iter().map(Arc::clone).collect())

@@ -12,6 +12,7 @@ use super::super::open::DeviceKind;
 use super::super::set::Device;
 use super::EngineKind;
 use crate::arena::Frame;
+use crate::latency::{LatencyCells, LatencyStats};
 use crate::limits;
 
 /// A device as one lane has it.
@@ -29,9 +30,12 @@ struct Counters {
     reads: AtomicU64,
     read_bytes: AtomicU64,
     read_errors: AtomicU64,
+    read_times: LatencyCells,
+    checksum_failures: AtomicU64,
     writes: AtomicU64,
     write_bytes: AtomicU64,
     write_errors: AtomicU64,
+    write_times: LatencyCells,
     waits: AtomicU64,
 }
 
@@ -45,16 +49,45 @@ pub struct EngineStats {
     pub read_bytes: u64,
     /// Reads that failed or were refused.
     pub read_errors: u64,
+    /// Times of reads from submission to completion, failed ones included. A read that the device
+    /// did in parts counts once for each.
+    pub read_times: LatencyStats,
+    /// Blocks that were read and had a wrong checksum, each attempt counted.
+    pub checksum_failures: u64,
     /// Writes given to the device.
     pub writes: u64,
     /// Bytes that the device wrote.
     pub write_bytes: u64,
     /// Writes that failed or were refused.
     pub write_errors: u64,
+    /// Times of writes, as of reads.
+    pub write_times: LatencyStats,
     /// Operations that had to wait for a place in the queue.
     pub waits: u64,
     /// Operations in flight now.
     pub in_flight: u64,
+    /// Operations that may be in flight.
+    pub queue_depth: u64,
+}
+
+impl EngineStats {
+    /// Of these and of another lane.
+    pub(crate) fn plus(&self, other: &EngineStats) -> EngineStats {
+        EngineStats {
+            reads: self.reads + other.reads,
+            read_bytes: self.read_bytes + other.read_bytes,
+            read_errors: self.read_errors + other.read_errors,
+            read_times: self.read_times.plus(&other.read_times),
+            checksum_failures: self.checksum_failures + other.checksum_failures,
+            writes: self.writes + other.writes,
+            write_bytes: self.write_bytes + other.write_bytes,
+            write_errors: self.write_errors + other.write_errors,
+            write_times: self.write_times.plus(&other.write_times),
+            waits: self.waits + other.waits,
+            in_flight: self.in_flight + other.in_flight,
+            queue_depth: self.queue_depth + other.queue_depth,
+        }
+    }
 }
 
 impl Port {
@@ -122,19 +155,28 @@ impl Port {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn mismatched(&self) {
+        self.counters.checksum_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn stats(&self) -> EngineStats {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { reads, read_bytes, read_errors, .. } = &self.counters;
-        let Counters { writes, write_bytes, write_errors, waits, .. } = &self.counters;
+        let Counters { reads, read_bytes, read_errors, read_times, .. } = &self.counters;
+        let Counters { writes, write_bytes, write_errors, write_times, .. } = &self.counters;
+        let Counters { checksum_failures, waits, .. } = &self.counters;
         EngineStats {
             reads: value(reads),
             read_bytes: value(read_bytes),
             read_errors: value(read_errors),
+            read_times: read_times.stats(),
+            checksum_failures: value(checksum_failures),
             writes: value(writes),
             write_bytes: value(write_bytes),
             write_errors: value(write_errors),
+            write_times: write_times.stats(),
             waits: value(waits),
             in_flight: self.in_flight() as u64,
+            queue_depth: limits::DEVICE_QUEUE_DEPTH as u64,
         }
     }
 }
@@ -190,9 +232,14 @@ impl<G> Flight<G> {
     /// the device as written to, also after a failed write, which may have written a part.
     pub(super) fn landed(&mut self, operation: Operation, result: Result<usize, i32>) {
         let now = Instant::now();
-        self.took += now - self.submitted;
+        let took = now - self.submitted;
+        self.took += took;
         self.submitted = now; // what is left of the transfer is submitted at once
         let counters = &self.slot.port.counters;
+        match operation {
+            Operation::Read => counters.read_times.add(took),
+            Operation::Write | Operation::Flush => counters.write_times.add(took),
+        }
         let bytes = result.unwrap_or(0) as u64;
         match operation {
             Operation::Read => counters.read_bytes.fetch_add(bytes, Ordering::Relaxed),
