@@ -11,6 +11,7 @@ pub mod connection;
 pub mod context;
 pub mod cores;
 pub mod engine;
+pub mod heads;
 pub mod listener;
 pub mod pulse;
 pub mod stream;

@@ -7,17 +7,19 @@
 //!  accept ─▶ Head ──head complete──▶ Busy ──last response ended──▶ Idle ──first byte──▶ Head
 //!              └────────── closing with bytes unread ──────────────┴──▶ Lingering
 //! ```
-//! Not here: the clock's ticking (`sweep.rs`), the sockets (`stream.rs`). The pace of a request's
-//! body is `door/paced.rs`'s, since only there is it known that a body is being waited for.
+//! Not here: the clock's ticking (`sweep.rs`), the sockets (`stream.rs`), times that are measured
+//! (`heads.rs`). The pace of a request's body is `door/paced.rs`'s, since only there is it known that
+//! a body is being waited for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock::Moment;
+use super::heads::Heads;
 use crate::config::Limits;
 use crate::limits;
 use crate::metrics::Refusal;
@@ -44,37 +46,6 @@ pub enum Command {
     Finish,
     /// End now.
     Close,
-}
-
-/// The times of a connection's heads that are measured, each kept until its request takes it.
-#[derive(Debug, Default)]
-pub struct Heads {
-    served_after: Cell<Option<Duration>>,
-    began: Cell<Option<Instant>>,
-}
-
-impl Heads {
-    /// The connection was first served so long after it was accepted.
-    pub fn served_after(&self, took: Option<Duration>) {
-        self.served_after.set(took);
-    }
-
-    /// The first byte of a head has come.
-    pub fn begins(&self) {
-        if self.began.get().is_none() {
-            self.began.set(Some(Instant::now()));
-        }
-    }
-
-    /// How long it took to serve the connection, for its first request.
-    pub fn take_served_after(&self) -> Option<Duration> {
-        self.served_after.take()
-    }
-
-    /// When the present head began; none where it came together with what was before it.
-    pub fn take_beginning(&self) -> Option<Instant> {
-        self.began.take()
-    }
 }
 
 /// One response on its way over HTTP/2, whose flow control the socket does not show.
@@ -166,7 +137,7 @@ impl Pulse {
     /// idle is timed here.
     pub fn speaks_http2(&self, now: Moment) {
         self.http2.set(true);
-        self.heads.began.set(None);
+        self.heads.forget();
         self.enter(Stage::Idle, now);
     }
 

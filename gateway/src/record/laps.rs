@@ -91,7 +91,7 @@ impl Running {
     }
 }
 
-/// Tells of waiting alone.
+/// Tells of all but bytes that are given: they leave in no response.
 #[derive(Debug)]
 struct Waits(Rc<Account>);
 
@@ -102,5 +102,7 @@ impl Meter for Waits {
 
     fn gave(&self, _: Origin, _: u64) {}
 
-    fn copied(&self, _: u64) {}
+    fn copied(&self, bytes: u64) {
+        Meter::copied(&*self.0, bytes);
+    }
 }
