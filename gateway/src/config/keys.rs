@@ -302,6 +302,16 @@ pub const LOG_FORMAT: Key = Key::new(
     "Form of the log on standard error.",
 );
 
+/// Receipts.
+pub const RECEIPTS: Key = Key::new(
+    "receipts",
+    Shape::Choice(&["on_request", "always", "off"]),
+    Default::Is("on_request"),
+    "Which responses say by which path their bytes went and where time was spent: those to requests \
+     with `x-penstock-receipt: 1`, all, or none. Whoever may read an object then learns whether it \
+     was cached.",
+);
+
 /// Connections.
 pub const LIMIT_CONNECTIONS: Key = Key::new(
     "limits.connections",
@@ -599,6 +609,7 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
     &LIMIT_IDLE_TIME,

@@ -20,7 +20,7 @@ pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use finding::Finding;
-pub use metrics::MetricsPlan;
+pub use metrics::{MetricsPlan, Receipts};
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;

@@ -10,9 +10,9 @@ use super::{Account, Record, Sink};
 use crate::door::request_id::RequestIds;
 use crate::metrics::Operation;
 
-/// A GET of that target on that lane.
-pub(crate) fn account(lane: usize, target: &str) -> Account {
-    let asked = Asked {
+/// What a GET of that target says of itself.
+pub(crate) fn asked(target: &str) -> Asked {
+    Asked {
         id: RequestIds::new().unwrap().next(),
         operation: Operation::GetObject,
         method: Method::GET,
@@ -23,9 +23,14 @@ pub(crate) fn account(lane: usize, target: &str) -> Account {
         user_agent: None,
         referer: None,
         traceparent: None,
+        tracestate: None,
         peer: Some(IpAddr::from([127, 0, 0, 1])),
-    };
-    Account::new(lane, asked)
+    }
+}
+
+/// A GET of that target on that lane.
+pub(crate) fn account(lane: usize, target: &str) -> Account {
+    Account::new(lane, asked(target))
 }
 
 /// Its end, answered with that status, after so many microseconds.

@@ -108,25 +108,16 @@ fn number(digits: &str) -> Option<u128> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::door::request_id::RequestIds;
-    use crate::metrics::Operation;
-    use http::{Method, Uri, Version};
+    use crate::record::sample;
     use std::collections::BTreeSet;
 
     pub(crate) fn asked(traceparent: Option<&'static str>) -> Asked {
         Asked {
-            id: RequestIds::new().unwrap().next(),
-            operation: Operation::GetObject,
-            method: Method::GET,
-            uri: Uri::from_static("/photos/a/cat.jpg?X-Amz-Signature=5ec2e7&partNumber=1"),
-            version: Version::HTTP_11,
             host: Some(HeaderValue::from_static("localhost:9000")),
-            bucket_in_host: None,
             user_agent: Some(HeaderValue::from_static("a \"client\"/1.0")),
-            referer: None,
             traceparent: traceparent.map(HeaderValue::from_static),
-            tracestate: None,
             peer: Some([192, 0, 2, 7].into()),
+            ..sample::asked("/photos/a/cat.jpg?X-Amz-Signature=5ec2e7&partNumber=1")
         }
     }
 

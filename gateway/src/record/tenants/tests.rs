@@ -6,7 +6,15 @@ use super::*;
 use crate::record::sample::{account, ended};
 
 fn tenants(buckets: usize, users: usize) -> Tenants {
-    Tenants::new(2, &MetricsPlan { requests: true, buckets, users })
+    Tenants::new(
+        2,
+        &MetricsPlan {
+            requests: true,
+            buckets,
+            users,
+            receipts: crate::config::Receipts::OnRequest,
+        },
+    )
 }
 
 fn values(tenants: &Tenants, metric: &Metric) -> BTreeMap<Vec<String>, f64> {
