@@ -183,14 +183,14 @@ WORK = Row(
     (
         graph(
             "Background work pending", "short",
-            (("sum by (instance, job) (penstock_background_pending)", "{{instance}} {{job}}"),),
-            """1 while a job has work. reclaim frees what was overwritten or deleted; pending for
+            (("sum by (instance, task) (penstock_background_pending)", "{{instance}} {{task}}"),),
+            """1 while a task has work. reclaim frees what was overwritten or deleted; pending for
             hours without progress beside: please report it with a debug bundle.""",
         ),
         graph(
             "Background work done", "ops",
-            (("sum by (job) (rate(penstock_background_items_total[R]))", "{{job}}"),),
-            """Rows of the index visited by each job. High for long after mass deletions is normal;
+            (("sum by (task) (rate(penstock_background_items_total[R]))", "{{task}}"),),
+            """Rows of the index visited by each task. High for long after mass deletions is normal;
             it gives way to requests.""",
         ),
         graph(
