@@ -1,7 +1,7 @@
 """Building blocks of boards: queries, panels, rows, the page around them, as Grafana's JSON.
 
 Owns what all boards have in common: their look, their variables, how panels flow into the grid of
-24 columns. What is shown where is in `boards/`. Grafana 10 and later read the result.
+24 columns. What is shown where is in `boards/`. Grafana 10.4 and later read the result.
 """
 
 import re
@@ -220,7 +220,7 @@ def heatmap(title, unit, bucket, about, width=12, height=9) -> Panel:
         "rowsFrame": {"layout": "auto"},
         "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
         "legend": {"show": True},
-        "tooltip": {"show": True, "yHistogram": True},
+        "tooltip": {"mode": "single", "yHistogram": True, "showColorScale": False},
         "exemplars": {"color": "rgba(255,0,255,0.7)"},
     }
     custom = {
@@ -322,7 +322,6 @@ class Board:
             "graphTooltip": 1,
             "refresh": "10s",
             "schemaVersion": 38,
-            "style": "dark",
             "time": {"from": "now-1h", "to": "now"},
             "timepicker": {},
             "templating": {"list": self._variables()},

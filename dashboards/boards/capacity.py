@@ -50,7 +50,7 @@ NOW = Row(
                 ("Used", "percentunit", _USED),
                 ("Up for", "s", "time() - max by (instance) (process_start_time_seconds)"),
             ),
-            """Every server's space and age. An 'Up for' much shorter than the others': it was
+            """Every server's space and age. One that is up for much less time than the others was
             restarted; the log of its last life says why.""",
             sort="Used",
         ),

@@ -126,6 +126,13 @@ RATE = Row(
             busy drives, is the drives; with neither, look at lanes and at clients.""",
         ),
         graph(
+            "Bytes out by TCP and operation", "Bps",
+            (("sum by (operation) (rate(penstock_sent_body_bytes_total[R])) > 0", "{{operation}}"),),
+            """Bytes of response bodies that TCP took. Listings that take a visible part of it are
+            clients that list again and again; what goes by RDMA is on the board RDMA.""",
+            stack=True,
+        ),
+        graph(
             "Requests by server", "reqps",
             (("sum by (instance) (rate(penstock_requests_total[R]))", "{{instance}}"),),
             """Whether load is even over servers. One that gets much more than the others: look at
