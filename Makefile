@@ -36,6 +36,7 @@ check: ## what to run before a commit: format, lints, documentation, unit tests 
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	@python3 dashboards/build.py --check
 	@$(MAKE) --no-print-directory unit
 
 unit: ## unit tests alone
@@ -66,8 +67,9 @@ bench-gate: ## instructions per request against the recorded baseline (ARGS=--re
 fmt: ## format all code
 	@cargo fmt --all
 
-docs: ## write the documents that come from tables in the code: docs/METRICS.md
+docs: ## write what comes from tables in the code: docs/METRICS.md, dashboards/grafana
 	@cargo run --quiet --locked -p gateway -- debug metrics >docs/METRICS.md
+	@python3 dashboards/build.py
 
 doc: ## build and check the documentation of all crates
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
