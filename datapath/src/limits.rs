@@ -114,9 +114,9 @@ pub const SUSPECT_FOR: Duration = Duration::from_secs(60);
 /// Times the usual median from which an operation is slow. The 99th percentile of a drive under load
 /// is 3 to 10 times its median.
 pub const SLOW_FACTOR: u32 = 20;
-/// No operation is slow below this, so that a device that answers in 50 µs is not suspect when it
-/// pauses for 1 ms.
-pub const SLOW_FLOOR: Duration = Duration::from_millis(20);
+/// No operation is slow below this: drives that answer in 50 µs pause for some milliseconds now and
+/// then, to erase or to move what is on worn cells.
+pub const SLOW_FLOOR: Duration = Duration::from_millis(50);
 /// Slow operations that make a device suspect, at least: one or two are chance.
 pub const SLOW_LEAST: u64 = 3;
 /// Operations before something is known of what is usual.
