@@ -7,10 +7,10 @@
 //! - *suspect* for [`limits::SUSPECT_FOR`] after the last sign of trouble: an operation that failed,
 //!   a block with a wrong checksum, operations that do not come back
 //!   ([`limits::STALLED_LOOKS`]), or slowness;
-//! - *slow* when, of the reads or of the writes of the last [`limits::HEALTH_RECENT_LOOKS`] looks,
-//!   more than one in a hundred, and [`limits::SLOW_LEAST`] at least, took longer than
-//!   [`limits::SLOW_FACTOR`] times the device's own usual median, longer than
-//!   [`limits::SLOW_FLOOR`], and longer than everything that was in flight would have taken one after
+//! - *slow* when slow reads, or slow writes, were seen at [`limits::SLOW_LOOKS`] of the last
+//!   [`limits::HEALTH_RECENT_LOOKS`] looks, and from the first of those on are more than one in a
+//!   hundred. An operation is slow that took longer than [`limits::SLOW_FACTOR`] times the device's
+//!   own usual median, longer than [`limits::SLOW_FLOOR`], and longer than everything that was in flight would have taken one after
 //!   the other. The last because a device that has more to do than it can is not sick: 1,000 reads of
 //!   100 µs may well wait 100 ms for each other.
 //!
@@ -197,11 +197,17 @@ impl Pace {
         let usual = self.usual.median()?;
         let in_flight = self.recent.iter().map(|look| look.in_flight).max().unwrap_or(0);
         let limit = (usual * in_flight.max(limits::SLOW_FACTOR)).max(limits::SLOW_FLOOR);
-        let recent = self.recent.iter();
-        let recent = recent.fold(LatencyStats::default(), |sum, look| sum.plus(&look.came));
-        let (count, of) = (recent.longer_than(limit), recent.count());
-        let slow = count >= limits::SLOW_LEAST && count.saturating_mul(100) > of;
-        slow.then_some(Trouble::Slow { operation, count, of, limit, usual })
+        let (mut count, mut of, mut looks) = (0, 0, 0);
+        for look in self.recent.iter().rev() {
+            let slow = look.came.longer_than(limit);
+            count += slow;
+            of += look.came.count();
+            looks += usize::from(slow > 0);
+            if looks >= limits::SLOW_LOOKS && count * 100 > of {
+                return Some(Trouble::Slow { operation, count, of, limit, usual });
+            }
+        }
+        None
     }
 }
 
@@ -252,7 +258,7 @@ mod tests {
             looks += 1;
             assert!(looks <= 20, "it was never found");
         }
-        assert!(looks <= 10, "{looks} looks");
+        assert_eq!(looks, 2, "found at the third");
         assert!(matches!(
             bench.look(4, SLOW),
             Some(Trouble::Slow { operation: Operation::Read, usual, .. })
@@ -271,7 +277,7 @@ mod tests {
     fn a_few_slow_operations_and_a_slow_kind_of_device_are_no_trouble() {
         let mut bench = Bench::new();
         bench.looks(60, 1000, QUICK);
-        assert_eq!(bench.look(2, SLOW), None, "two are chance");
+        assert_eq!(bench.looks(2, 500, SLOW), None, "a pause of two seconds");
         assert_eq!(bench.looks(60, 1000, QUICK), None);
         assert_eq!(bench.looks(20, 1000, Duration::from_millis(15)), None, "under the floor");
         let mut disk = Bench::new();
