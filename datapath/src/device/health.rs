@@ -7,10 +7,12 @@
 //! - *suspect* for [`limits::SUSPECT_FOR`] after the last sign of trouble: an operation that failed,
 //!   a block with a wrong checksum, operations that do not come back
 //!   ([`limits::STALLED_LOOKS`]), or slowness;
-//! - *slow* when, of the reads or of the writes of the last [`limits::HEALTH_RECENT_LOOKS`] looks,
-//!   more than one in a hundred, and [`limits::SLOW_LEAST`] at least, took longer than
-//!   [`limits::SLOW_FACTOR`] times the device's own usual median and longer than
-//!   [`limits::SLOW_FLOOR`].
+//! - *slow* when slow reads, or slow writes, were seen at [`limits::SLOW_LOOKS`] of the last
+//!   [`limits::HEALTH_RECENT_LOOKS`] looks, and from the first of those on are more than one in a
+//!   hundred. An operation is slow that took longer than [`limits::SLOW_FACTOR`] times the device's
+//!   own usual median, longer than [`limits::SLOW_FLOOR`], and longer than everything that was in flight would have taken one after
+//!   the other. The last because a device that has more to do than it can is not sick: 1,000 reads of
+//!   100 µs may well wait 100 ms for each other.
 //!
 //! What is usual is learnt from the device itself and halved every [`limits::USUAL_LOOKS`] looks, so
 //! that a load of another kind is usual after a while. A device that grows slow also does less, and
@@ -142,8 +144,8 @@ impl Health {
             (faults > 0).then_some(Trouble::Faults { count: faults }),
             (self.idle_looks >= limits::STALLED_LOOKS)
                 .then(|| Trouble::Stalled { time: limits::HEALTH_LOOK * self.idle_looks }),
-            self.reads.add(Operation::Read, reads),
-            self.writes.add(Operation::Write, writes),
+            self.reads.add(Operation::Read, reads, sight.in_flight),
+            self.writes.add(Operation::Write, writes, sight.in_flight),
         ];
         if let Some(trouble) = found.into_iter().flatten().next() {
             self.trouble = Some((now, trouble));
@@ -155,11 +157,18 @@ impl Health {
     }
 }
 
+/// What came of one kind of operation at one look, and how many were in flight meanwhile.
+#[derive(Debug)]
+struct Look {
+    came: LatencyStats,
+    in_flight: u32,
+}
+
 /// How fast one kind of operation is.
 #[derive(Debug, Default)]
 struct Pace {
     /// What came at each of the last looks, the newest last.
-    recent: VecDeque<LatencyStats>,
+    recent: VecDeque<Look>,
     /// What came before, the older the less of it.
     usual: LatencyStats,
     looks: u32,
@@ -167,13 +176,16 @@ struct Pace {
 
 impl Pace {
     /// Adds what came at one look, and judges it with those before.
-    fn add(&mut self, operation: Operation, came: LatencyStats) -> Option<Trouble> {
+    fn add(&mut self, operation: Operation, came: LatencyStats, in_flight: u64) -> Option<Trouble> {
         if self.recent.len() == limits::HEALTH_RECENT_LOOKS
             && let Some(oldest) = self.recent.pop_front()
         {
-            self.usual = self.usual.plus(&oldest);
+            self.usual = self.usual.plus(&oldest.came);
         }
-        self.recent.push_back(came);
+        // Those in flight now, or on the average since the last look (Little's law).
+        let average = u128::from(came.sum_ns) / limits::HEALTH_LOOK.as_nanos();
+        let in_flight = u32::try_from(average.max(in_flight.into())).unwrap_or(u32::MAX);
+        self.recent.push_back(Look { came, in_flight });
         self.looks += 1;
         if self.looks == limits::USUAL_LOOKS {
             self.looks = 0;
@@ -183,11 +195,19 @@ impl Pace {
             return None; // too little is known of it
         }
         let usual = self.usual.median()?;
-        let limit = (usual * limits::SLOW_FACTOR).max(limits::SLOW_FLOOR);
-        let recent = self.recent.iter().fold(LatencyStats::default(), |sum, look| sum.plus(look));
-        let (count, of) = (recent.longer_than(limit), recent.count());
-        let slow = count >= limits::SLOW_LEAST && count.saturating_mul(100) > of;
-        slow.then_some(Trouble::Slow { operation, count, of, limit, usual })
+        let in_flight = self.recent.iter().map(|look| look.in_flight).max().unwrap_or(0);
+        let limit = (usual * in_flight.max(limits::SLOW_FACTOR)).max(limits::SLOW_FLOOR);
+        let (mut count, mut of, mut looks) = (0, 0, 0);
+        for look in self.recent.iter().rev() {
+            let slow = look.came.longer_than(limit);
+            count += slow;
+            of += look.came.count();
+            looks += usize::from(slow > 0);
+            if looks >= limits::SLOW_LOOKS && count * 100 > of {
+                return Some(Trouble::Slow { operation, count, of, limit, usual });
+            }
+        }
+        None
     }
 }
 
@@ -238,7 +258,7 @@ mod tests {
             looks += 1;
             assert!(looks <= 20, "it was never found");
         }
-        assert!(looks <= 10, "{looks} looks");
+        assert_eq!(looks, 2, "found at the third");
         assert!(matches!(
             bench.look(4, SLOW),
             Some(Trouble::Slow { operation: Operation::Read, usual, .. })
@@ -257,13 +277,25 @@ mod tests {
     fn a_few_slow_operations_and_a_slow_kind_of_device_are_no_trouble() {
         let mut bench = Bench::new();
         bench.looks(60, 1000, QUICK);
-        assert_eq!(bench.look(2, SLOW), None, "two are chance");
+        assert_eq!(bench.looks(2, 500, SLOW), None, "a pause of two seconds");
         assert_eq!(bench.looks(60, 1000, QUICK), None);
         assert_eq!(bench.looks(20, 1000, Duration::from_millis(15)), None, "under the floor");
         let mut disk = Bench::new();
         assert_eq!(disk.looks(100, 100, Duration::from_millis(40)), None, "it is so by nature");
         let mut unknown = Bench::new();
         assert_eq!(unknown.looks(20, 4, SLOW), None, "nothing is known of it");
+    }
+
+    #[test]
+    fn a_device_with_too_much_to_do_is_not_slow() {
+        let (mut busy, mut sick) = (Bench::new(), Bench::new());
+        busy.looks(60, 1000, QUICK);
+        sick.looks(60, 1000, QUICK);
+        let waited = Duration::from_millis(80);
+        busy.in_flight = 1000; // of 100 µs each
+        assert_eq!(busy.looks(20, 12_000, waited), None);
+        sick.in_flight = 16;
+        assert!(sick.looks(20, 200, waited).is_some());
     }
 
     #[test]

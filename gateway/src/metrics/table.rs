@@ -170,14 +170,14 @@ metrics! {
         DEVICE_READ_BYTES: Counter "penstock_store_device_read_bytes_total" ["device"] "Bytes read.";
         DEVICE_READ_ERRORS: Counter "penstock_store_device_read_errors_total" ["device"] "Failed reads.";
         DEVICE_READ_SECONDS: Histogram "penstock_store_device_read_seconds" ["device"]
-            "Time of a read from its submission to its completion.";
+            "Time of a read from its submission until its completion was noticed.";
         DEVICE_WRITES: Counter "penstock_store_device_writes_total" ["device"] "Writes.";
         DEVICE_WRITTEN_BYTES: Counter "penstock_store_device_written_bytes_total" ["device"]
             "Bytes written.";
         DEVICE_WRITE_ERRORS: Counter "penstock_store_device_write_errors_total" ["device"]
             "Failed writes.";
         DEVICE_WRITE_SECONDS: Histogram "penstock_store_device_write_seconds" ["device"]
-            "Time of a write from its submission to its completion.";
+            "Time of a write from its submission until its completion was noticed.";
         DEVICE_FLUSHES: Counter "penstock_store_device_flushes_total" ["device"] "Flushes.";
         DEVICE_FLUSH_ERRORS: Counter "penstock_store_device_flush_errors_total" ["device"]
             "Failed flushes.";
@@ -188,7 +188,7 @@ metrics! {
         DEVICE_QUEUE_DEPTH: Gauge "penstock_store_device_queue_depth_limit" ["device"]
             "Operations that may be in flight, over all lanes.";
         DEVICE_STATE: Gauge "penstock_store_device_state" ["device", "state"]
-            "1 for the state that the device is in: `ok`, `suspect` (errors or very slow lately), `failed` (a flush failed; writing has stopped).";
+            "1 for the state that the device is in: `ok`; `suspect` for a minute after an error, a wrong checksum, 5 s without any completion, or 3 s of operations over 20 times slower than usual; `failed` (a flush failed; writing has stopped).";
         CHECKSUM_FAILURES: Counter "penstock_store_checksum_failures_total" ["device"]
             "Blocks that were not what had been written, each attempt counted.";
         DEVICE_WEAR: Gauge "penstock_store_device_wear_ratio" ["device"]
@@ -224,7 +224,7 @@ metrics! {
         CACHE_JOINS: Counter "penstock_store_cache_joins_total" []
             "Blocks that waited for another's read.";
         CACHE_EVICTIONS: Counter "penstock_store_cache_evictions_total" []
-            "Blocks that left the cache for others.";
+            "Blocks that left the cache, for others or for memory that readers and writers needed.";
         ARENA_LOCKED: Gauge "penstock_arena_locked" [] "1 where the arena is locked in memory.";
         ARENA_PAGES: Gauge "penstock_arena_pages" ["kind"] "1 for the kind of pages that the arena has.";
         IO_URING: Gauge "penstock_io_uring" [] "1 where io_uring is usable.";
