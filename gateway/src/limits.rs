@@ -336,7 +336,7 @@ pub const ACCESS_LOG_SLOW: Duration = Duration::from_secs(1);
 /// machine writes in 50 ms. Twice as much is held while the writer has the other half.
 pub const ACCESS_LOG_QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes of lines of one lane that wait, at least; the longest line has half of that.
+/// Bytes of lines of one lane that wait, at least: the longest line has room.
 pub const ACCESS_LOG_LANE_BYTES_MIN: usize = 64 << 10;
 
 /// How long a line waits for the writer at most when there are few.
@@ -378,9 +378,10 @@ pub const TRACE_EXPORT_TIME: Duration = Duration::from_secs(10);
 pub const TRACE_ANSWER_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(ACCESS_LOG_ROTATE_BYTES_MIN >= ACCESS_LOG_LANE_BYTES_MIN as u64);
-// The longest line of the access log: its texts, each byte as six characters.
+// The longest line of the access log: its texts, each byte as three characters, and 4 KiB of the rest.
 const _: () = assert!(
-    6 * (2 * LOGGED_TARGET_BYTES_MAX + 4 * LOGGED_FIELD_BYTES_MAX) <= 2 * ACCESS_LOG_LANE_BYTES_MIN
+    3 * (2 * LOGGED_TARGET_BYTES_MAX + 4 * LOGGED_FIELD_BYTES_MAX) + (4 << 10)
+        <= ACCESS_LOG_LANE_BYTES_MIN
 );
 
 // ----- tenants --------------------------------------------------------------------------------

@@ -331,3 +331,45 @@ fn metrics_are_on_and_bounded() {
         }
     }
 }
+
+#[test]
+fn logs_and_traces_are_off_until_they_have_a_place_to_go() {
+    let plan = Setup::new().plan();
+    assert_eq!((plan.access_log.to, plan.trace.endpoint), (None, None));
+    assert_eq!(plan.access_log.format, AccessLogFormat::Json);
+    assert_eq!((plan.access_log.sample, plan.trace.sample), (1, 0));
+    assert_eq!((plan.access_log.rotate_bytes, plan.access_log.keep), (Some(256 << 20), 8));
+    let file = "[access_log]\nfile = \"/var/log/p.log\"\nformat = \"s3\"\nrotate = 0\nkeep = 3\n\
+                [trace]\nendpoint = \"http://[::1]:4318\"\nsample = 1000";
+    let plan = Setup::new().file(file).plan();
+    assert_eq!(plan.access_log.to, Some(AccessLogTarget::File("/var/log/p.log".into())));
+    assert_eq!((plan.access_log.rotate_bytes, plan.access_log.keep), (None, 3));
+    assert_eq!(plan.trace.endpoint.unwrap(), "http://[::1]:4318/v1/traces");
+    let stdout = Setup::new().flag(&keys::ACCESS_LOG_FILE, "stdout").plan();
+    assert_eq!(stdout.access_log.to, Some(AccessLogTarget::Stdout));
+    let whole = Setup::new().flag(&keys::TRACE_ENDPOINT, "http://collector/otlp/v1/traces");
+    assert_eq!(whole.plan().trace.endpoint.unwrap(), "http://collector/otlp/v1/traces");
+}
+
+#[test]
+fn wrong_values_of_logs_and_traces_are_named_with_their_remedy() {
+    let cases: [(&'static Key, &str, &str); 10] = [
+        (&keys::ACCESS_LOG_FILE, "", "write a path such as"),
+        (&keys::ACCESS_LOG_FORMAT, "xml", "write one of json, s3"),
+        (&keys::ACCESS_LOG_SAMPLE, "0", "write a number from 1 to 1000000"),
+        (&keys::ACCESS_LOG_ROTATE, "1", "write at least 64KiB"),
+        (&keys::ACCESS_LOG_KEEP, "0", "write a number from 1 to 1000"),
+        (&keys::TRACE_ENDPOINT, "localhost:4318", "write http://HOST:PORT"),
+        (&keys::TRACE_ENDPOINT, "/v1/traces", "write http://HOST:PORT"),
+        (&keys::TRACE_ENDPOINT, "https://collector:4318", "run an OpenTelemetry collector"),
+        (&keys::TRACE_ENDPOINT, "http://me:secret@collector", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (&keys::TRACE_SAMPLE, "10", "set trace.endpoint too"),
+    ];
+    for (key, value, remedy) in cases {
+        let findings = Setup::new().flag(key, value).findings();
+        let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };
+        for part in [key.name, value, remedy] {
+            assert!(finding.contains(part), "{part} in {finding}");
+        }
+    }
+}

@@ -12,13 +12,13 @@ use penstock_tests::server::Server;
 use penstock_tests::sign::{Credentials, Request, Signer};
 
 /// One request and its secrets.
-pub struct Form {
+pub(crate) struct Form {
     /// What it is.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// As it is sent.
-    pub request: Request,
+    pub(crate) request: Request,
     /// What must not be in a log.
-    pub secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
 }
 
 const BODY: &[u8] = b"what is stored";
@@ -41,7 +41,7 @@ impl Form {
     }
 
     /// Sends it over HTTP/1.1 and over HTTP/2; what is answered does not matter here.
-    pub fn send(&self, server: &Server) {
+    pub(crate) fn send(&self, server: &Server) {
         let mut connection = server.connect().unwrap();
         connection.send(&self.request.bytes()).unwrap();
         let answer = connection.receive(self.request.method != "HEAD").unwrap();
@@ -73,7 +73,7 @@ impl Form {
 }
 
 /// All of them.
-pub fn all(server: &Server, credentials: &Credentials) -> Vec<Form> {
+pub(crate) fn all(server: &Server, credentials: &Credentials) -> Vec<Form> {
     let host = server.address.to_string();
     let mut forms = signed(&host, credentials);
     forms.extend(presigned(&host, credentials));
