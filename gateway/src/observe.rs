@@ -37,7 +37,7 @@ pub struct Remembered {
 pub fn start(plan: &Plan) -> Result<Observation, String> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     let mut figures: Vec<Arc<dyn Figures>> = Vec::new();
-    let remembered = plan.metrics.requests.then(|| Remembered {
+    let remembered = plan.measuring.requests.then(|| Remembered {
         tenants: Arc::new(Tenants::new(plan.lanes, &plan.metrics)),
         slowest: Arc::new(Slowest::new(plan.lanes)),
         errors: Arc::new(Errors::new(plan.lanes)),

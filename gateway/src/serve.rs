@@ -109,8 +109,13 @@ async fn start<A: Application>(
         engine: settled.engine,
         pinning,
         limits: plan.limits.clone(),
-        door: Arc::new(DoorSettings { domains: plan.domains.clone(), host_id }),
+        door: Arc::new(DoorSettings {
+            domains: plan.domains.clone(),
+            host_id,
+            receipts: plan.measuring.receipts,
+        }),
         listeners: bound.lanes,
+        measures: plan.measuring.requests,
         sinks: observation.sinks,
     };
     let mut lanes = Lanes::start(lane_plan, behind.application)?;

@@ -20,4 +20,5 @@ pub mod rdma;
 pub mod server;
 pub mod sign;
 pub mod skip;
+pub mod tcp_info;
 pub mod trace;

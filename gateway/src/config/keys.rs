@@ -302,6 +302,25 @@ pub const LOG_FORMAT: Key = Key::new(
     "Form of the log on standard error.",
 );
 
+/// Measuring requests.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: durations, stages, bytes by path, errors, and who asks most. Off \
+     leaves what serving itself needs and the logs that are configured, without stages.",
+);
+
+/// Receipts.
+pub const RECEIPTS: Key = Key::new(
+    "receipts",
+    Shape::Choice(&["on_request", "always", "off"]),
+    Default::Is("on_request"),
+    "Which responses say by which path their bytes went and where time was spent: those to requests \
+     with `x-penstock-receipt: 1`, all, or none. Whoever may read an object then learns whether it \
+     was cached.",
+);
+
 /// Connections.
 pub const LIMIT_CONNECTIONS: Key = Key::new(
     "limits.connections",
@@ -488,15 +507,6 @@ pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
      the bytes are in memory and not only in the client's network card. Costs a round trip.",
 );
 
-/// Whether requests are measured.
-pub const METRICS_REQUESTS: Key = Key::new(
-    "metrics.requests",
-    Shape::Switch,
-    Default::Is("on"),
-    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
-     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
-);
-
 /// Buckets with series.
 pub const METRICS_BUCKETS: Key = Key::new(
     "metrics.buckets",
@@ -538,6 +548,8 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &METRICS_REQUESTS,
+    &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
     &LIMIT_IDLE_TIME,
@@ -560,7 +572,6 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ALLOW_UNSIGNED_CONNECT,
     &RDMA_REQUIRE_SAME_ADDRESS,
     &RDMA_STRICT_PLACEMENT,
-    &METRICS_REQUESTS,
     &METRICS_BUCKETS,
     &METRICS_USERS,
 ];

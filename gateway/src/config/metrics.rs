@@ -1,16 +1,14 @@
-//! What is configured of metrics, resolved, checked and typed.
+//! What is configured of tenants' metrics, resolved, checked and typed.
 //!
-//! Not here: what is counted (`crate::metrics`), the keys' own documentation (`keys.rs`).
+//! Not here: whether requests are measured at all (`receipts.rs`), what is counted (`crate::metrics`), the keys' own documentation (`keys.rs`).
 
 use super::keys;
-use super::plan::{Reader, count, switch};
+use super::plan::{Reader, count};
 use crate::limits;
 
-/// What is configured of metrics.
+/// How many tenants have metrics of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricsPlan {
-    /// Whether requests are measured.
-    pub requests: bool,
     /// Buckets that have series of their own at a time.
     pub buckets: usize,
     /// Access keys that have series of their own at a time.
@@ -18,11 +16,10 @@ pub struct MetricsPlan {
 }
 
 impl Reader<'_> {
-    /// The keys of metrics; `None` says that a finding was kept.
+    /// The keys of tenants' metrics; `None` says that a finding was kept.
     pub(super) fn metrics(&mut self) -> Option<MetricsPlan> {
-        let requests = self.one(&keys::METRICS_REQUESTS, switch);
         let buckets = self.one(&keys::METRICS_BUCKETS, count(0, limits::TENANT_SERIES_MAX));
         let users = self.one(&keys::METRICS_USERS, count(0, limits::TENANT_SERIES_MAX));
-        Some(MetricsPlan { requests: requests?, buckets: buckets?, users: users? })
+        Some(MetricsPlan { buckets: buckets?, users: users? })
     }
 }

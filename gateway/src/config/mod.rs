@@ -13,6 +13,7 @@ pub mod plan;
 pub mod print;
 pub mod raw;
 pub mod rdma;
+pub mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
+pub use receipts::{MeasuringPlan, Receipts};
 
 use std::ffi::OsString;
 use std::path::PathBuf;

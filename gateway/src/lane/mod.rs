@@ -39,7 +39,7 @@ use crate::config::Limits;
 use crate::door::{Backend, Door, DoorSettings};
 use crate::limits;
 use crate::metrics::{LaneCells, Refusal};
-use crate::record::Sinks;
+use crate::record::{Sinks, Watch};
 use clock::Clock;
 use pulse::{Command, Registry};
 
@@ -112,8 +112,21 @@ pub struct LanePlan {
     pub door: Arc<DoorSettings>,
     /// Listeners, one list per lane.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Whether requests are measured.
+    pub measures: bool,
     /// Who is told of requests that have ended.
     pub sinks: Sinks,
+}
+
+impl LanePlan {
+    /// How closely requests are watched: as closely as somebody is told of it.
+    fn watch(&self) -> Watch {
+        match (self.measures, self.sinks.is_empty()) {
+            (true, _) => Watch::Stages,
+            (false, false) => Watch::Ends,
+            (false, true) => Watch::Not,
+        }
+    }
 }
 
 /// The running lanes.
@@ -135,7 +148,7 @@ impl Lanes {
     /// # Errors
     /// The first lane's reason; the others have been stopped and joined then.
     pub fn start<A: Application>(plan: LanePlan, application: Arc<A>) -> Result<Lanes, String> {
-        let count = plan.listeners.len();
+        let (count, watch) = (plan.listeners.len(), plan.watch());
         let cells: Vec<_> = (0..count).map(|_| Arc::new(LaneCells::default())).collect();
         let connections = Arc::new(ConnectionBudget::new(plan.limits.connections));
         let (phase, watching) = watch::channel(Phase::Serving);
@@ -157,6 +170,7 @@ impl Lanes {
                 listeners,
                 cells: lanes.cells[index].clone(),
                 loads: lanes.loads.clone(),
+                watch,
                 sinks: plan.sinks.clone(),
                 connections: connections.clone(),
                 phase: watching.clone(),
@@ -222,6 +236,7 @@ struct Lane {
     listeners: Vec<TcpListener>,
     cells: Arc<LaneCells>,
     loads: Arc<Loads>,
+    watch: Watch,
     sinks: Sinks,
     connections: Arc<ConnectionBudget>,
     phase: watch::Receiver<Phase>,
@@ -267,6 +282,7 @@ impl Lane {
             limits: self.limits,
             clock: Clock::start(),
             cells: self.cells,
+            watch: self.watch,
             sinks: self.sinks,
             connections: self.connections,
             registry: Registry::default(),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::clock::Moment;
 use crate::config::Limits;
@@ -44,6 +44,37 @@ pub enum Command {
     Finish,
     /// End now.
     Close,
+}
+
+/// The times of a connection's heads that are measured, each kept until its request takes it.
+#[derive(Debug, Default)]
+pub struct Heads {
+    served_after: Cell<Option<Duration>>,
+    began: Cell<Option<Instant>>,
+}
+
+impl Heads {
+    /// The connection was first served so long after it was accepted.
+    pub fn served_after(&self, took: Option<Duration>) {
+        self.served_after.set(took);
+    }
+
+    /// The first byte of a head has come.
+    pub fn begins(&self) {
+        if self.began.get().is_none() {
+            self.began.set(Some(Instant::now()));
+        }
+    }
+
+    /// How long it took to serve the connection, for its first request.
+    pub fn take_served_after(&self) -> Option<Duration> {
+        self.served_after.take()
+    }
+
+    /// When the present head began; none where it came together with what was before it.
+    pub fn take_beginning(&self) -> Option<Instant> {
+        self.began.take()
+    }
 }
 
 /// One response on its way over HTTP/2, whose flow control the socket does not show.
@@ -75,6 +106,8 @@ pub struct Pulse {
     write_blocked: Cell<bool>,
     unread: Cell<bool>,
     peer: Cell<Option<IpAddr>>,
+    /// When its heads came.
+    pub heads: Heads,
     sending: RefCell<Vec<Weak<Sending>>>,
 }
 
@@ -91,6 +124,7 @@ impl Pulse {
             write_blocked: Cell::new(false),
             unread: Cell::new(false),
             peer: Cell::new(None),
+            heads: Heads::default(),
             sending: RefCell::new(Vec::new()),
         }
     }
@@ -132,6 +166,7 @@ impl Pulse {
     /// idle is timed here.
     pub fn speaks_http2(&self, now: Moment) {
         self.http2.set(true);
+        self.heads.began.set(None);
         self.enter(Stage::Idle, now);
     }
 
@@ -140,11 +175,13 @@ impl Pulse {
         self.http2.get()
     }
 
-    /// Bytes have come from the client.
-    pub fn received(&self, now: Moment) {
-        if self.stage.get() == Stage::Idle && !self.http2.get() {
+    /// Bytes have come from the client. Says whether a head begins with them.
+    pub fn received(&self, now: Moment) -> bool {
+        let begins = self.stage.get() == Stage::Idle && !self.http2.get();
+        if begins {
             self.enter(Stage::Head, now);
         }
+        begins
     }
 
     /// Whether the socket takes no more for now.

@@ -201,15 +201,12 @@ impl Observed {
 
     fn bytes(&self) -> Vec<Figure> {
         let mut figures = Vec::new();
+        // What RDMA delivers and copies, `rdma::receipts` counts.
         for source in Source::ALL {
-            for delivery in Delivery::ALL {
-                let (row, column) = (*source as usize, *delivery as usize);
-                let bytes = self.sum(|lane| lane.responses[row][column].value());
-                let labels = [source.label(), delivery.label()];
-                figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
-            }
+            let bytes = self.sum(|lane| lane.responses[*source as usize].value());
+            let labels = [source.label(), Delivery::Socket.label()];
+            figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
         }
-        // What RDMA copies, `rdma::receipts` counts.
         for path in [Copying::SocketSend, Copying::SocketReceive, Copying::Frame] {
             let bytes = self.sum(|lane| lane.copied[path as usize].value());
             figures.push(Figure::labelled(&table::COPIED, [path.label()], bytes));

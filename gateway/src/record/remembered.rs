@@ -83,6 +83,7 @@ mod tests {
         account.asked.traceparent = Some(HeaderValue::from_static(traceparent));
         account.spent(Stage::Auth, Duration::from_millis(2));
         account.gave(Source::Cache, 7);
+        account.all_left();
         account.code.set("NoSuchKey".into()).unwrap();
         account.answer(http::StatusCode::NOT_FOUND);
         let took = Duration::from_millis(12);

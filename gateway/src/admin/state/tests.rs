@@ -60,7 +60,7 @@ fn bench() -> Bench {
         connections_limit: 100,
         draining: draining.clone(),
     };
-    let plan = MetricsPlan { requests: true, buckets: 5, users: 5 };
+    let plan = MetricsPlan { buckets: 5, users: 5 };
     let remembered = Remembered {
         tenants: Arc::new(Tenants::new(1, &plan)),
         slowest: Arc::new(Slowest::new(1)),
