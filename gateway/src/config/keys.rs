@@ -513,7 +513,7 @@ pub const METRICS_BUCKETS: Key = Key::new(
     Shape::Count,
     Default::Is("50"),
     "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
-     Each takes about eight series.",
+     Each takes about five series.",
 );
 
 /// Access keys with series.
@@ -522,7 +522,7 @@ pub const METRICS_USERS: Key = Key::new(
     Shape::Count,
     Default::Is("50"),
     "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
-     Each takes about eight series.",
+     Each takes about five series.",
 );
 
 /// All keys, in the order of the documentation.

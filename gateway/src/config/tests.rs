@@ -300,12 +300,12 @@ fn unsigned_connections_need_loopback() {
 fn tenants_with_metrics_are_bounded() {
     let metrics = Setup::new().plan().metrics;
     assert_eq!(metrics, MetricsPlan { buckets: 50, users: 50 });
-    let file = "[metrics]\nbuckets = 0\nusers = 5000\n";
+    let file = "[metrics]\nbuckets = 0\nusers = 10000\n";
     let metrics = Setup::new().file(file).plan().metrics;
-    assert_eq!(metrics, MetricsPlan { buckets: 0, users: 5000 });
+    assert_eq!(metrics, MetricsPlan { buckets: 0, users: 10_000 });
     for (key, value, remedy) in [
-        (&keys::METRICS_BUCKETS, "5001", "write a number from 0 to 5000"),
-        (&keys::METRICS_USERS, "-1", "write a number from 0 to 5000"),
+        (&keys::METRICS_BUCKETS, "10001", "write a number from 0 to 10000"),
+        (&keys::METRICS_USERS, "-1", "write a number from 0 to 10000"),
     ] {
         let findings = Setup::new().flag(key, value).findings();
         let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };

@@ -5,6 +5,8 @@
 //! parts of the process report them (`figure.rs`, `process.rs`), the exposition (`export.rs`), and
 //! the document about it all (`document.rs`).
 
+#[cfg(test)]
+mod budget;
 pub mod cells;
 pub mod codes;
 pub mod document;
