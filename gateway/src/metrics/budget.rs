@@ -88,7 +88,7 @@ fn series_stay_within_the_budget_of_the_default_settings() {
     let all = series("");
     // Each further device, and a lane's runtime and ring, which this process does not have.
     let devices = (limits::DEVICES_MAX - 1) * series("device=\"");
-    let most = all + devices + LANES * 5;
+    let most = all + devices + LANES * 4;
     assert!(all > 4000, "{all}: what can happen has not happened");
     assert!(most <= limits::SERIES_DEFAULT_MAX, "{most} series, {all} of them here");
     assert_eq!(series("bucket=\"bucket"), 50 * 7, "four classes, time, bytes in and out");
