@@ -8,6 +8,7 @@ both. Fails where there are fewer series, or where the median of the rounds' p99
 """
 
 import argparse
+import concurrent.futures
 import http.client
 import json
 import os
@@ -27,6 +28,7 @@ SERIES_MIN = 50_000
 BUCKETS = 10_000  # what a store may have; each has five series here
 OBJECTS, OBJECT_BYTES = 1000, "4KiB"
 SCRAPE_SECONDS = 1.0
+CREATORS = 32  # connections that create buckets
 
 
 def loadgen(server: Gateway, command: str, *arguments: str) -> dict:
@@ -58,18 +60,32 @@ def scrape(server: Gateway) -> tuple[int, float]:
     return len(re.findall(rb"^[^#\n]", text, re.MULTILINE)), took
 
 
+def ask(client: Client, method: str, path: str, expected: int) -> None:
+    """One request, whose answer must be the expected one."""
+    client.connection.request(method, client.signed(method, path, {}))
+    response = client.connection.getresponse()
+    got = response.read()
+    if response.status != expected:
+        raise SystemExit(f"{method} {path}: {response.status} {got.decode()}")
+
+
+def create(server: Gateway, numbers: range) -> None:
+    """Creates buckets on a connection of its own."""
+    client = Client(server.port)
+    for number in numbers:
+        ask(client, "PUT", f"/tenant-{number:05}", 200)
+
+
 def make_tenants(server: Gateway) -> None:
-    """Buckets, each with a request that succeeded and one that did not."""
+    """Buckets, each with requests that succeeded and one that did not."""
+    # Many at a time, which share their flushes.
+    with concurrent.futures.ThreadPoolExecutor(CREATORS) as creators:
+        parts = [range(part, BUCKETS - 1, CREATORS) for part in range(CREATORS)]
+        list(creators.map(lambda part: create(server, part), parts))
     client = Client(server.port)
     for number in range(BUCKETS - 1):
-        name = f"tenant-{number:05}"
-        for target, expected in ((f"/{name}", 200), (f"/{name}/missing", 404)):
-            method = "PUT" if expected == 200 else "GET"
-            client.connection.request(method, client.signed(method, target, {}))
-            response = client.connection.getresponse()
-            got = response.read()
-            if response.status != expected:
-                raise SystemExit(f"{method} {target}: {response.status} {got.decode()}")
+        ask(client, "HEAD", f"/tenant-{number:05}", 200)
+        ask(client, "GET", f"/tenant-{number:05}/missing", 404)
         if number % 500 == 0:
             # A lane keeps so many newcomers apart until it is asked.
             scrape(server)
