@@ -54,10 +54,11 @@ loom: ## the pin table and the state of RDMA sessions under the interleavings th
 	@tools/nextest.sh
 	@tools/loom.sh
 
-bench: ## server CPU per request and per GiB beside nginx; tables in target/bench
+bench: ## server CPU per request and per GiB beside nginx, tables in target/bench; p99 under scrapes
 	@tools/packages.sh build bench
 	@cargo build --release --locked -p gateway -p loadgen
 	@python3 tools/bench/bench.py $(ARGS)
+	@python3 tools/bench/scrape.py
 
 bench-gate: ## instructions per request against the recorded baseline (ARGS=--record renews it)
 	@tools/packages.sh build gate

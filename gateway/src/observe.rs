@@ -68,7 +68,7 @@ pub fn start(plan: &Plan, host_id: &HeaderValue) -> Result<Observation, String> 
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     let mut figures: Vec<Arc<dyn Figures>> = Vec::new();
     let mut closing = Closing::default();
-    let remembered = plan.metrics.requests.then(|| Remembered {
+    let remembered = plan.measuring.requests.then(|| Remembered {
         tenants: Arc::new(Tenants::new(plan.lanes, &plan.metrics)),
         slowest: Arc::new(Slowest::new(plan.lanes)),
         errors: Arc::new(Errors::new(plan.lanes)),

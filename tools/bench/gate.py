@@ -49,8 +49,11 @@ class Client:
         self.connection = http.client.HTTPConnection(self.host, timeout=600)
 
     def target(self, method: str, key: str, query: dict[str, str]) -> str:
-        """A presigned request target."""
-        path = f"/{BUCKET}" + (f"/{key}" if key else "")
+        """A presigned request target in the bench's bucket."""
+        return self.signed(method, f"/{BUCKET}" + (f"/{key}" if key else ""), query)
+
+    def signed(self, method: str, path: str, query: dict[str, str]) -> str:
+        """A presigned request target of that path, which needs no escapes."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         scope = f"{now[:8]}/{REGION}/s3/aws4_request"
         pairs = {

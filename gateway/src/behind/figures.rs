@@ -256,13 +256,14 @@ mod tests {
         .unwrap()
     }
 
-    /// What only some drives say of themselves.
+    /// What only some drives say of themselves, and what the store's filling alone cannot say.
     fn is_optional(metric: &Metric) -> bool {
         let of_drives = [
             &table::DEVICE_WEAR,
             &table::DEVICE_SPARE,
             &table::DEVICE_TEMPERATURE,
             &table::DEVICE_MEDIA_ERRORS,
+            &table::STORE_FULL_IN,
         ];
         of_drives.contains(&metric)
     }

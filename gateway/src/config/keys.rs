@@ -302,6 +302,15 @@ pub const LOG_FORMAT: Key = Key::new(
     "Form of the log on standard error.",
 );
 
+/// Whether requests are measured.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
+     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
+);
+
 /// Receipts.
 pub const RECEIPTS: Key = Key::new(
     "receipts",
@@ -559,22 +568,13 @@ pub const TRACE_SAMPLE: Key = Key::new(
     "Of requests that bring no sampled `traceparent`, one of so many is traced; 0 for none.",
 );
 
-/// Whether requests are measured.
-pub const METRICS_REQUESTS: Key = Key::new(
-    "metrics.requests",
-    Shape::Switch,
-    Default::Is("on"),
-    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
-     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
-);
-
 /// Buckets with series.
 pub const METRICS_BUCKETS: Key = Key::new(
     "metrics.buckets",
     Shape::Count,
     Default::Is("50"),
     "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
-     Each takes about eight series.",
+     Each takes about five series.",
 );
 
 /// Access keys with series.
@@ -583,7 +583,7 @@ pub const METRICS_USERS: Key = Key::new(
     Shape::Count,
     Default::Is("50"),
     "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
-     Each takes about eight series.",
+     Each takes about five series.",
 );
 
 /// All keys, in the order of the documentation.
@@ -609,6 +609,7 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &METRICS_REQUESTS,
     &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
@@ -639,7 +640,6 @@ pub const KEYS: &[&Key] = &[
     &ACCESS_LOG_KEEP,
     &TRACE_ENDPOINT,
     &TRACE_SAMPLE,
-    &METRICS_REQUESTS,
     &METRICS_BUCKETS,
     &METRICS_USERS,
 ];

@@ -14,16 +14,18 @@ pub mod plan;
 pub mod print;
 pub mod raw;
 pub mod rdma;
+pub mod receipts;
 #[cfg(test)]
 mod tests;
 pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use finding::Finding;
-pub use metrics::{MetricsPlan, Receipts};
+pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
+pub use receipts::{MeasuringPlan, Receipts};
 pub use trace::TracePlan;
 
 use std::ffi::OsString;

@@ -15,6 +15,7 @@ use super::keys::{self, Default as Standard, Key, Shape};
 use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
+use super::receipts::MeasuringPlan;
 use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
@@ -120,6 +121,8 @@ pub struct Plan {
     pub log_level: String,
     /// Log form.
     pub log_format: LogFormat,
+    /// Measuring requests.
+    pub measuring: MeasuringPlan,
     /// Bounds on clients.
     pub limits: Limits,
     /// RDMA.
@@ -128,7 +131,7 @@ pub struct Plan {
     pub access_log: AccessLogPlan,
     /// Traces.
     pub trace: TracePlan,
-    /// Metrics.
+    /// Metrics of tenants.
     pub metrics: MetricsPlan,
     /// Every key with what it comes to, to be shown. Secrets are hidden.
     pub settings: Vec<Setting>,
@@ -221,6 +224,7 @@ impl Reader<'_> {
         let drain_deadline = self.one(&keys::DRAIN_DEADLINE, time);
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
+        let measuring = self.measuring();
         let limits = self.limits();
         let rdma = self.rdma();
         let access_log = self.access_log();
@@ -256,6 +260,7 @@ impl Reader<'_> {
             drain_deadline: drain_deadline?,
             log_level: log_level?,
             log_format: log_format?,
+            measuring: measuring?,
             limits: limits?,
             rdma: rdma?,
             access_log: access_log?,

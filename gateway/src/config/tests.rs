@@ -297,32 +297,15 @@ fn unsigned_connections_need_loopback() {
 }
 
 #[test]
-fn metrics_are_on_and_bounded() {
+fn tenants_with_metrics_are_bounded() {
     let metrics = Setup::new().plan().metrics;
-    assert_eq!(
-        metrics,
-        MetricsPlan {
-            requests: true,
-            buckets: 50,
-            users: 50,
-            receipts: crate::config::Receipts::OnRequest
-        }
-    );
-    let file = "[metrics]\nrequests = \"off\"\nbuckets = 0\nusers = 5000\n";
+    assert_eq!(metrics, MetricsPlan { buckets: 50, users: 50 });
+    let file = "[metrics]\nbuckets = 0\nusers = 10000\n";
     let metrics = Setup::new().file(file).plan().metrics;
-    assert_eq!(
-        metrics,
-        MetricsPlan {
-            requests: false,
-            buckets: 0,
-            users: 5000,
-            receipts: crate::config::Receipts::OnRequest
-        }
-    );
+    assert_eq!(metrics, MetricsPlan { buckets: 0, users: 10_000 });
     for (key, value, remedy) in [
-        (&keys::METRICS_REQUESTS, "yes", "write one of on, off"),
-        (&keys::METRICS_BUCKETS, "5001", "write a number from 0 to 5000"),
-        (&keys::METRICS_USERS, "-1", "write a number from 0 to 5000"),
+        (&keys::METRICS_BUCKETS, "10001", "write a number from 0 to 10000"),
+        (&keys::METRICS_USERS, "-1", "write a number from 0 to 10000"),
     ] {
         let findings = Setup::new().flag(key, value).findings();
         let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };

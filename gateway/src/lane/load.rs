@@ -69,7 +69,6 @@ impl Load {
         // A lane's runtime has one worker: its thread.
         add(&table::LANE_BUSY, self.runtime.worker_total_busy_duration(0).as_secs_f64());
         add(&table::LANE_WAKEUPS, self.runtime.worker_park_count(0) as f64);
-        add(&table::LANE_TASKS, self.runtime.num_alive_tasks() as f64);
         if let Some(ring) = &self.ring {
             let seen = ring.look();
             add(&table::LANE_SUBMISSIONS, seen.submissions as f64);

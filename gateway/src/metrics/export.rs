@@ -161,6 +161,8 @@ impl Observed {
         for (index, lane) in self.lanes.iter().enumerate() {
             let answered = lane.answered_in_all() as f64;
             figures.push(Figure::labelled(&table::LANE_REQUESTS, [index.to_string()], answered));
+            let in_flight = lane.in_flight() as f64;
+            figures.push(Figure::labelled(&table::LANE_IN_FLIGHT, [index.to_string()], in_flight));
             let open = lane.open() as f64;
             figures.push(Figure::labelled(&table::LANE_CONNECTIONS, [index.to_string()], open));
         }
@@ -350,6 +352,7 @@ mod tests {
             "penstock_request_stage_seconds_count{stage=\"auth\",group=\"read\"} 2",
             "penstock_lanes{engine=\"blocking\"} 2",
             "penstock_lane_requests_total{lane=\"1\"} 1",
+            "penstock_lane_requests_in_flight{lane=\"0\"} 1",
             "penstock_store_device_reads_total{device=\"0\"} 7",
             "penstock_store_device_reads_total{device=\"1\"} 9",
         ] {

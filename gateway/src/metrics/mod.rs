@@ -5,6 +5,8 @@
 //! parts of the process report them (`figure.rs`, `process.rs`), the exposition in its two forms
 //! (`export.rs`, `openmetrics.rs`), and the document about it all (`document.rs`).
 
+#[cfg(test)]
+mod budget;
 pub mod cells;
 pub mod codes;
 pub mod document;

@@ -116,7 +116,8 @@ metrics! {
             "Completions that the kernel put into the lane's io_uring.";
         LANE_REQUESTS: Counter "penstock_lane_requests_total" ["lane"] "Requests answered by the lane.";
         LANE_CONNECTIONS: Gauge "penstock_lane_connections" ["lane"] "Connections of the lane now.";
-        LANE_TASKS: Gauge "penstock_lane_tasks" ["lane"] "Tasks of the lane's runtime now.";
+        LANE_IN_FLIGHT: Gauge "penstock_lane_requests_in_flight" ["lane"]
+            "Requests of the lane between head and end of response.";
     }
 
     "Copy receipts" "Which path moved the bytes of responses, and what processors copied of them." {

@@ -28,8 +28,8 @@ pub fn remembered(record: &Record<'_>) -> RequestState {
         operation: account.asked.operation.label().to_owned(),
         status: account.status().map_or(0, |status| status.as_u16()),
         code: account.code.get().map(|code| cut(code)),
-        bucket: account.bucket().map(cut),
-        key: account.key().map(cut),
+        bucket: account.bucket().map(shown),
+        key: account.key().map(shown),
         user: account.user.get().map(|user| user.to_string()),
         client: account.asked.peer.map(|peer| peer.to_string()),
         seconds: record.took.as_secs_f64(),
@@ -46,6 +46,23 @@ pub fn remembered(record: &Record<'_>) -> RequestState {
 /// A moment in seconds since 1970.
 pub fn since_1970(moment: SystemTime) -> f64 {
     moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// A part of the target's path. Somebody may have pasted a whole presigned URL there.
+fn shown(text: &str) -> String {
+    const MARKS: [&str; 6] = [
+        "x-amz-signature",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "awsaccesskeyid",
+        "signature=",
+        "signature%3d",
+    ];
+    let lower = text.to_ascii_lowercase();
+    match MARKS.iter().any(|mark| lower.contains(mark)) {
+        true => "REDACTED".to_owned(),
+        false => cut(text),
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -83,6 +100,7 @@ mod tests {
         account.asked.traceparent = Some(HeaderValue::from_static(traceparent));
         account.spent(Stage::Auth, Duration::from_millis(2));
         account.gave(Source::Cache, 7);
+        account.all_left();
         account.code.set("NoSuchKey".into()).unwrap();
         account.answer(http::StatusCode::NOT_FOUND);
         let took = Duration::from_millis(12);
@@ -93,6 +111,14 @@ mod tests {
         assert_eq!(kept.sources.into_iter().collect::<Vec<_>>(), [("cache".to_owned(), 7)]);
         assert_eq!(kept.trace.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
         assert_eq!(kept.code.as_deref(), Some("NoSuchKey"));
+    }
+
+    #[test]
+    fn a_presigned_url_that_was_pasted_as_a_key_is_not_shown() {
+        for key in ["x?X-Amz-Signature=abc", "x%3FX-Amz-Signature%3Dabc", "a&Signature%3Dabc"] {
+            assert_eq!(shown(key), "REDACTED", "{key}");
+        }
+        assert_eq!(shown("signatures/a.txt"), "signatures/a.txt");
     }
 
     #[test]

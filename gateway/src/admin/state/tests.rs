@@ -9,7 +9,7 @@ use super::snapshot::Window;
 use super::snapshot::tests::moments;
 use super::*;
 use crate::admin::Health;
-use crate::config::{MetricsPlan, Receipts};
+use crate::config::MetricsPlan;
 use crate::limits;
 use crate::metrics::export::Observed;
 use crate::metrics::table;
@@ -60,7 +60,7 @@ fn bench() -> Bench {
         connections_limit: 100,
         draining: draining.clone(),
     };
-    let plan = MetricsPlan { requests: true, buckets: 5, users: 5, receipts: Receipts::OnRequest };
+    let plan = MetricsPlan { buckets: 5, users: 5 };
     let remembered = Remembered {
         tenants: Arc::new(Tenants::new(1, &plan)),
         slowest: Arc::new(Slowest::new(1)),

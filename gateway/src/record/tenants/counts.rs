@@ -1,7 +1,7 @@
 //! What is counted of one tenant.
 
 use crate::limits;
-use crate::metrics::{Delivery, Source, StatusClass};
+use crate::metrics::{Group, StatusClass};
 use crate::record::Record;
 
 /// Sums over requests.
@@ -11,7 +11,7 @@ pub struct Counts {
     pub requests: [u64; StatusClass::COUNT],
     /// Time that they took.
     pub nanoseconds: u64,
-    /// Bytes of request bodies.
+    /// Bytes of request bodies, and of objects fetched by RDMA.
     pub received_bytes: u64,
     /// Bytes of response bodies, and of objects delivered by RDMA.
     pub sent_bytes: u64,
@@ -24,20 +24,15 @@ impl Counts {
         let class = account.status().map_or(StatusClass::ClientError, StatusClass::of);
         let mut requests = [0; StatusClass::COUNT];
         requests[class as usize] = 1;
-        let by_rdma = match account.delivery() {
-            Delivery::Socket => 0,
-            // The document that the response itself consists of went by TCP.
-            Delivery::Rdma => Source::ALL
-                .iter()
-                .filter(|source| **source != Source::Document)
-                .map(|source| account.source(*source))
-                .sum(),
+        let (fetched, delivered) = match account.asked.operation.group() {
+            Group::Write => (account.moved(), 0),
+            _ => (0, account.moved()),
         };
         Counts {
             requests,
             nanoseconds: u64::try_from(record.took.as_nanos()).unwrap_or(u64::MAX),
-            received_bytes: account.received(),
-            sent_bytes: account.sent() + by_rdma,
+            received_bytes: account.received() + fetched,
+            sent_bytes: account.sent() + delivered,
         }
     }
 

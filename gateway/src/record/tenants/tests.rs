@@ -6,15 +6,7 @@ use super::*;
 use crate::record::sample::{account, ended};
 
 fn tenants(buckets: usize, users: usize) -> Tenants {
-    Tenants::new(
-        2,
-        &MetricsPlan {
-            requests: true,
-            buckets,
-            users,
-            receipts: crate::config::Receipts::OnRequest,
-        },
-    )
+    Tenants::new(2, &MetricsPlan { buckets, users })
 }
 
 fn values(tenants: &Tenants, metric: &Metric) -> BTreeMap<Vec<String>, f64> {
