@@ -36,7 +36,7 @@ class Fault:
 
 
 STANDARD = {
-    "MEMORY": "128M",
+    "MEMORY": "192M",
     "EXTENT_FILE": "1GiB",
     "LANES": "1",
     # strace can reach what threads of its own do by pread and pwrite; it cannot reach a ring.
