@@ -165,7 +165,7 @@ FAULTS = [
         prepare=one_cold_object,
         strike=herd,
         alerts=["PenstockReadHerd"],
-        panels=[("training", "Joins of a herd", 1), ("lanes", "Blocks by how they were found", 1)],
+        panels=[("training", "Joins of a herd", 1), ("lanes", "Blocks by how they were found", 50)],
         view="time",
         seconds=180,
     ),

@@ -11,6 +11,7 @@ Needs prometheus and strace (root, or ptrace allowed), and the binaries of `make
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -70,7 +71,7 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
         fault.strike(stage)
         while watch.missing() and time.monotonic() - began < fault.seconds:
             watch.look(stage, boards, time.monotonic() - began)
-            if watch.firing and not watch.frame:
+            if (watch.firing or watch.shown) and not watch.frame:
                 watch.frame = frame(stage, fault.view)
             time.sleep(1)
         watch.frame = watch.frame or frame(stage, fault.view)
@@ -109,7 +110,7 @@ def report(watches: list[Watch]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     for watch in watches:
         also = [name for name in watch.firing if name not in watch.fault.alerts]
-        lines += ["", f"## {watch.fault.name}", "", f"{watch.fault.what.capitalize()}.", ""]
+        lines += ["", f"## {watch.fault.name}", "", f"{watch.fault.what[0].upper()}{watch.fault.what[1:]}.", ""]
         lines.append(f"Fired before the fault: {', '.join(watch.before) or 'nothing'}.")
         lines.append(f"Fired as well: {', '.join(also) or 'nothing'}.")
         lines += ["", f"`penstock top`, view {watch.fault.view}:", "", "```", watch.frame, "```"]
@@ -136,6 +137,8 @@ def main() -> int:
     ]
     if unknown:
         parser.error(f"no such panel: {', '.join(unknown)}")
+    # So that a stage is cleared also when this is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watches = []
     for fault in chosen:
         print(f"{fault.name}: {fault.what}", file=sys.stderr, flush=True)
