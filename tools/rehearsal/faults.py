@@ -108,7 +108,7 @@ FAULTS = [
             ("drives", "Reads, p99", 0.1),
             ("drives", "Suspect or failed", 1),
             ("overview", "First byte, reads, p99", 0.1),
-            ("time", "Store or client", 0.5),
+            ("time", "Reads: p99 by stage", 0.5),
         ],
         view="drives",
         seconds=300,

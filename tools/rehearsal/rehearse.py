@@ -29,8 +29,15 @@ class Watch:
         self.pending: dict[str, float] = {}
         self.firing: dict[str, float] = {}
         self.shown: dict[tuple[str, str], tuple[float, float]] = {}
-        self.largest: dict[tuple[str, str], float] = {}
         self.frame = ""
+
+    def look_before(self, stage: Stage, boards: Boards) -> None:
+        """Notes what shows a fault that is not there yet: it would prove nothing later."""
+        self.before = [name for name, state in stage.alerts().items() if state == "firing"]
+        for board, title, least in self.fault.panels:
+            value = boards.value(stage, board, title)
+            if value is not None and value >= least:
+                self.before.append(f"{board}: {title} ({value:.3g})")
 
     def look(self, stage: Stage, boards: Boards, seconds: float) -> None:
         """Asks Prometheus once."""
@@ -45,7 +52,6 @@ class Watch:
             if value is None:
                 continue
             place = (board, title)
-            self.largest[place] = max(self.largest.get(place, value), value)
             if value >= least and place not in self.shown:
                 self.shown[place] = (seconds, value)
 
@@ -66,7 +72,7 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
     with Stage(folder, {**STANDARD, **fault.settings}) as stage:
         fault.prepare(stage)
         time.sleep(QUIET_SECONDS)
-        watch.before = [name for name, state in stage.alerts().items() if state == "firing"]
+        watch.look_before(stage, boards)
         began = time.monotonic()
         fault.strike(stage)
         while watch.missing() and time.monotonic() - began < fault.seconds:
@@ -111,7 +117,7 @@ def report(watches: list[Watch]) -> str:
     for watch in watches:
         also = [name for name in watch.firing if name not in watch.fault.alerts]
         lines += ["", f"## {watch.fault.name}", "", f"{watch.fault.what[0].upper()}{watch.fault.what[1:]}.", ""]
-        lines.append(f"Fired before the fault: {', '.join(watch.before) or 'nothing'}.")
+        lines.append(f"Shown before the fault: {', '.join(watch.before) or 'nothing'}.")
         lines.append(f"Fired as well: {', '.join(also) or 'nothing'}.")
         lines += ["", f"`penstock top`, view {watch.fault.view}:", "", "```", watch.frame, "```"]
     return "\n".join(lines) + "\n"
