@@ -9,7 +9,7 @@ DATA ?= ./data
 # More arguments for `make run`: make run ARGS="--listen 0.0.0.0:9000"
 ARGS ?=
 
-.PHONY: help run build test check unit guest bench bench-gate loom fmt doc docs clean
+.PHONY: help run build test check unit guest bench bench-gate rehearse loom fmt doc docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -64,6 +64,11 @@ bench-gate: ## instructions per request against the recorded baseline (ARGS=--re
 	@tools/packages.sh build gate
 	@cargo build --release --locked -p gateway
 	@python3 tools/bench/gate.py $(ARGS)
+
+rehearse: ## faults done to the real server, timed until alerts and panels show them (20 minutes)
+	@tools/packages.sh build test
+	@cargo build --release --locked -p gateway -p loadgen
+	@python3 tools/rehearsal/rehearse.py --output target/rehearsal.md $(ARGS)
 
 fmt: ## format all code
 	@cargo fmt --all

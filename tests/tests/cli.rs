@@ -120,7 +120,10 @@ fn every_view_of_top_is_one_plain_frame() {
 fn top_gives_the_terminal_back_at_q() {
     let site = Site::new();
     let server = at_work(&site);
-    let command = format!("{} top --data {}", binary().display(), site.data().display());
+    // A terminal that nobody looks at has no size.
+    let (binary, data) = (binary(), site.data());
+    let command =
+        format!("stty cols 80 rows 24 && exec {} top --data {}", binary.display(), data.display());
     let mut script = without_settings(Command::new("timeout"))
         .args(["60", "script", "-qefc", &command, "/dev/null"])
         .env("TERM", "xterm")

@@ -36,7 +36,7 @@ class Fault:
 
 
 STANDARD = {
-    "MEMORY": "128M",
+    "MEMORY": "192M",
     "EXTENT_FILE": "1GiB",
     "LANES": "1",
     # strace can reach what threads of its own do by pread and pwrite; it cannot reach a ring.
@@ -108,7 +108,7 @@ FAULTS = [
             ("drives", "Reads, p99", 0.1),
             ("drives", "Suspect or failed", 1),
             ("overview", "First byte, reads, p99", 0.1),
-            ("time", "Store or client", 0.5),
+            ("time", "Reads: p99 by stage", 0.5),
         ],
         view="drives",
         seconds=300,
@@ -165,7 +165,7 @@ FAULTS = [
         prepare=one_cold_object,
         strike=herd,
         alerts=["PenstockReadHerd"],
-        panels=[("training", "Joins of a herd", 1), ("lanes", "Blocks by how they were found", 1)],
+        panels=[("training", "Joins of a herd", 1), ("lanes", "Blocks by how they were found", 50)],
         view="time",
         seconds=180,
     ),

@@ -11,6 +11,7 @@ Needs prometheus and strace (root, or ptrace allowed), and the binaries of `make
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -28,8 +29,15 @@ class Watch:
         self.pending: dict[str, float] = {}
         self.firing: dict[str, float] = {}
         self.shown: dict[tuple[str, str], tuple[float, float]] = {}
-        self.largest: dict[tuple[str, str], float] = {}
         self.frame = ""
+
+    def look_before(self, stage: Stage, boards: Boards) -> None:
+        """Notes what shows a fault that is not there yet: it would prove nothing later."""
+        self.before = [name for name, state in stage.alerts().items() if state == "firing"]
+        for board, title, least in self.fault.panels:
+            value = boards.value(stage, board, title)
+            if value is not None and value >= least:
+                self.before.append(f"{board}: {title} ({value:.3g})")
 
     def look(self, stage: Stage, boards: Boards, seconds: float) -> None:
         """Asks Prometheus once."""
@@ -44,7 +52,6 @@ class Watch:
             if value is None:
                 continue
             place = (board, title)
-            self.largest[place] = max(self.largest.get(place, value), value)
             if value >= least and place not in self.shown:
                 self.shown[place] = (seconds, value)
 
@@ -65,12 +72,12 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
     with Stage(folder, {**STANDARD, **fault.settings}) as stage:
         fault.prepare(stage)
         time.sleep(QUIET_SECONDS)
-        watch.before = [name for name, state in stage.alerts().items() if state == "firing"]
+        watch.look_before(stage, boards)
         began = time.monotonic()
         fault.strike(stage)
         while watch.missing() and time.monotonic() - began < fault.seconds:
             watch.look(stage, boards, time.monotonic() - began)
-            if watch.firing and not watch.frame:
+            if (watch.firing or watch.shown) and not watch.frame:
                 watch.frame = frame(stage, fault.view)
             time.sleep(1)
         watch.frame = watch.frame or frame(stage, fault.view)
@@ -109,8 +116,8 @@ def report(watches: list[Watch]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     for watch in watches:
         also = [name for name in watch.firing if name not in watch.fault.alerts]
-        lines += ["", f"## {watch.fault.name}", "", f"{watch.fault.what.capitalize()}.", ""]
-        lines.append(f"Fired before the fault: {', '.join(watch.before) or 'nothing'}.")
+        lines += ["", f"## {watch.fault.name}", "", f"{watch.fault.what[0].upper()}{watch.fault.what[1:]}.", ""]
+        lines.append(f"Shown before the fault: {', '.join(watch.before) or 'nothing'}.")
         lines.append(f"Fired as well: {', '.join(also) or 'nothing'}.")
         lines += ["", f"`penstock top`, view {watch.fault.view}:", "", "```", watch.frame, "```"]
     return "\n".join(lines) + "\n"
@@ -136,6 +143,8 @@ def main() -> int:
     ]
     if unknown:
         parser.error(f"no such panel: {', '.join(unknown)}")
+    # So that a stage is cleared also when this is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watches = []
     for fault in chosen:
         print(f"{fault.name}: {fault.what}", file=sys.stderr, flush=True)

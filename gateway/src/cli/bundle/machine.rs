@@ -1,7 +1,7 @@
 //! What the machine and the server's process say of themselves.
 //!
-//! Owns: the lists of files that are read; all of the kernel, of which none has a secret. Of a
-//! process its environment is never read.
+//! Owns: the lists of files that are read; all of the kernel, without what may have a secret:
+//! of its command line only known words, of a process never the environment.
 //! Limits: `BUNDLE_FILE_BYTES_MAX` a file, `BUNDLE_ENTRIES_MAX` entries of a folder.
 
 use std::fmt::Write as _;
@@ -19,7 +19,6 @@ use crate::rdma::open as rdma_open;
 /// Files of the kernel, each a part.
 const FILES: &[(&str, &str)] = &[
     ("kernel.txt", "/proc/version"),
-    ("command-line.txt", "/proc/cmdline"),
     ("os-release.txt", "/etc/os-release"),
     ("processors.txt", "/proc/cpuinfo"),
     ("memory.txt", "/proc/meminfo"),
@@ -35,6 +34,29 @@ const FILES: &[(&str, &str)] = &[
     ("sockets.txt", "/proc/net/sockstat"),
     ("network.txt", "/proc/net/dev"),
     ("tcp.txt", "/proc/net/netstat"),
+];
+
+/// Beginnings of what is kept of the kernel's command line. Installers put tokens there, too.
+const KERNEL_WORDS: &[&str] = &[
+    "amd_iommu",
+    "default_hugepagesz",
+    "hugepages",
+    "intel_idle",
+    "intel_iommu",
+    "iommu",
+    "irqaffinity",
+    "isolcpus",
+    "maxcpus",
+    "mem=",
+    "mitigations",
+    "nohz",
+    "numa",
+    "nvme",
+    "pci",
+    "processor.",
+    "rcu_nocbs",
+    "systemd.unified_cgroup",
+    "transparent_hugepage",
 ];
 
 /// Settings of the kernel that storage depends on, all in one part.
@@ -87,6 +109,10 @@ const PROCESS_FILES: &[&str] =
 pub(super) fn parts(data: Option<&Path>, process: Option<u32>) -> Vec<Part> {
     let mut parts: Vec<Part> =
         FILES.iter().map(|(name, path)| (part(name), read(Path::new(path)))).collect();
+    parts.push((
+        part("kernel-words.txt"),
+        read(Path::new("/proc/cmdline")).map(|it| kernel_words(&it)),
+    ));
     parts.push((part("settings.txt"), Ok(listed(SETTINGS.iter().map(Path::new)))));
     parts.push((part("block-devices.txt"), Ok(devices("/sys/block", DEVICE_FILES))));
     parts.push((part("nvme.txt"), Ok(devices("/sys/class/nvme", DEVICE_FILES))));
@@ -110,6 +136,12 @@ pub(super) fn parts(data: Option<&Path>, process: Option<u32>) -> Vec<Part> {
 
 fn part(name: &str) -> String {
     format!("machine/{name}")
+}
+
+/// The words of a kernel's command line that storage may depend on, one a line.
+fn kernel_words(line: &str) -> String {
+    let kept = |word: &&str| KERNEL_WORDS.iter().any(|beginning| word.starts_with(beginning));
+    line.split_whitespace().filter(kept).map(|word| format!("{word}\n")).collect()
 }
 
 /// A file's text, as far as the bound.
@@ -271,6 +303,12 @@ mod tests {
             assert!(!name.contains("environ"), "{name}");
             assert!(!part.as_ref().is_ok_and(|text| text.contains("hush-hush")), "{name}");
         }
+    }
+
+    #[test]
+    fn of_the_kernels_command_line_only_known_words_are_kept() {
+        let line = "root=/dev/sda1 hugepages=1024 install.token=hush nvme.poll_queues=4\n";
+        assert_eq!(kernel_words(line), "hugepages=1024\nnvme.poll_queues=4\n");
     }
 
     #[test]

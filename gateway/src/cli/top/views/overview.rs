@@ -64,10 +64,12 @@ fn curves(state: &State, width: usize) -> Vec<Line<'static>> {
     if rates.server_errors > 0.0 {
         failed = failed.style(alarm());
     }
+    let refused = format!("{}/s", rate(rates.client_errors));
     let device = |values: &[f64]| byte_rate(last(values));
     vec![
         row("requests", format!("{}/s", rate(rates.requests)), &history.requests),
         failed,
+        row("refused (4xx)", refused, &[]),
         row("p50", maybe(rates.p50_seconds, time), &history.p50_seconds),
         row("p99", maybe(rates.p99_seconds, time), &history.p99_seconds),
         row("bytes out", byte_rate(rates.sent_bytes), &history.sent_bytes),
@@ -82,13 +84,12 @@ fn curves(state: &State, width: usize) -> Vec<Line<'static>> {
 fn facts(state: &State) -> Vec<Line<'static>> {
     let rates = &state.rates;
     let now = format!(
-        "{} in flight   {} of {} connections   {:.2} cores   {} resident   refused (4xx) {}/s",
+        "{} in flight   {} of {} connections   {:.2} cores   {} resident",
         count(rates.in_flight),
         count(rates.connections),
         count(rates.connections_limit),
         rates.cpu,
         bytes(rates.resident_bytes as f64),
-        rate(rates.client_errors),
     );
     let mut lines = vec![Line::raw(""), Line::raw(now)];
     for group in ["read", "write"] {

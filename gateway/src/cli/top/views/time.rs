@@ -15,7 +15,8 @@ pub(super) fn shown(state: &State) -> impl Iterator<Item = &StageState> {
 
 /// Draws it.
 pub(super) fn draw(state: &State, row: usize, frame: &mut Frame<'_>, area: Rect) {
-    let rows = state.paths.len().max(state.copied.len()) as u16;
+    let paths: Vec<_> = state.paths.iter().filter(|path| path.bytes > 0).collect();
+    let rows = paths.len().max(state.copied.len()) as u16;
     // A third of the screen at most: ten paths can be.
     let below = (rows + 2).min(area.height / 3 + 2);
     let [above, below] =
@@ -24,9 +25,8 @@ pub(super) fn draw(state: &State, row: usize, frame: &mut Frame<'_>, area: Rect)
     let [_, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(below);
     let [left, right] =
         Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(3).areas(below);
-    let columns =
-        [words("bytes out from"), narrow("by", 6), number("now", 11), number("since start", 11)];
-    let paths = state.paths.iter().map(|path| {
+    let columns = [words("out from"), narrow("by", 6), number("now", 10), number("in all", 8)];
+    let paths = paths.into_iter().map(|path| {
         let cells = vec![
             path.source.clone(),
             path.delivery.clone(),
@@ -36,7 +36,7 @@ pub(super) fn draw(state: &State, row: usize, frame: &mut Frame<'_>, area: Rect)
         (cells, Style::new())
     });
     draw_table(&columns, paths.collect(), 0, frame, left);
-    let columns = [words("bytes copied in"), number("now", 11), number("since start", 11)];
+    let columns = [words("copied in"), number("now", 10), number("in all", 8)];
     let copied = state.copied.iter().map(|copied| {
         let cells =
             vec![copied.path.clone(), byte_rate(copied.per_second), bytes(copied.bytes as f64)];
