@@ -36,6 +36,7 @@ pub trait Meter {
     fn waited(&self, wait: Wait, took: Duration);
     /// Bytes that are given out come from there.
     fn gave(&self, origin: Origin, bytes: u64);
-    /// Bytes were copied from a caller's memory, or a record, into frames.
+    /// Bytes were copied: from a caller's memory into frames or what becomes a record, or from a
+    /// record into frames.
     fn copied(&self, bytes: u64);
 }

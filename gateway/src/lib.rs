@@ -8,12 +8,14 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod limits;
+pub mod recent_log;
 pub mod serve;
 
 pub mod lane;
 
 pub mod door;
 pub mod record;
+pub mod trace;
 
 pub mod behind;
 

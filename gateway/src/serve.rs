@@ -18,6 +18,8 @@ use tokio::task::LocalSet;
 
 use crate::admin::control::{self, End, KeyWatch, Signals};
 use crate::admin::pass::{Pass, Token};
+use crate::admin::state::SettingState;
+use crate::admin::state::keeper::{self, Keeper, Sources};
 use crate::admin::{self, Administration, Health};
 use crate::config::Plan;
 use crate::credentials::file::{self, Stamp};
@@ -102,13 +104,18 @@ async fn start<A: Application>(
     }
     .to_text();
     let host_id = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
-    let observation = observe::start(plan)?;
+    let observation = observe::start(plan, &host_id)?;
     let lane_plan = LanePlan {
         engine: settled.engine,
         pinning,
         limits: plan.limits.clone(),
-        door: Arc::new(DoorSettings { domains: plan.domains.clone(), host_id }),
+        door: Arc::new(DoorSettings {
+            domains: plan.domains.clone(),
+            host_id,
+            receipts: plan.metrics.receipts,
+        }),
         listeners: bound.lanes,
+        measures: plan.metrics.requests,
         sinks: observation.sinks,
     };
     let mut lanes = Lanes::start(lane_plan, behind.application)?;
@@ -116,15 +123,31 @@ async fn start<A: Application>(
     // stop serving.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), message.as_bytes());
     let draining = Arc::new(AtomicBool::new(false));
-    let mut figures = vec![behind.figures];
+    let observed = Observed {
+        lanes: lanes.cells().to_vec(),
+        engine: settled.engine.label(),
+        connections_limit: plan.limits.connections,
+        draining: draining.clone(),
+    };
+    let mut figures = vec![behind.figures, lanes.loads().clone()];
+    let keeper = Arc::new(Keeper::new(Sources {
+        exporter: exporter(observed.clone(), figures.clone())?,
+        health: behind.health.clone(),
+        draining: draining.clone(),
+        remembered: observation.remembered,
+        settings: plan.settings.iter().map(SettingState::from).collect(),
+    }));
+    figures.push(keeper.clone());
     figures.extend(observation.figures);
     let administration = Administration {
-        exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
+        exporter: exporter(observed, figures)?.with_exemplars(observation.exemplars),
         health: behind.health,
+        state: keeper.clone(),
         draining: draining.clone(),
         orders: lanes.orders.clone(),
         token,
     };
+    let keeping = tokio::task::spawn_local(keeper::run(keeper));
     let serving = admin::serve(bound.admin, Rc::new(administration));
     let administering = tokio::task::spawn_local(serving);
     let deadline = plan.drain_deadline;
@@ -132,24 +155,14 @@ async fn start<A: Application>(
     tracing::info!("{end}");
     if end != End::Impatient {
         lanes.join();
+        observation.closing.close();
     }
     administering.abort();
+    keeping.abort();
     Ok(end)
 }
 
-fn exporter(
-    plan: &Plan,
-    lanes: &Lanes,
-    settled: &Settled,
-    draining: &Arc<AtomicBool>,
-    figures: Vec<Arc<dyn Figures>>,
-) -> Result<Exporter, String> {
-    let observed = Observed {
-        lanes: lanes.cells().to_vec(),
-        engine: settled.engine.label(),
-        connections_limit: plan.limits.connections,
-        draining: draining.clone(),
-    };
+fn exporter(observed: Observed, figures: Vec<Arc<dyn Figures>>) -> Result<Exporter, String> {
     Exporter::new(observed, figures).map_err(|error| format!("metrics: {error}"))
 }
 

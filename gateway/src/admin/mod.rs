@@ -5,6 +5,7 @@
 //! anything needs the token that only who can read the data directory knows (`pass.rs`).
 //! Not here: signals and the end of the process (`control.rs`).
 
+pub mod client;
 pub mod control;
 pub mod pass;
 pub mod state;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -32,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::lane::{Order, OrderError, OrderKind};
 use crate::limits;
-use crate::metrics::Exporter;
+use crate::metrics::{Exporter, openmetrics};
 
 /// Tells what keeps the process from serving well, beyond the drain.
 pub trait Health: Send + Sync {
@@ -46,6 +47,8 @@ pub struct Administration {
     pub exporter: Exporter,
     /// What is wrong with the store.
     pub health: Arc<dyn Health>,
+    /// What `/api/v1/state` says.
+    pub state: Arc<dyn state::StateSource>,
     /// Set at the start of the drain.
     pub draining: Arc<AtomicBool>,
     /// The way to lane 0.
@@ -106,18 +109,26 @@ impl Administration {
         let path = request.uri().path();
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match path {
-            "/metrics" | "/healthz" | "/readyz" if !reads => not_allowed("GET, HEAD"),
-            "/metrics" => self.metrics(),
+            "/metrics" | "/healthz" | "/readyz" | "/api/v1/state" if !reads => {
+                not_allowed("GET, HEAD")
+            }
+            "/metrics" => self.metrics(request.headers().get(ACCEPT)),
             "/healthz" => json_answer(StatusCode::OK, &json!({"status": "ok"})),
             "/readyz" => self.readiness(),
+            "/api/v1/state" => self.state(),
             _ => match bucket_of(path) {
                 Some(bucket) => self.public_read(bucket, &request).await,
-                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz\n"),
+                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz /api/v1/state\n"),
             },
         }
     }
 
-    fn metrics(&self) -> Answer {
+    fn metrics(&self, accept: Option<&HeaderValue>) -> Answer {
+        if openmetrics::is_wanted(accept) {
+            let mut answer = Response::new(Full::new(Bytes::from(self.exporter.open_metrics())));
+            answer.headers_mut().insert(CONTENT_TYPE, openmetrics::CONTENT_TYPE);
+            return answer;
+        }
         match self.exporter.text() {
             Ok(text) => {
                 let mut answer = Response::new(Full::new(Bytes::from(text)));
@@ -143,6 +154,16 @@ impl Administration {
             false => StatusCode::SERVICE_UNAVAILABLE,
         };
         json_answer(status, &json!({"ready": ready, "reasons": reasons}))
+    }
+
+    fn state(&self) -> Answer {
+        match serde_json::to_value(self.state.state()) {
+            Ok(state) => json_answer(StatusCode::OK, &state),
+            Err(error) => {
+                tracing::error!(%error, "state");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the state cannot be written\n")
+            }
+        }
     }
 
     /// `PUT /buckets/NAME/public-read?on` or `?off`.

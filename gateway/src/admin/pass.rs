@@ -54,6 +54,9 @@ pub struct Pass {
 struct Document {
     address: SocketAddr,
     token: String,
+    /// The server's process, for who looks into it.
+    #[serde(default)]
+    process: Option<u32>,
 }
 
 impl Pass {
@@ -68,7 +71,11 @@ impl Pass {
     pub fn leave(&self, data: &Path) -> io::Result<Left> {
         let path = Pass::path(data);
         let beside = data.join("admin.json.new");
-        let document = Document { address: self.address, token: self.token.0.to_string() };
+        let document = Document {
+            address: self.address,
+            token: self.token.0.to_string(),
+            process: Some(std::process::id()),
+        };
         let text = serde_json::to_string(&document)?;
         let _ = fs::remove_file(&beside);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
@@ -86,6 +93,13 @@ impl Pass {
         let document: Document = serde_json::from_str(&text)?;
         Ok(Pass { address: document.address, token: Token(document.token.into()) })
     }
+}
+
+/// The process of the server that runs on that directory, as it sees itself; nothing when none has
+/// left a pass there that can be read.
+pub fn process(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(Pass::path(data)).ok()?;
+    serde_json::from_str::<Document>(&text).ok()?.process
 }
 
 /// A pass that lies in the data directory.

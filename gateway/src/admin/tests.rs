@@ -22,6 +22,14 @@ impl Health for Troubled {
     }
 }
 
+struct Running;
+
+impl state::StateSource for Running {
+    fn state(&self) -> state::State {
+        state::State { uptime_seconds: 7.5, ..state::State::default() }
+    }
+}
+
 struct Site {
     address: std::net::SocketAddr,
     token: Token,
@@ -47,6 +55,7 @@ impl Site {
         let administration = Administration {
             exporter: Exporter::new(observed, Vec::new()).unwrap(),
             health: health.clone(),
+            state: Arc::new(Running),
             draining: draining.clone(),
             orders: sender,
             token: token.clone(),
@@ -77,6 +86,9 @@ fn metrics_health_and_nothing_else() {
         let metrics = site.ask("GET /metrics", None).await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("version=0.0.4") && metrics.contains("penstock_build_info"));
+        let state = site.ask("GET /api/v1/state", None).await;
+        assert!(state.contains("application/json") && state.contains("\"uptime_seconds\":7.5"));
+        assert!(site.ask("PUT /api/v1/state", None).await.contains("405"));
         assert!(site.ask("GET /healthz", None).await.contains("{\"status\":\"ok\"}"));
         assert!(site.ask("GET /secrets", None).await.starts_with("HTTP/1.1 404"));
         assert!(site.ask("POST /metrics", None).await.starts_with("HTTP/1.1 405"));
@@ -135,6 +147,7 @@ fn the_pass_is_private_while_the_server_runs_and_then_gone() {
     let file = folder.path().join("admin.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Pass::find(folder.path()).unwrap(), pass);
+    assert_eq!(crate::admin::pass::process(folder.path()), Some(std::process::id()));
     drop(left);
     assert!(Pass::find(folder.path()).is_err());
     assert!(!format!("{pass:?}").contains(&pass.token.header()[7..]));

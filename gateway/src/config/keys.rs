@@ -302,6 +302,16 @@ pub const LOG_FORMAT: Key = Key::new(
     "Form of the log on standard error.",
 );
 
+/// Receipts.
+pub const RECEIPTS: Key = Key::new(
+    "receipts",
+    Shape::Choice(&["on_request", "always", "off"]),
+    Default::Is("on_request"),
+    "Which responses say by which path their bytes went and where time was spent: those to requests \
+     with `x-penstock-receipt: 1`, all, or none. Whoever may read an object then learns whether it \
+     was cached.",
+);
+
 /// Connections.
 pub const LIMIT_CONNECTIONS: Key = Key::new(
     "limits.connections",
@@ -488,6 +498,94 @@ pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
      the bytes are in memory and not only in the client's network card. Costs a round trip.",
 );
 
+/// Access log.
+pub const ACCESS_LOG_FILE: Key = Key::new(
+    "access_log.file",
+    Shape::Path,
+    Default::Nothing("no access log"),
+    "File to which one line per request is appended, or `stdout`. Lines that the disk does not \
+     keep up with are dropped and counted. Opened again on SIGHUP.",
+);
+
+/// Form of the access log.
+pub const ACCESS_LOG_FORMAT: Key = Key::new(
+    "access_log.format",
+    Shape::Choice(&["json", "s3"]),
+    Default::Is("json"),
+    "Form of its lines: a JSON object, or the format of Amazon S3's server access logs with a few \
+     fields more.",
+);
+
+/// Sampling of the access log.
+pub const ACCESS_LOG_SAMPLE: Key = Key::new(
+    "access_log.sample",
+    Shape::Count,
+    Default::Is("1"),
+    "Of requests that succeed within a second, one of so many is logged. Errors and slow requests \
+     always are.",
+);
+
+/// Rotation of the access log.
+pub const ACCESS_LOG_ROTATE: Key = Key::new(
+    "access_log.rotate",
+    Shape::Bytes,
+    Default::Is("256MiB"),
+    "A file of this size is renamed to FILE.1, that one to FILE.2 and so on. 0 leaves rotation to \
+     another program, which then sends SIGHUP.",
+);
+
+/// How much of the access log is kept.
+pub const ACCESS_LOG_KEEP: Key = Key::new(
+    "access_log.keep",
+    Shape::Count,
+    Default::Is("8"),
+    "How many files that were put aside are kept.",
+);
+
+/// Where traces go.
+pub const TRACE_ENDPOINT: Key = Key::new(
+    "trace.endpoint",
+    Shape::Text,
+    Default::Nothing("no traces"),
+    "OpenTelemetry collector that spans are sent to by OTLP over HTTP, such as \
+     http://127.0.0.1:4318. Requests whose `traceparent` is sampled are traced.",
+);
+
+/// Sampling of traces.
+pub const TRACE_SAMPLE: Key = Key::new(
+    "trace.sample",
+    Shape::Count,
+    Default::Is("0"),
+    "Of requests that bring no sampled `traceparent`, one of so many is traced; 0 for none.",
+);
+
+/// Whether requests are measured.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
+     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
+);
+
+/// Buckets with series.
+pub const METRICS_BUCKETS: Key = Key::new(
+    "metrics.buckets",
+    Shape::Count,
+    Default::Is("50"),
+    "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
+/// Access keys with series.
+pub const METRICS_USERS: Key = Key::new(
+    "metrics.users",
+    Shape::Count,
+    Default::Is("50"),
+    "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about eight series.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -511,6 +609,7 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
     &LIMIT_IDLE_TIME,
@@ -533,6 +632,16 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ALLOW_UNSIGNED_CONNECT,
     &RDMA_REQUIRE_SAME_ADDRESS,
     &RDMA_STRICT_PLACEMENT,
+    &ACCESS_LOG_FILE,
+    &ACCESS_LOG_FORMAT,
+    &ACCESS_LOG_SAMPLE,
+    &ACCESS_LOG_ROTATE,
+    &ACCESS_LOG_KEEP,
+    &TRACE_ENDPOINT,
+    &TRACE_SAMPLE,
+    &METRICS_REQUESTS,
+    &METRICS_BUCKETS,
+    &METRICS_USERS,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

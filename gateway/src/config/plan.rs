@@ -9,9 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access_log::AccessLogPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::metrics::MetricsPlan;
+use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
+use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
 use crate::limits;
@@ -120,6 +124,14 @@ pub struct Plan {
     pub limits: Limits,
     /// RDMA.
     pub rdma: RdmaPlan,
+    /// Access log.
+    pub access_log: AccessLogPlan,
+    /// Traces.
+    pub trace: TracePlan,
+    /// Metrics.
+    pub metrics: MetricsPlan,
+    /// Every key with what it comes to, to be shown. Secrets are hidden.
+    pub settings: Vec<Setting>,
 }
 
 impl Plan {
@@ -211,9 +223,12 @@ impl Reader<'_> {
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
         let limits = self.limits();
         let rdma = self.rdma();
+        let access_log = self.access_log();
+        let trace = self.trace();
         if let Some(rdma) = &rdma {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
+        let metrics = self.metrics();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -243,6 +258,10 @@ impl Reader<'_> {
             log_format: log_format?,
             limits: limits?,
             rdma: rdma?,
+            access_log: access_log?,
+            trace: trace?,
+            metrics: metrics?,
+            settings: print::settings(self.raw, self.machine),
         })
     }
 
@@ -527,6 +546,10 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
             wrong("not one of the choices", format!("write one of {}", listed.join(", ")))
         }
     }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    choice(text, &[("on", true), ("off", false)])
 }
 
 pub(super) fn preference(text: &str) -> Parsed<Preference> {

@@ -295,3 +295,39 @@ fn unsigned_connections_need_loopback() {
     let closed = Setup::new().flag(&keys::RDMA_ALLOW_UNSIGNED_CONNECT, "on");
     assert!(closed.plan().rdma.allow_unsigned_connect);
 }
+
+#[test]
+fn metrics_are_on_and_bounded() {
+    let metrics = Setup::new().plan().metrics;
+    assert_eq!(
+        metrics,
+        MetricsPlan {
+            requests: true,
+            buckets: 50,
+            users: 50,
+            receipts: crate::config::Receipts::OnRequest
+        }
+    );
+    let file = "[metrics]\nrequests = \"off\"\nbuckets = 0\nusers = 5000\n";
+    let metrics = Setup::new().file(file).plan().metrics;
+    assert_eq!(
+        metrics,
+        MetricsPlan {
+            requests: false,
+            buckets: 0,
+            users: 5000,
+            receipts: crate::config::Receipts::OnRequest
+        }
+    );
+    for (key, value, remedy) in [
+        (&keys::METRICS_REQUESTS, "yes", "write one of on, off"),
+        (&keys::METRICS_BUCKETS, "5001", "write a number from 0 to 5000"),
+        (&keys::METRICS_USERS, "-1", "write a number from 0 to 5000"),
+    ] {
+        let findings = Setup::new().flag(key, value).findings();
+        let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };
+        for part in [key.name, value, remedy] {
+            assert!(finding.contains(part), "{part} in {finding}");
+        }
+    }
+}

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use super::codes;
 use super::figure::Histogram;
-use super::labels::{
-    Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
-};
+use super::labels::{Copying, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass};
 
 /// Upper bounds of the duration histogram, in microseconds: from a hot 4 KiB read (tens of
 /// microseconds) over a flush (milliseconds) to a large transfer.
@@ -103,9 +101,10 @@ pub struct LaneCells {
     pub received: [Cell; Operation::COUNT],
     /// Bytes of response bodies, by operation.
     pub sent: [Cell; Operation::COUNT],
-    /// Bytes of responses, by where they come from and how they leave.
-    pub responses: [[Cell; Delivery::COUNT]; Source::COUNT],
-    /// Bytes copied, by where.
+    /// Bytes of responses that left by TCP, by where they come from; what left by RDMA,
+    /// [`crate::rdma::receipts::Receipts`] counts, since it outlives its request.
+    pub responses: [Cell; Source::COUNT],
+    /// Bytes copied, by where; likewise.
     pub copied: [Cell; Copying::COUNT],
     /// Responses that ended early.
     pub aborted: Cell,
@@ -130,7 +129,7 @@ impl Default for LaneCells {
             errors: each(),
             received: each(),
             sent: each(),
-            responses: std::array::from_fn(|_| each()),
+            responses: each(),
             copied: each(),
             aborted: Cell::default(),
             accepted: each(),
@@ -149,8 +148,13 @@ impl LaneCells {
 
     /// A request's response has ended, in whatever way.
     pub fn request_ended(&self, operation: Operation, class: StatusClass, took: Duration) {
-        self.requests[operation as usize][class as usize].add(1);
+        self.request_left(operation, class);
         self.durations[operation as usize][class as usize].observe(took);
+    }
+
+    /// The same where nobody measures: only what the drain asks, how many are in flight.
+    pub fn request_left(&self, operation: Operation, class: StatusClass) {
+        self.requests[operation as usize][class as usize].add(1);
     }
 
     /// An answer that is no error has its head.

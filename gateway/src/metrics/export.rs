@@ -16,11 +16,12 @@ use super::figure::{Figure, Figures, Histogram, Value};
 use super::labels::{
     Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
 };
+use super::openmetrics::{self, Exemplars};
 use super::process;
 use super::table::{self, Kind, Metric};
 
 /// What is exported besides the figures of others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Observed {
     /// The cells of each lane.
     pub lanes: Vec<Arc<LaneCells>>,
@@ -36,6 +37,7 @@ pub struct Observed {
 pub struct Exporter {
     registry: Registry,
     everything: Arc<Everything>,
+    exemplars: Option<Arc<dyn Exemplars>>,
 }
 
 impl Exporter {
@@ -51,7 +53,14 @@ impl Exporter {
         let descriptions = table::all().map(describe).collect::<Result<Vec<_>, _>>()?;
         let registry = Registry::new();
         registry.register(Box::new(Collected { everything: everything.clone(), descriptions }))?;
-        Ok(Exporter { registry, everything })
+        Ok(Exporter { registry, everything, exemplars: None })
+    }
+
+    /// The same with traces next to the buckets of histograms, where the form has a place for them.
+    #[must_use]
+    pub fn with_exemplars(mut self, exemplars: Option<Arc<dyn Exemplars>>) -> Exporter {
+        self.exemplars = exemplars;
+        self
     }
 
     /// The text form, version 0.0.4.
@@ -60,6 +69,12 @@ impl Exporter {
     /// When a figure of another part has no valid name.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// OpenMetrics' text form, version 1.0.0.
+    pub fn open_metrics(&self) -> String {
+        let exemplars = self.exemplars.as_ref().map(|it| it.exemplars()).unwrap_or_default();
+        openmetrics::text(&self.figures(), &exemplars)
     }
 
     /// Everything as it is now, for those who show it in another form.
@@ -201,15 +216,12 @@ impl Observed {
 
     fn bytes(&self) -> Vec<Figure> {
         let mut figures = Vec::new();
+        // What RDMA delivers and copies, `rdma::receipts` counts.
         for source in Source::ALL {
-            for delivery in Delivery::ALL {
-                let (row, column) = (*source as usize, *delivery as usize);
-                let bytes = self.sum(|lane| lane.responses[row][column].value());
-                let labels = [source.label(), delivery.label()];
-                figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
-            }
+            let bytes = self.sum(|lane| lane.responses[*source as usize].value());
+            let labels = [source.label(), Delivery::Socket.label()];
+            figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
         }
-        // What RDMA copies, `rdma::receipts` counts.
         for path in [Copying::SocketSend, Copying::SocketReceive, Copying::Frame] {
             let bytes = self.sum(|lane| lane.copied[path as usize].value());
             figures.push(Figure::labelled(&table::COPIED, [path.label()], bytes));

@@ -120,9 +120,10 @@ labels! {
     /// Where the time of a request goes, in the order of a request. What none of them covers (S3's
     /// own work on headers, waiting for the lane) is the rest of the duration.
     Stage {
-        /// From accept(2) until the lane first serves the connection; once a connection
+        /// From accept(2) until the lane first serves the connection; of its first request alone
         Accept = "accept",
-        /// From the first byte of a head that was read to the whole head
+        /// From the first byte of a head that was read to the whole head; on HTTP/1.1, since on HTTP/2
+        /// heads come among others' data
         Parse = "parse",
         /// Signature and plan of the body
         Auth = "auth",
@@ -138,8 +139,8 @@ labels! {
         Verify = "verify",
         /// Waiting for data and index to be durable
         Commit = "commit",
-        /// From the first byte of the response's body to the last handed to TCP, less waiting for
-        /// the store
+        /// From the response's head to the last byte of its body handed over, less waiting for the
+        /// store: by TCP while the client takes it, by RDMA while the adapter moves it
         Send = "send",
     }
 }
@@ -177,7 +178,7 @@ labels! {
         SocketSend = "socket_send",
         /// The kernel, from the socket's buffers into ours
         SocketReceive = "socket_receive",
-        /// From receive buffers into frames that a device writes
+        /// From receive buffers into frames that a device writes, or into records
         Frame = "frame",
         /// From records into frames that RDMA sends
         Rdma = "rdma",

@@ -2,8 +2,8 @@
 //!
 //! In the order of a value: the table that every metric stands in (`table.rs`), the values that
 //! labels can have (`labels.rs`, `codes.rs`), the cells that lanes count in (`cells.rs`), figures as
-//! parts of the process report them (`figure.rs`, `process.rs`), the exposition (`export.rs`), and
-//! the document about it all (`document.rs`).
+//! parts of the process report them (`figure.rs`, `process.rs`), the exposition in its two forms
+//! (`export.rs`, `openmetrics.rs`), and the document about it all (`document.rs`).
 
 pub mod cells;
 pub mod codes;
@@ -11,6 +11,7 @@ pub mod document;
 pub mod export;
 pub mod figure;
 pub mod labels;
+pub mod openmetrics;
 pub mod process;
 pub mod table;
 

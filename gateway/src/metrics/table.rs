@@ -136,7 +136,7 @@ metrics! {
         BUCKET_SENT: Counter "penstock_bucket_sent_body_bytes_total" ["bucket"]
             "Bytes of objects delivered by TCP or RDMA, and of other bodies, by bucket.";
         USER_REQUESTS: Counter "penstock_user_requests_total" ["user", "status"]
-            "Requests by access key (`anonymous` without) and class of HTTP status.";
+            "Requests by access key (`anonymous` without one that was verified) and class of HTTP status.";
         USER_SECONDS: Counter "penstock_user_request_seconds_total" ["user"]
             "Time that requests took, summed.";
         USER_RECEIVED: Counter "penstock_user_received_body_bytes_total" ["user"]
@@ -159,6 +159,8 @@ metrics! {
         PINNED: Gauge "penstock_store_pinned_objects" [] "Objects being read now.";
         INDEX_BYTES: Gauge "penstock_store_index_bytes" [] "Bytes that the index uses.";
         INDEX_LIMIT: Gauge "penstock_store_index_bytes_limit" [] "Bytes that it may use.";
+        STORE_FULL_IN: Gauge "penstock_store_full_in_seconds" []
+            "Seconds until data or index have no room, were they to fill as in the last hour; absent while they do not.";
         HELD_EXTENTS: Gauge "penstock_store_held_extents" []
             "Extents that wait for a reader before their space is free.";
     }

@@ -12,7 +12,7 @@ use rdma::server::{
 use super::decline::Reason;
 use super::process::Rdma;
 use crate::metrics::table::{self, Metric};
-use crate::metrics::{Copying, Figure, Figures};
+use crate::metrics::{Copying, Delivery, Figure, Figures, Source};
 
 /// Reads the figures whenever somebody asks.
 pub struct RdmaFigures {
@@ -63,6 +63,11 @@ impl Collected {
         self.add_labelled(&table::RDMA_OBJECT_BYTES, "get", receipts.delivered_bytes());
         self.add_labelled(&table::RDMA_OBJECT_BYTES, "put", receipts.collected_bytes());
         self.add_labelled(&table::COPIED, Copying::Rdma.label(), receipts.copied_bytes());
+        for source in Source::ALL {
+            let labels = [source.label(), Delivery::Rdma.label()];
+            let bytes = receipts.delivered_from(*source) as f64;
+            self.0.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
+        }
         let staging = receipts.staging_copied_bytes();
         self.add_labelled(&table::COPIED, Copying::RdmaStaging.label(), staging);
     }

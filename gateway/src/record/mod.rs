@@ -1,15 +1,33 @@
 //! What is known of one request: gathered while it runs, told when it has ended.
 //!
-//! Owns: the account that the parts of the way write into (`account.rs`), and the sinks that are told
-//! of every request that has ended: logs, traces, the slowest requests, the busiest tenants.
+//! Owns: the account that the parts of the way write into (`account.rs`), the timing of an operation's
+//! stages (`laps.rs`), what crosses between lanes of both (`tally.rs`), and the sinks that are told of
+//! every request that has ended: logs (`access_log`), the busiest tenants (`tenants.rs`), the slowest
+//! requests and the last errors; traces are `crate::trace`'s.
 //! Not here: counters (`metrics`), which the door keeps itself.
 
+pub mod access_log;
 pub mod account;
+pub mod errors;
+pub mod laps;
+pub mod redacted;
+pub mod remembered;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod shown;
+pub mod slowest;
+pub mod tally;
+pub mod tenants;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use account::{Account, AccountSlot};
+pub use account::{Account, AccountSlot, Watch};
+pub use errors::Errors;
+pub use laps::Laps;
+pub use slowest::Slowest;
+pub use tally::Tally;
+pub use tenants::Tenants;
 
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,14 @@
 //! since the start. Times are seconds, sizes bytes, shares 0 to 1. Quantiles are absent without
 //! observations. Additions may come; nothing is renamed or taken away within `v1`.
 
+pub mod filling;
+pub mod keeper;
+pub mod machine;
+pub mod requests;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -384,7 +392,7 @@ pub struct BackgroundState {
 pub struct SettingState {
     /// The key in the configuration.
     pub name: String,
-    /// Its value; `(secret)` where it must not be shown.
+    /// Its value; `(hidden)` where it must not be shown.
     pub value: String,
     /// Where it comes from: `default`, `file`, `environment`, `flag`.
     pub source: String,
