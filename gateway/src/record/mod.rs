@@ -6,6 +6,7 @@
 //! Not here: counters (`metrics`), which the door keeps itself.
 
 pub mod account;
+pub mod asked;
 pub mod laps;
 pub mod tally;
 
