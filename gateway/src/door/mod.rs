@@ -6,6 +6,7 @@
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
 pub mod batch;
+pub mod exchange;
 pub mod host;
 pub mod operation;
 pub mod outgoing;
@@ -42,7 +43,8 @@ use crate::metrics::{Operation, Refusal, Stage};
 use crate::rdma::Concern;
 use crate::record::account::Asked;
 use crate::record::{Account, AccountSlot, Watch};
-use outgoing::{Content, Exchange};
+use exchange::Exchange;
+use outgoing::Content;
 use paced::LeftoverSlot;
 use receipt::Telling;
 use request_id::RequestIds;
@@ -174,22 +176,19 @@ impl<B: Backend> Door<B> {
             unwind::caught(answer).await
         };
         let head_only = seen.method == Method::HEAD;
-        let refuse = |refused: &Refused, code: &mut Option<ErrorCode>| {
-            *code = Some(ErrorCode(refused.code.clone()));
+        let refuse = |refused: &Refused| {
             refused.response(seen.uri.path(), &id, &self.settings.host_id, head_only)
         };
-        let mut code = None;
         let mut response = match outcome {
             Ok(Ok(response)) => {
-                code = response.extensions().get::<ErrorCode>().cloned();
                 let host_id = &self.settings.host_id;
                 refused::identify(response, seen.uri.path(), &id, host_id).map(Content::Streamed)
             }
-            Ok(Err(refused)) => refuse(&refused, &mut code),
+            Ok(Err(refused)) => refuse(&refused),
             Err(panic) => {
                 self.context.cells.refused(Refusal::Panic);
                 tracing::error!(id = id.as_str(), panic, "a request's handler panicked");
-                refuse(&Refused::internal(), &mut code)
+                refuse(&Refused::internal())
             }
         };
         if !self.settle(&leftover, &seen, &pulse).await {
@@ -202,7 +201,7 @@ impl<B: Backend> Door<B> {
         headers.insert(REQUEST_ID, id.header());
         headers.insert(HOST_ID, self.settings.host_id.clone());
         headers.insert(SERVER, PRODUCT);
-        exchange.answer(response.status(), code.as_ref().map(|code| &*code.0));
+        exchange.answer(&response);
         let trailer = telling
             .filter(|_| account.is_measured())
             .is_some_and(|it| receipt::write_head(it, &account, &mut response, head_only));

@@ -27,7 +27,7 @@ pub struct Refused {
     pub headers: Option<Box<HeaderMap>>,
 }
 
-/// S3's code of an error, in the extensions of a response that is one and was not made here.
+/// S3's code of an error, in the extensions of a response that is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode(pub Cow<'static, str>);
 
@@ -87,6 +87,7 @@ impl Refused {
         };
         let mut response = Response::new(content);
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(ErrorCode(self.code.clone()));
         let xml = HeaderValue::from_static("application/xml");
         response.headers_mut().insert(header::CONTENT_TYPE, xml);
         if let Some(headers) = &self.headers {

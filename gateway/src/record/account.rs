@@ -5,55 +5,17 @@
 //! request's extensions ([`AccountSlot`]); operations time themselves with [`super::Laps`].
 
 use std::cell::{Cell, OnceCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datapath::meter::{Meter, Origin, Wait};
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::StatusCode;
 use send_wrapper::SendWrapper;
 
 use super::Tally;
-use crate::door::RequestId;
-use crate::metrics::{Copying, Delivery, Operation, Source, Stage};
-
-/// What a request says of itself.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    /// Its identifier.
-    pub id: RequestId,
-    /// What it looks like.
-    pub operation: Operation,
-    /// Method.
-    pub method: Method,
-    /// Target as it was sent. Its query may hold a signature: never to be shown as it is.
-    pub uri: Uri,
-    /// Version of HTTP.
-    pub version: Version,
-    /// `Host`; the target's own authority, HTTP/2's alone, stands in the target.
-    pub host: Option<HeaderValue>,
-    /// The bucket that authority or host begins with, by its length in bytes.
-    pub bucket_in_host: Option<usize>,
-    /// `User-Agent`.
-    pub user_agent: Option<HeaderValue>,
-    /// `Referer`.
-    pub referer: Option<HeaderValue>,
-    /// `traceparent` (W3C Trace Context), not looked into.
-    pub traceparent: Option<HeaderValue>,
-    /// `tracestate` beside it.
-    pub tracestate: Option<HeaderValue>,
-    /// Where it comes from.
-    pub peer: Option<IpAddr>,
-}
-
-impl Asked {
-    /// The host that was asked for, with its port.
-    pub fn host(&self) -> Option<&str> {
-        let authority = self.uri.authority().map(|authority| authority.as_str());
-        authority.or_else(|| self.host.as_ref()?.to_str().ok())
-    }
-}
+pub use super::asked::Asked;
+use crate::metrics::{Copying, Delivery, Source, Stage};
 
 /// How closely a request is watched. Serving needs none of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -403,6 +365,7 @@ impl AccountSlot {
 mod tests {
     use super::*;
     use crate::record::sample;
+    use http::HeaderValue;
 
     fn account(uri: &str, host: Option<(&'static str, usize)>) -> Account {
         let asked = Asked {

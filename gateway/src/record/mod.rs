@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod account;
+pub mod asked;
 pub mod errors;
 pub mod laps;
 pub mod redacted;
