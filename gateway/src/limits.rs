@@ -237,6 +237,13 @@ pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an administration response that the command line reads.
 pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
 
+/// Characters of a token of `admin.token_file`, at least: 128 bits in hexadecimal digits, which
+/// nobody finds by trying.
+pub const ADMIN_TOKEN_CHARS_MIN: usize = 32;
+
+/// The same, at most; a head of [`ADMIN_BUFFER_BYTES`] has room for it.
+pub const ADMIN_TOKEN_CHARS_MAX: usize = 512;
+
 // ----- RDMA -----------------------------------------------------------------------------------
 
 /// Memory for uploads that clients write: a share of the memory budget when nothing is configured.

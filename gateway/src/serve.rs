@@ -4,6 +4,7 @@
 //! minutes), the start message, and the exit code.
 //! Not here: what is behind the door; it comes in as [`Behind`].
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
+use crate::admin::access::Access;
 use crate::admin::control::{self, End, KeyWatch, Signals};
 use crate::admin::pass::{Pass, Token};
 use crate::admin::{self, Administration, Health};
@@ -122,8 +124,10 @@ async fn start<A: Application>(
         exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
         health: behind.health,
         draining: draining.clone(),
+        state: observation.state,
+        log: observation.log,
         orders: lanes.orders.clone(),
-        token,
+        access: RefCell::new(Access::new(bound.admin_address, token, Vec::new())),
     };
     let serving = admin::serve(bound.admin, Rc::new(administration));
     let administering = tokio::task::spawn_local(serving);
@@ -281,7 +285,7 @@ impl StartMessage<'_> {
         }
         writeln!(
             out,
-            "administration: http://{} (/metrics /healthz /readyz)",
+            "administration: http://{} (console, /metrics, /readyz)",
             self.bound.admin_address
         )?;
         self.write_keys(out)

@@ -1,36 +1,38 @@
-//! The administration address: metrics, health, readiness, and orders of the command line.
+//! The administration address: metrics, health, readiness, state, the console, and orders.
 //!
-//! Owns: the HTTP server on the process's main thread and its routes.
-//! `/metrics`, `/healthz` and `/readyz` are open to whoever reaches the address; what changes
-//! anything needs the token that only who can read the data directory knows (`pass.rs`).
-//! Not here: signals and the end of the process (`control.rs`).
+//! In the order of a request: who may what (`access.rs`), the routes (`routes.rs`) and what they
+//! show: the console (`console/`), the state (`state/`), the exposition (`crate::metrics`); the form
+//! of answers (`answer.rs`).
+//! Owns: the HTTP server on the process's main thread.
+//! Not here: signals and the end of the process (`control.rs`), how the command line finds the
+//! server (`pass.rs`).
 
+pub mod access;
+pub mod answer;
+pub mod console;
 pub mod control;
 pub mod pass;
+mod routes;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
-use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::lane::{Order, OrderError, OrderKind};
+use crate::admin::access::Access;
+use crate::admin::state::StateSource;
+use crate::lane::Order;
 use crate::limits;
 use crate::metrics::Exporter;
 
@@ -40,18 +42,28 @@ pub trait Health: Send + Sync {
     fn troubles(&self) -> Vec<String>;
 }
 
+/// Has the last lines of the log.
+pub trait LogSource: Send + Sync {
+    /// These, oldest first. Bounded by who keeps them.
+    fn lines(&self) -> Vec<String>;
+}
+
 /// What the administration answers from.
 pub struct Administration {
     /// Metrics.
     pub exporter: Exporter,
     /// What is wrong with the store.
     pub health: Arc<dyn Health>,
+    /// What the console shows.
+    pub state: Arc<dyn StateSource>,
+    /// The last lines of the log.
+    pub log: Arc<dyn LogSource>,
     /// Set at the start of the drain.
     pub draining: Arc<AtomicBool>,
     /// The way to lane 0.
     pub orders: mpsc::Sender<Order>,
-    /// What orders have to show.
-    pub token: pass::Token,
+    /// Who may what. Changes when tokens do.
+    pub access: RefCell<Access>,
 }
 
 impl fmt::Debug for Administration {
@@ -86,7 +98,7 @@ pub async fn serve(listener: TcpListener, administration: Rc<Administration>) {
 async fn converse(socket: TcpStream, administration: Rc<Administration>) {
     let service = service_fn(|request| {
         let administration = administration.clone();
-        async move { Ok::<_, Infallible>(administration.answer(request).await) }
+        async move { Ok::<_, Infallible>(administration.answer(request, false).await) }
     });
     let outcome = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,113 +109,4 @@ async fn converse(socket: TcpStream, administration: Rc<Administration>) {
     if let Err(error) = outcome {
         tracing::debug!(%error, "administration connection ended");
     }
-}
-
-type Answer = Response<Full<Bytes>>;
-
-impl Administration {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let path = request.uri().path();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        match path {
-            "/metrics" | "/healthz" | "/readyz" if !reads => not_allowed("GET, HEAD"),
-            "/metrics" => self.metrics(),
-            "/healthz" => json_answer(StatusCode::OK, &json!({"status": "ok"})),
-            "/readyz" => self.readiness(),
-            _ => match bucket_of(path) {
-                Some(bucket) => self.public_read(bucket, &request).await,
-                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz\n"),
-            },
-        }
-    }
-
-    fn metrics(&self) -> Answer {
-        match self.exporter.text() {
-            Ok(text) => {
-                let mut answer = Response::new(Full::new(Bytes::from(text)));
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                answer.headers_mut().insert(CONTENT_TYPE, kind);
-                answer
-            }
-            Err(error) => {
-                tracing::error!(%error, "metrics");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
-            }
-        }
-    }
-
-    fn readiness(&self) -> Answer {
-        let mut reasons = self.health.troubles();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.insert(0, "draining: the server is about to stop".into());
-        }
-        let ready = reasons.is_empty();
-        let status = match ready {
-            true => StatusCode::OK,
-            false => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        json_answer(status, &json!({"ready": ready, "reasons": reasons}))
-    }
-
-    /// `PUT /buckets/NAME/public-read?on` or `?off`.
-    async fn public_read(&self, bucket: &str, request: &Request<Incoming>) -> Answer {
-        if request.method() != Method::PUT {
-            return not_allowed("PUT");
-        }
-        let shown = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let expected = self.token.header();
-        if !shown.is_some_and(|shown| bool::from(shown.ct_eq(expected.as_bytes()))) {
-            return plain(StatusCode::UNAUTHORIZED, "the token of the data directory is needed\n");
-        }
-        let on = match request.uri().query() {
-            Some("on") => true,
-            Some("off") => false,
-            _ => return plain(StatusCode::BAD_REQUEST, "?on or ?off\n"),
-        };
-        let what = OrderKind::PublicRead { bucket: bucket.to_owned(), on };
-        match tokio::time::timeout(limits::ADMIN_COMMAND_TIME, self.order(what)).await {
-            Ok(Ok(())) => json_answer(StatusCode::OK, &json!({"bucket": bucket, "public": on})),
-            Ok(Err(error)) => {
-                let status = match error {
-                    OrderError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
-                    OrderError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                };
-                plain(status, &format!("{error}\n"))
-            }
-            Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "the store took too long\n"),
-        }
-    }
-
-    async fn order(&self, what: OrderKind) -> Result<(), OrderError> {
-        let (answer, outcome) = oneshot::channel();
-        let gone = || OrderError::Failed("the server is about to stop".into());
-        self.orders.send(Order { what, answer }).await.map_err(|_| gone())?;
-        outcome.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-fn bucket_of(path: &str) -> Option<&str> {
-    let bucket = path.strip_prefix("/buckets/")?.strip_suffix("/public-read")?;
-    (!bucket.is_empty() && !bucket.contains('/')).then_some(bucket)
-}
-
-fn plain(status: StatusCode, text: &str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
-    *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
-fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
-    let mut answer = plain(status, &format!("{value}\n"));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-fn not_allowed(methods: &'static str) -> Answer {
-    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    answer
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
@@ -9,8 +10,10 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::admin::control::KeyWatch;
 use crate::admin::pass::{Pass, Token};
+use crate::admin::state::{RequestState, State};
 use crate::credentials::file::{self, Stamp};
 use crate::credentials::{AccessKey, KeyRing};
+use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
 
 #[derive(Default)]
@@ -19,6 +22,22 @@ struct Troubled(Mutex<Vec<String>>);
 impl Health for Troubled {
     fn troubles(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+}
+
+struct Fixed;
+
+impl StateSource for Fixed {
+    fn state(&self) -> State {
+        let slow = vec![RequestState { id: "SLOW".into(), ..RequestState::default() }];
+        let errors = vec![RequestState { id: "WRONG".into(), ..RequestState::default() }];
+        State { version: "9.9".into(), slow, errors, ..State::default() }
+    }
+}
+
+impl LogSource for Fixed {
+    fn lines(&self) -> Vec<String> {
+        vec!["INFO a line".into()]
     }
 }
 
@@ -31,7 +50,9 @@ struct Site {
 }
 
 impl Site {
-    async fn start() -> Site {
+    /// At an address of this machine, but treated as one at `bound`.
+    async fn start(bound: &str) -> Site {
+        let bound = bound.parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let draining = Arc::new(AtomicBool::new(false));
@@ -48,8 +69,10 @@ impl Site {
             exporter: Exporter::new(observed, Vec::new()).unwrap(),
             health: health.clone(),
             draining: draining.clone(),
+            state: Arc::new(Fixed),
+            log: Arc::new(Fixed),
             orders: sender,
-            token: token.clone(),
+            access: RefCell::new(Access::new(bound, token.clone(), Vec::new())),
         };
         tokio::task::spawn_local(serve(listener, Rc::new(administration)));
         Site { address, token, draining, health, orders: RefCell::new(Some(orders)) }
@@ -58,7 +81,8 @@ impl Site {
     async fn ask(&self, line: &str, token: Option<&Token>) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let shown = token.map_or(String::new(), |it| format!("Authorization: {}\r\n", it.header()));
-        let request = format!("{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{shown}\r\n");
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{shown}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).await.unwrap();
@@ -67,8 +91,12 @@ impl Site {
 }
 
 fn on_site(test: impl AsyncFnOnce(Site)) {
+    on_site_at("127.0.0.1:9001", test);
+}
+
+fn on_site_at(bound: &str, test: impl AsyncFnOnce(Site)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async { test(Site::start().await).await });
+    LocalSet::new().block_on(&runtime, async { test(Site::start(bound).await).await });
 }
 
 #[test]
@@ -80,6 +108,56 @@ fn metrics_health_and_nothing_else() {
         assert!(site.ask("GET /healthz", None).await.contains("{\"status\":\"ok\"}"));
         assert!(site.ask("GET /secrets", None).await.starts_with("HTTP/1.1 404"));
         assert!(site.ask("POST /metrics", None).await.starts_with("HTTP/1.1 405"));
+    });
+}
+
+#[test]
+fn the_state_the_console_and_the_log() {
+    on_site(async |site| {
+        let state = site.ask("GET /api/v1/state", None).await;
+        let (head, body) = state.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/json"), "{head}");
+        assert_eq!(serde_json::from_str::<State>(body).unwrap(), Fixed.state());
+        assert!(site.ask("GET /api/v1/slow", None).await.contains("\"id\":\"SLOW\""));
+        assert!(site.ask("GET /api/v1/errors", None).await.contains("\"id\":\"WRONG\""));
+        let page = site.ask("GET /", None).await;
+        assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"));
+        assert!(page.contains("<!doctype html>"), "{page}");
+        let moved = site.ask("GET /console", None).await;
+        assert!(moved.starts_with("HTTP/1.1 307") && moved.contains("location: /\r\n"), "{moved}");
+        for asset in console::ASSETS {
+            let text = site.ask(&format!("GET {}", asset.path), None).await;
+            assert!(
+                text.starts_with("HTTP/1.1 200") && text.ends_with(asset.text),
+                "{}",
+                asset.path
+            );
+        }
+        assert!(site.ask("GET /console/../main.js", None).await.starts_with("HTTP/1.1 404"));
+        assert!(site.ask("GET /api/v1/log", None).await.starts_with("HTTP/1.1 401"));
+        let log = site.ask("GET /api/v1/log", Some(&site.token)).await;
+        assert!(log.contains("INFO a line"), "{log}");
+    });
+}
+
+#[test]
+fn from_elsewhere_nothing_is_open_but_health_and_the_page() {
+    on_site_at("0.0.0.0:9001", async |site| {
+        site.health.0.lock().unwrap().push("/dev/nvme0n1 has failed".into());
+        let ready = site.ask("GET /readyz", None).await;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("\"ready\":false"), "{ready}");
+        assert!(!ready.contains("nvme0n1"), "reasons are for readers");
+        assert!(site.ask("GET /readyz", Some(&site.token)).await.contains("nvme0n1"));
+        assert!(site.ask("GET /healthz", None).await.starts_with("HTTP/1.1 200"));
+        assert!(site.ask("GET /", None).await.starts_with("HTTP/1.1 200"));
+        let data = ["/metrics", "/api/v1/state", "/api/v1/slow", "/api/v1/errors", "/api/v1/log"];
+        for path in data {
+            let line = format!("GET {path}");
+            let refused = site.ask(&line, None).await;
+            assert!(refused.starts_with("HTTP/1.1 401"), "{path}: {refused}");
+            assert!(refused.contains("www-authenticate: Bearer"), "{path}: {refused}");
+            assert!(site.ask(&line, Some(&site.token)).await.starts_with("HTTP/1.1 200"), "{path}");
+        }
     });
 }
 
