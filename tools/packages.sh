@@ -57,6 +57,8 @@ for use in "$@"; do
         want nginx nginx-light
         want setpriv util-linux
         want prlimit util-linux
+        want chromium chromium
+        want chromedriver chromium-driver
         ;;
     bench)
         want python3 python3
