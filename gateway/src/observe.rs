@@ -33,8 +33,8 @@ impl StateSource for Unobserved {
 }
 
 impl LogSource for Unobserved {
-    fn lines(&self) -> Vec<String> {
-        Vec::new()
+    fn text(&self) -> String {
+        String::new()
     }
 }
 

@@ -17,8 +17,9 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
-use crate::admin::access::Access;
+use crate::admin::access::{Access, is_loopback};
 use crate::admin::control::{self, End, KeyWatch, Signals};
+use crate::admin::files::{Contents, FileWatch};
 use crate::admin::pass::{Pass, Token};
 use crate::admin::{self, Administration, Health};
 use crate::config::Plan;
@@ -82,6 +83,9 @@ async fn start<A: Application>(
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
     raise_descriptor_limit(plan.limits.connections);
     let settled = engine::settle(plan.io_engine)?;
+    // Looked at before reading: a change in between is then seen at the first look.
+    let files = FileWatch::new(plan.admin.clone());
+    let admin = Contents::read(&plan.admin).map_err(|error| error.to_string())?;
     let bound = Bound::to(plan)?;
     make_directory(&plan.data)?;
     let mut keys = Keys::open(plan)?;
@@ -127,9 +131,9 @@ async fn start<A: Application>(
         state: observation.state,
         log: observation.log,
         orders: lanes.orders.clone(),
-        access: RefCell::new(Access::new(bound.admin_address, token, Vec::new())),
+        access: RefCell::new(Access::new(bound.admin_address, token, admin.tokens)),
     };
-    let serving = admin::serve(bound.admin, Rc::new(administration));
+    let serving = admin::serve(bound.admin, Rc::new(administration), files, admin.tls);
     let administering = tokio::task::spawn_local(serving);
     let deadline = plan.drain_deadline;
     let end = control::watch(&mut lanes, &mut signals, &mut keys.watch, &draining, deadline).await;
@@ -283,12 +287,21 @@ impl StartMessage<'_> {
         for domain in &plan.domains {
             writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
         }
-        writeln!(
-            out,
-            "administration: http://{} (console, /metrics, /readyz)",
-            self.bound.admin_address
-        )?;
+        self.write_administration(out)?;
         self.write_keys(out)
+    }
+
+    fn write_administration(&self, out: &mut String) -> std::fmt::Result {
+        let (address, admin) = (self.bound.admin_address, &self.plan.admin);
+        let scheme = if admin.tls.is_some() { "https" } else { "http" };
+        writeln!(out, "administration: {scheme}://{address} (console, /metrics, /readyz)")?;
+        if !is_loopback(address.ip()) && admin.tls.is_none() {
+            writeln!(
+                out,
+                "  without TLS: tokens can be read on the network; set admin.tls_certificate"
+            )?;
+        }
+        Ok(())
     }
 
     fn write_keys(&self, out: &mut String) -> std::fmt::Result {

@@ -2,7 +2,8 @@
 //!
 //! In the order of a request: who may what (`access.rs`), the routes (`routes.rs`) and what they
 //! show: the console (`console/`), the state (`state/`), the exposition (`crate::metrics`); the form
-//! of answers (`answer.rs`).
+//! of answers (`answer.rs`). Before it: TLS (`tls.rs`), the files of tokens and certificates
+//! (`files.rs`).
 //! Owns: the HTTP server on the process's main thread.
 //! Not here: signals and the end of the process (`control.rs`), how the command line finds the
 //! server (`pass.rs`).
@@ -11,15 +12,18 @@ pub mod access;
 pub mod answer;
 pub mod console;
 pub mod control;
+pub mod files;
 pub mod pass;
 mod routes;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,10 +31,14 @@ use std::sync::atomic::AtomicBool;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::admin::access::Access;
+use crate::admin::files::FileWatch;
 use crate::admin::state::StateSource;
 use crate::lane::Order;
 use crate::limits;
@@ -44,8 +52,8 @@ pub trait Health: Send + Sync {
 
 /// Has the last lines of the log.
 pub trait LogSource: Send + Sync {
-    /// These, oldest first. Bounded by who keeps them.
-    fn lines(&self) -> Vec<String>;
+    /// These, oldest first, each with its end. Bounded by who keeps them.
+    fn text(&self) -> String;
 }
 
 /// What the administration answers from.
@@ -73,17 +81,35 @@ impl fmt::Debug for Administration {
 }
 
 /// Serves until dropped. Runs inside a `LocalSet`.
-pub async fn serve(listener: TcpListener, administration: Rc<Administration>) {
+pub async fn serve(
+    listener: TcpListener,
+    administration: Rc<Administration>,
+    mut files: FileWatch,
+    mut tls: Option<TlsAcceptor>,
+) {
     let places = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS_MAX));
+    let mut looks = interval(limits::ADMIN_FILES_POLL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
         };
-        match listener.accept().await {
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = looks.tick() => {
+                if let Some(contents) = files.look() {
+                    administration.access.borrow_mut().replace(contents.tokens);
+                    tls = contents.tls;
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((socket, _)) => {
-                let administration = administration.clone();
+                let (administration, tls) = (administration.clone(), tls.clone());
                 tokio::task::spawn_local(async move {
-                    converse(socket, administration).await;
+                    converse(socket, tls, administration).await;
                     drop(place);
                 });
             }
@@ -95,17 +121,43 @@ pub async fn serve(listener: TcpListener, administration: Rc<Administration>) {
     }
 }
 
-async fn converse(socket: TcpStream, administration: Rc<Administration>) {
+async fn converse(socket: TcpStream, tls: Option<TlsAcceptor>, administration: Rc<Administration>) {
+    let Some(tls) = tls else {
+        return exchange(socket, administration, false).await;
+    };
+    match timeout(limits::ADMIN_HEADER_TIME, tls.accept(socket)).await {
+        Ok(Ok(stream)) => {
+            // What is there has been verified; without one there is none.
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            exchange(stream, administration, certified).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS on the administration address"),
+        Err(_) => tracing::debug!("no TLS in time on the administration address"),
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    administration: Rc<Administration>,
+    certified: bool,
+) {
     let service = service_fn(|request| {
         let administration = administration.clone();
-        async move { Ok::<_, Infallible>(administration.answer(request, false).await) }
+        async move { Ok::<_, Infallible>(administration.answer(request, certified).await) }
     });
-    let outcome = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ADMIN_HEADER_TIME)
         .max_buf_size(limits::ADMIN_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(socket), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let outcome = match timeout(limits::ADMIN_CONNECTION_TIME, connection.as_mut()).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(limits::ADMIN_COMMAND_TIME, connection).await.unwrap_or(Ok(()))
+        }
+    };
     if let Err(error) = outcome {
         tracing::debug!(%error, "administration connection ended");
     }

@@ -74,7 +74,7 @@ impl Administration {
             Route::State => json(StatusCode::OK, &self.state.state()),
             Route::Slow => json(StatusCode::OK, &json!({"requests": self.state.state().slow})),
             Route::Errors => json(StatusCode::OK, &json!({"requests": self.state.state().errors})),
-            Route::Log => json(StatusCode::OK, &json!({"lines": self.log.lines()})),
+            Route::Log => plain(StatusCode::OK, &self.log.text()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The routes over a real socket, the token, and the watch over keys.
 
+mod tls;
+
 use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -9,8 +11,10 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::admin::control::KeyWatch;
+use crate::admin::files::Contents;
 use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};
+use crate::config::AdminPlan;
 use crate::credentials::file::{self, Stamp};
 use crate::credentials::{AccessKey, KeyRing};
 use crate::lane::{OrderError, OrderKind};
@@ -36,8 +40,8 @@ impl StateSource for Fixed {
 }
 
 impl LogSource for Fixed {
-    fn lines(&self) -> Vec<String> {
-        vec!["INFO a line".into()]
+    fn text(&self) -> String {
+        "INFO a line\n".into()
     }
 }
 
@@ -51,7 +55,9 @@ struct Site {
 
 impl Site {
     /// At an address of this machine, but treated as one at `bound`.
-    async fn start(bound: &str) -> Site {
+    async fn start(bound: &str, plan: &AdminPlan) -> Site {
+        let files = FileWatch::new(plan.clone());
+        let contents = Contents::read(plan).unwrap();
         let bound = bound.parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -72,9 +78,10 @@ impl Site {
             state: Arc::new(Fixed),
             log: Arc::new(Fixed),
             orders: sender,
-            access: RefCell::new(Access::new(bound, token.clone(), Vec::new())),
+            access: RefCell::new(Access::new(bound, token.clone(), contents.tokens)),
         };
-        tokio::task::spawn_local(serve(listener, Rc::new(administration)));
+        let serving = serve(listener, Rc::new(administration), files, contents.tls);
+        tokio::task::spawn_local(serving);
         Site { address, token, draining, health, orders: RefCell::new(Some(orders)) }
     }
 
@@ -84,9 +91,9 @@ impl Site {
         let request =
             format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{shown}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).await.unwrap();
-        text
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 }
 
@@ -95,8 +102,12 @@ fn on_site(test: impl AsyncFnOnce(Site)) {
 }
 
 fn on_site_at(bound: &str, test: impl AsyncFnOnce(Site)) {
+    on_site_with(bound, &AdminPlan::default(), test);
+}
+
+fn on_site_with(bound: &str, plan: &AdminPlan, test: impl AsyncFnOnce(Site)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async { test(Site::start(bound).await).await });
+    LocalSet::new().block_on(&runtime, async { test(Site::start(bound, plan).await).await });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! an unknown key or variable is an error like a malformed value, and all errors are reported
 //! together. The table of keys is `keys.rs`.
 
+pub mod admin;
 pub mod amount;
 pub mod finding;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod rdma;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{AdminPlan, AdminTlsPlan};
 pub use finding::Finding;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};

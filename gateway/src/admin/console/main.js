@@ -231,11 +231,11 @@ async function showLog() {
   const outcome = at("log-outcome");
   const answer = await order(outcome, () => ask("/api/v1/log"));
   if (!answer) return;
-  const { lines } = await answer.json();
-  write(outcome, `${lines.length} lines, the newest last`);
+  const text = (await answer.text()).trimEnd();
+  write(outcome, text ? `${text.split("\n").length} lines, the newest last` : "Nothing has been logged.");
   const place = at("log-lines");
   place.hidden = false;
-  write(place, lines.join("\n"));
+  write(place, text);
   place.scrollTop = place.scrollHeight;
   write(at("log-show"), "Show them again");
 }
