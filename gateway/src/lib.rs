@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod limits;
+pub mod recent_log;
 pub mod serve;
 
 pub mod lane;

@@ -234,8 +234,43 @@ pub const ADMIN_COMMANDS_MAX: usize = 16;
 /// How long an administration command may take, and how long the command line waits for it.
 pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of an administration response that the command line reads.
-pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an administration response that the command line reads: 50,000 series of metrics are
+/// 10 MiB of text.
+pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 64 << 20;
+
+/// Addresses of one host that the command line tries to connect to.
+pub const ADMIN_ADDRESSES_TRIED: usize = 4;
+
+// ----- the command line's view of a running server ---------------------------------------------
+
+/// Lines of the log that are kept in memory. At level `info` a quiet server logs tens a day.
+pub const RECENT_LOG_LINES_MAX: usize = 1000;
+
+/// How often `penstock top` may ask: a document takes the server under a millisecond of its main
+/// thread.
+pub const TOP_INTERVAL_MIN: Duration = Duration::from_millis(200);
+
+/// The longest time between two looks that can still be called live.
+pub const TOP_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// How long `penstock top` waits for a key before it looks whether anything has come: short enough
+/// that the age of the last answer is right to the tenth of a second.
+pub const TOP_KEY_WAIT: Duration = Duration::from_millis(100);
+
+/// Columns and rows that `penstock top --once` can be asked for, at least: the frame and one row.
+pub const TOP_SIDE_MIN: u16 = 4;
+
+/// The same, at most.
+pub const TOP_SIDE_MAX: u16 = 1000;
+
+/// Bytes of one file of the kernel in a support bundle: `/proc/cpuinfo` of 512 processors is 800 KiB.
+pub const BUNDLE_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Entries of one folder that a support bundle looks at: devices, threads, files of the store.
+pub const BUNDLE_ENTRIES_MAX: usize = 4096;
+
+/// Bytes of one kept line; with [`RECENT_LOG_LINES_MAX`] they are 1 MiB at most.
+pub const RECENT_LOG_LINE_BYTES_MAX: usize = 1000;
 
 /// Characters of a token of `admin.token_file`, at least: 128 bits in hexadecimal digits, which
 /// nobody finds by trying.

@@ -21,6 +21,7 @@ use crate::admin::access::{Access, is_loopback};
 use crate::admin::control::{self, End, KeyWatch, Signals};
 use crate::admin::files::{Contents, FileWatch};
 use crate::admin::pass::{Pass, Token};
+use crate::admin::state::{State, StateSource};
 use crate::admin::{self, Administration, Health};
 use crate::config::Plan;
 use crate::credentials::file::{self, Stamp};
@@ -92,7 +93,13 @@ async fn start<A: Application>(
     let behind = open(plan, &settled, keys.ring.clone()).inspect_err(|_| keys.take_back())?;
     *close = Some(behind.close);
     let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
-    let pass = Pass { address: bound.admin_address, token: token.clone() };
+    let certificate = match &plan.admin.tls {
+        Some(tls) => {
+            Some(std::path::absolute(&tls.certificate).map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    let pass = Pass { address: bound.admin_address, token: token.clone(), certificate };
     // There for as long as the server runs.
     let _left = pass
         .leave(&plan.data)
@@ -128,8 +135,7 @@ async fn start<A: Application>(
         exporter: exporter(plan, &lanes, &settled, &draining, figures)?,
         health: behind.health,
         draining: draining.clone(),
-        state: observation.state,
-        log: observation.log,
+        state: Arc::new(Unobserved),
         orders: lanes.orders.clone(),
         access: RefCell::new(Access::new(bound.admin_address, token, admin.tokens)),
     };
@@ -320,5 +326,14 @@ impl StartMessage<'_> {
             writeln!(out, "access key: {id} (from {from})")?;
         }
         Ok(())
+    }
+}
+
+/// Knows the version alone.
+struct Unobserved;
+
+impl StateSource for Unobserved {
+    fn state(&self) -> State {
+        State { version: env!("CARGO_PKG_VERSION").into(), ..State::default() }
     }
 }

@@ -6,10 +6,11 @@
 //! (`files.rs`).
 //! Owns: the HTTP server on the process's main thread.
 //! Not here: signals and the end of the process (`control.rs`), how the command line finds the
-//! server (`pass.rs`).
+//! server (`pass.rs`), whom it trusts (`trust.rs`) and how it asks (`client.rs`).
 
 pub mod access;
 pub mod answer;
+pub mod client;
 pub mod console;
 pub mod control;
 pub mod files;
@@ -19,6 +20,7 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod trust;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -50,12 +52,6 @@ pub trait Health: Send + Sync {
     fn troubles(&self) -> Vec<String>;
 }
 
-/// Has the last lines of the log.
-pub trait LogSource: Send + Sync {
-    /// These, oldest first, each with its end. Bounded by who keeps them.
-    fn text(&self) -> String;
-}
-
 /// What the administration answers from.
 pub struct Administration {
     /// Metrics.
@@ -64,8 +60,6 @@ pub struct Administration {
     pub health: Arc<dyn Health>,
     /// What the console shows.
     pub state: Arc<dyn StateSource>,
-    /// The last lines of the log.
-    pub log: Arc<dyn LogSource>,
     /// Set at the start of the drain.
     pub draining: Arc<AtomicBool>,
     /// The way to lane 0.

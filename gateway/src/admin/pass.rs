@@ -72,12 +72,19 @@ pub struct Pass {
     pub address: SocketAddr,
     /// The token.
     pub token: Token,
+    /// File of the certificate that the server shows, absolute; `None` for plain HTTP.
+    pub certificate: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Document {
     address: SocketAddr,
     token: String,
+    /// The server's process, for who looks into it.
+    #[serde(default)]
+    process: Option<u32>,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
 }
 
 impl Pass {
@@ -92,7 +99,12 @@ impl Pass {
     pub fn leave(&self, data: &Path) -> io::Result<Left> {
         let path = Pass::path(data);
         let beside = data.join("admin.json.new");
-        let document = Document { address: self.address, token: self.token.0.to_string() };
+        let document = Document {
+            address: self.address,
+            token: self.token.0.to_string(),
+            process: Some(std::process::id()),
+            certificate: self.certificate.clone(),
+        };
         let text = serde_json::to_string(&document)?;
         let _ = fs::remove_file(&beside);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
@@ -108,8 +120,16 @@ impl Pass {
     pub fn find(data: &Path) -> io::Result<Pass> {
         let text = fs::read_to_string(Pass::path(data))?;
         let document: Document = serde_json::from_str(&text)?;
-        Ok(Pass { address: document.address, token: Token(document.token.into()) })
+        let Document { address, token, certificate, .. } = document;
+        Ok(Pass { address, token: Token(token.into()), certificate })
     }
+}
+
+/// The process of the server that runs on that directory, as it sees itself; nothing when none has
+/// left a pass there that can be read.
+pub fn process(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(Pass::path(data)).ok()?;
+    serde_json::from_str::<Document>(&text).ok()?.process
 }
 
 /// A pass that lies in the data directory.

@@ -24,6 +24,7 @@ use super::answer::{Answer, elsewhere, json, not_allowed, plain, unauthorized, w
 use super::{Administration, console};
 use crate::lane::{Order, OrderError, OrderKind};
 use crate::limits;
+use crate::recent_log;
 
 /// What readers need on addresses that others reach.
 const READING: &str = "a token of admin.token_file, or a certificate of admin.client_ca, is needed \
@@ -74,7 +75,7 @@ impl Administration {
             Route::State => json(StatusCode::OK, &self.state.state()),
             Route::Slow => json(StatusCode::OK, &json!({"requests": self.state.state().slow})),
             Route::Errors => json(StatusCode::OK, &json!({"requests": self.state.state().errors})),
-            Route::Log => plain(StatusCode::OK, &self.log.text()),
+            Route::Log => plain(StatusCode::OK, &recent_log::PROCESS.text()),
         }
     }
 

@@ -39,12 +39,6 @@ impl StateSource for Fixed {
     }
 }
 
-impl LogSource for Fixed {
-    fn text(&self) -> String {
-        "INFO a line\n".into()
-    }
-}
-
 struct Site {
     address: std::net::SocketAddr,
     token: Token,
@@ -76,7 +70,6 @@ impl Site {
             health: health.clone(),
             draining: draining.clone(),
             state: Arc::new(Fixed),
-            log: Arc::new(Fixed),
             orders: sender,
             access: RefCell::new(Access::new(bound, token.clone(), contents.tokens)),
         };
@@ -146,6 +139,7 @@ fn the_state_the_console_and_the_log() {
         }
         assert!(site.ask("GET /console/../main.js", None).await.starts_with("HTTP/1.1 404"));
         assert!(site.ask("GET /api/v1/log", None).await.starts_with("HTTP/1.1 401"));
+        crate::recent_log::PROCESS.push("INFO a line");
         let log = site.ask("GET /api/v1/log", Some(&site.token)).await;
         assert!(log.contains("INFO a line"), "{log}");
     });
@@ -219,11 +213,12 @@ fn the_pass_is_private_while_the_server_runs_and_then_gone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let token = Token::generate().unwrap();
-    let pass = Pass { address: "127.0.0.1:9001".parse().unwrap(), token };
+    let pass = Pass { address: "127.0.0.1:9001".parse().unwrap(), token, certificate: None };
     let left = pass.leave(folder.path()).unwrap();
     let file = folder.path().join("admin.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Pass::find(folder.path()).unwrap(), pass);
+    assert_eq!(crate::admin::pass::process(folder.path()), Some(std::process::id()));
     drop(left);
     assert!(Pass::find(folder.path()).is_err());
     assert!(!format!("{pass:?}").contains(&pass.token.header()[7..]));

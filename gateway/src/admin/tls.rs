@@ -25,8 +25,7 @@ pub fn acceptor(plan: &AdminTlsPlan) -> Result<TlsAcceptor, AdminFileError> {
     let certificate = Source { key: "admin.tls_certificate", path: &plan.certificate };
     let key = Source { key: "admin.tls_key", path: &plan.key };
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&key.read_secret()?)
-        .map_err(|error| key.unusable(format!("no private key in PEM in it: {error}")))?;
+    let private = private_key(key)?;
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -67,7 +66,20 @@ pub fn roots(source: Source<'_>) -> Result<RootCertStore, AdminFileError> {
     Ok(roots)
 }
 
-fn certificates(source: Source<'_>) -> Result<Vec<CertificateDer<'static>>, AdminFileError> {
+/// A private key, which others may not read.
+///
+/// # Errors
+/// When there is none.
+pub fn private_key(source: Source<'_>) -> Result<PrivateKeyDer<'static>, AdminFileError> {
+    PrivateKeyDer::from_pem_slice(&source.read_secret()?)
+        .map_err(|error| source.unusable(format!("no private key in PEM in it: {error}")))
+}
+
+/// Certificates, at least one, as they stand in the file.
+///
+/// # Errors
+/// When there is none, or something else that should be one.
+pub fn certificates(source: Source<'_>) -> Result<Vec<CertificateDer<'static>>, AdminFileError> {
     let text = source.read()?;
     let all = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()

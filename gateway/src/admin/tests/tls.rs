@@ -10,7 +10,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::admin::client::{Client, Place};
 use crate::admin::files::{AdminFileError, Contents};
+use crate::admin::trust::Trust;
 use crate::config::AdminTlsPlan;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -126,6 +128,51 @@ fn a_certificate_of_the_authority_or_a_token_opens() {
         assert!(refused.contains("UnknownCA") || refused.contains("Decrypt"), "{refused}");
         let plain = site.ask("GET /healthz", None).await;
         assert!(!plain.contains("200 OK"), "plain HTTP is no TLS: {plain}");
+    });
+}
+
+/// What a command of that client reads, on a thread of its own.
+async fn command(client: Client, path: &'static str) -> Result<u16, String> {
+    let outcome = tokio::task::spawn_blocking(move || client.read(path)).await.unwrap();
+    outcome.map(|reply| reply.status).map_err(|error| error.to_string())
+}
+
+#[test]
+fn commands_speak_tls_with_the_server_they_mean_and_no_other() {
+    let files = Files::new();
+    on_site_with("127.0.0.1:9001", &files.plan, async |site| {
+        let certificate = Some(files.path("server.pem"));
+        let pass = Pass { address: site.address, token: site.token.clone(), certificate };
+        let here = Client::with_pass(&pass).unwrap();
+        assert_eq!(command(here, "/api/v1/log").await, Ok(200));
+
+        let place = || Place::parse(&format!("https://localhost:{}", site.address.port())).unwrap();
+        let ca = Some(files.path("clients.pem"));
+        let bare = Trust { ca: ca.clone(), identity: None };
+        let far = Client::remote(place(), Some(&files.path("tokens")), &bare).unwrap();
+        assert_eq!(command(far, "/api/v1/log").await, Ok(200));
+        let nobody = Client::remote(place(), None, &bare).unwrap();
+        assert_eq!(command(nobody, "/api/v1/log").await, Ok(401));
+        let (certificate, key) = issue(&files.authority);
+        write(&files.path("me.pem"), &certificate, 0o644);
+        write(&files.path("me.key"), &key, 0o600);
+        let identity = Some((files.path("me.pem"), files.path("me.key")));
+        let known = Client::remote(place(), None, &Trust { ca, identity }).unwrap();
+        assert_eq!(command(known, "/api/v1/log").await, Ok(200));
+
+        write(&files.path("others.pem"), &authority().pem(), 0o644);
+        let wrong = Trust { ca: Some(files.path("others.pem")), identity: None };
+        let stranger = Client::remote(place(), None, &wrong).unwrap();
+        let refused = command(stranger, "/healthz").await.unwrap_err();
+        assert!(refused.contains("invalid peer certificate"), "{refused}");
+        // The file has another certificate than the server that answers there.
+        files.renew();
+        let replaced = Client::with_pass(&pass).unwrap();
+        let refused = command(replaced, "/healthz").await.unwrap_err();
+        assert!(refused.contains("invalid peer certificate"), "{refused}");
+        let plain = Client::remote(site.address.into(), None, &Trust::default()).unwrap();
+        let hint = command(plain, "/healthz").await.unwrap_err();
+        assert!(hint.contains("https://"), "{hint}");
     });
 }
 
