@@ -59,6 +59,8 @@ for use in "$@"; do
         want promtool prometheus
         want setpriv util-linux
         want prlimit util-linux
+        want chromium chromium
+        want chromedriver chromium-driver
         ;;
     bench)
         want python3 python3

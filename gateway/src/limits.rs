@@ -277,6 +277,24 @@ pub const BUNDLE_ENTRIES_MAX: usize = 4096;
 /// Bytes of one kept line; with [`RECENT_LOG_LINES_MAX`] they are 1 MiB at most.
 pub const RECENT_LOG_LINE_BYTES_MAX: usize = 1000;
 
+/// Characters of a token of `admin.token_file`, at least: 128 bits in hexadecimal digits, which
+/// nobody finds by trying.
+pub const ADMIN_TOKEN_CHARS_MIN: usize = 32;
+
+/// The same, at most; a head of [`ADMIN_BUFFER_BYTES`] has room for it.
+pub const ADMIN_TOKEN_CHARS_MAX: usize = 512;
+
+/// Tokens in `admin.token_file`. Each answer compares all.
+pub const ADMIN_TOKENS_MAX: usize = 64;
+
+/// How often the running server looks whether files of tokens and certificates have changed.
+pub const ADMIN_FILES_POLL: Duration = Duration::from_secs(10);
+
+/// How long one connection to the administration address may last: a place of
+/// [`ADMIN_CONNECTIONS_MAX`] comes free of whoever takes nothing of an answer. Scrapers and browsers
+/// connect anew; the answer that runs then has [`ADMIN_COMMAND_TIME`] more.
+pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(300);
+
 // ----- RDMA -----------------------------------------------------------------------------------
 
 /// Memory for uploads that clients write: a share of the memory budget when nothing is configured.

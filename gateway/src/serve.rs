@@ -4,6 +4,7 @@
 //! minutes), the start message, and the exit code.
 //! Not here: what is behind the door; it comes in as [`Behind`].
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -16,7 +17,9 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
+use crate::admin::access::{Access, is_loopback};
 use crate::admin::control::{self, End, KeyWatch, Signals};
+use crate::admin::files::{Contents, FileWatch};
 use crate::admin::pass::{Pass, Token};
 use crate::admin::state::SettingState;
 use crate::admin::state::keeper::{self, Keeper, Sources};
@@ -82,13 +85,22 @@ async fn start<A: Application>(
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
     raise_descriptor_limit(plan.limits.connections);
     let settled = engine::settle(plan.io_engine)?;
+    // Looked at before reading: a change in between is then seen at the first look.
+    let files = FileWatch::new(plan.admin.clone());
+    let admin = Contents::read(&plan.admin).map_err(|error| error.to_string())?;
     let bound = Bound::to(plan)?;
     make_directory(&plan.data)?;
     let mut keys = Keys::open(plan)?;
     let behind = open(plan, &settled, keys.ring.clone()).inspect_err(|_| keys.take_back())?;
     *close = Some(behind.close);
     let token = Token::generate().map_err(|error| format!("no random numbers: {error}"))?;
-    let pass = Pass { address: bound.admin_address, token: token.clone() };
+    let certificate = match &plan.admin.tls {
+        Some(tls) => {
+            Some(std::path::absolute(&tls.certificate).map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    let pass = Pass { address: bound.admin_address, token: token.clone(), certificate };
     // There for as long as the server runs.
     let _left = pass
         .leave(&plan.data)
@@ -146,10 +158,10 @@ async fn start<A: Application>(
         state: keeper.clone(),
         draining: draining.clone(),
         orders: lanes.orders.clone(),
-        token,
+        access: RefCell::new(Access::new(bound.admin_address, token, admin.tokens)),
     };
     let keeping = tokio::task::spawn_local(keeper::run(keeper));
-    let serving = admin::serve(bound.admin, Rc::new(administration));
+    let serving = admin::serve(bound.admin, Rc::new(administration), files, admin.tls);
     let administering = tokio::task::spawn_local(serving);
     let deadline = plan.drain_deadline;
     let end = control::watch(&mut lanes, &mut signals, &mut keys.watch, &draining, deadline).await;
@@ -303,12 +315,21 @@ impl StartMessage<'_> {
         for domain in &plan.domains {
             writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
         }
-        writeln!(
-            out,
-            "administration: http://{} (/metrics /healthz /readyz)",
-            self.bound.admin_address
-        )?;
+        self.write_administration(out)?;
         self.write_keys(out)
+    }
+
+    fn write_administration(&self, out: &mut String) -> std::fmt::Result {
+        let (address, admin) = (self.bound.admin_address, &self.plan.admin);
+        let scheme = if admin.tls.is_some() { "https" } else { "http" };
+        writeln!(out, "administration: {scheme}://{address} (console, /metrics, /readyz)")?;
+        if !is_loopback(address.ip()) && admin.tls.is_none() {
+            writeln!(
+                out,
+                "  without TLS: tokens can be read on the network; set admin.tls_certificate"
+            )?;
+        }
+        Ok(())
     }
 
     fn write_keys(&self, out: &mut String) -> std::fmt::Result {

@@ -1,7 +1,7 @@
 //! How commands ask a running server: one request a connection, to its administration address.
 //!
 //! Owns: where the server is ([`Place`]), what is shown to it, and one exchange in HTTP/1.0, whose
-//! answers end with the connection and are never chunked. Blocking, without a runtime: commands
+//! answers end with the connection and are never chunked, over TLS where the server speaks it. Blocking, without a runtime: commands
 //! have nothing else to do meanwhile.
 //! Limits: `ADMIN_COMMAND_TIME` to connect and to write, twice that for the whole answer,
 //! `ADMIN_RESPONSE_BYTES_MAX` of it.
@@ -11,11 +11,16 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use thiserror::Error;
 
+use super::files::AdminFileError;
 use super::pass::Pass;
+use super::trust::{self, Trust};
 use crate::limits;
 
 /// Where a server is administered.
@@ -23,19 +28,22 @@ use crate::limits;
 pub struct Place {
     /// `HOST:PORT`, as it stands in the `Host` header and in messages.
     text: String,
+    /// Whether `https://` stood before it.
+    tls: bool,
 }
 
 impl Place {
-    /// Reads `HOST:PORT` or `http://HOST:PORT`.
+    /// Reads `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`.
     ///
     /// # Errors
     /// What is wrong with it, and how it is written.
     pub fn parse(text: &str) -> Result<Place, AskError> {
         let wrong = |problem: &str| AskError::Place(text.to_owned(), problem.to_owned());
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
+        let (rest, tls) = match text.split_once("://") {
+            Some(("http", rest)) => (rest, false),
+            Some(("https", rest)) => (rest, true),
             Some((scheme, _)) => return Err(wrong(&format!("{scheme}:// is not known"))),
-            None => text,
+            None => (text, false),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let port = rest.rsplit_once(':').and_then(|(host, port)| {
@@ -49,7 +57,7 @@ impl Place {
         if !rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte)) {
             return Err(wrong("it has characters that no host has"));
         }
-        Ok(Place { text: rest.to_owned() })
+        Ok(Place { text: rest.to_owned(), tls })
     }
 }
 
@@ -61,7 +69,7 @@ impl From<SocketAddr> for Place {
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
             _ => {}
         }
-        Place { text: address.to_string() }
+        Place { text: address.to_string(), tls: false }
     }
 }
 
@@ -75,11 +83,14 @@ impl fmt::Display for Place {
 #[derive(Debug, Error)]
 pub enum AskError {
     /// The address cannot be read.
-    #[error("the address {0:?}: {1}; write HOST:PORT or http://HOST:PORT")]
+    #[error("the address {0:?}: {1}; write HOST:PORT, or https://HOST:PORT")]
     Place(String, String),
     /// The token file cannot be used.
     #[error("the token file {0}: {1}")]
     TokenFile(String, String),
+    /// A file of certificates or keys cannot be used.
+    #[error("{0}")]
+    Certificates(#[from] AdminFileError),
     /// Nobody listens there.
     #[error("no server answers on {0}: {1}")]
     Unreachable(Place, io::Error),
@@ -123,6 +134,8 @@ pub struct Client {
     place: Place,
     /// The value of `Authorization`.
     shown: Option<String>,
+    /// How TLS is spoken; `None` for plain HTTP.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl fmt::Debug for Client {
@@ -133,17 +146,26 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// For the server that left this pass in its data directory.
-    pub fn with_pass(pass: &Pass) -> Client {
-        Client { place: pass.address.into(), shown: Some(pass.token.header()) }
+    ///
+    /// # Errors
+    /// When the certificate that the pass names cannot be read.
+    pub fn with_pass(pass: &Pass) -> Result<Client, AskError> {
+        let tls = pass.certificate.as_deref().map(trust::pinned).transpose()?;
+        Ok(Client { place: pass.address.into(), shown: Some(pass.token.header()), tls })
     }
 
     /// For a server anywhere, with the first token of that file.
     ///
     /// # Errors
-    /// When the file cannot be read or has no token.
-    pub fn remote(place: Place, token_file: Option<&Path>) -> Result<Client, AskError> {
+    /// When a file cannot be read or has nothing of use.
+    pub fn remote(
+        place: Place,
+        token_file: Option<&Path>,
+        trust: &Trust,
+    ) -> Result<Client, AskError> {
         let shown = token_file.map(read_token).transpose()?;
-        Ok(Client { place, shown: shown.map(|token| format!("Bearer {token}")) })
+        let tls = place.tls.then(|| trust.config()).transpose()?;
+        Ok(Client { place, shown: shown.map(|token| format!("Bearer {token}")), tls })
     }
 
     /// The server's address.
@@ -182,7 +204,7 @@ impl Client {
     }
 
     /// A connection, by the first of the host's addresses that takes it.
-    fn connect(&self) -> Result<TcpStream, AskError> {
+    fn connect(&self) -> Result<Wire, AskError> {
         let unreachable = |error| AskError::Unreachable(self.place.clone(), error);
         let addresses = self.place.text.to_socket_addrs().map_err(unreachable)?;
         let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
@@ -194,11 +216,23 @@ impl Client {
         }
         let stream = outcome.map_err(unreachable)?;
         stream.set_write_timeout(Some(limits::ADMIN_COMMAND_TIME)).map_err(unreachable)?;
-        Ok(stream)
+        let Some(config) = &self.tls else {
+            return Ok(Wire::Plain(stream));
+        };
+        // A handshake that stalls is an answer that does.
+        stream.set_read_timeout(Some(limits::ADMIN_COMMAND_TIME)).map_err(unreachable)?;
+        let broken = |error| AskError::Broken(self.place.clone(), error);
+        let host = self.place.text.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host)
+            .map_err(|_| broken(io::Error::other("TLS knows no such name")))?;
+        let connection = ClientConnection::new(config.clone(), name)
+            .map_err(|error| broken(io::Error::other(error)))?;
+        Ok(Wire::Tls(Box::new(StreamOwned::new(connection, stream))))
     }
 
     /// All that comes until the server closes.
-    fn receive(&self, stream: &mut TcpStream, deadline: Instant) -> Result<Vec<u8>, AskError> {
+    fn receive(&self, stream: &mut Wire, deadline: Instant) -> Result<Vec<u8>, AskError> {
         let broken = |error| AskError::Broken(self.place.clone(), error);
         let mut answer = Vec::new();
         let mut piece = vec![0; 64 << 10];
@@ -207,7 +241,7 @@ impl Client {
             if left == Duration::ZERO {
                 return Err(broken(io::ErrorKind::TimedOut.into()));
             }
-            stream.set_read_timeout(Some(left)).map_err(broken)?;
+            stream.socket().set_read_timeout(Some(left)).map_err(broken)?;
             match stream.read(&mut piece) {
                 Ok(0) => return Ok(answer),
                 Ok(count) => answer.extend_from_slice(&piece[..count]),
@@ -226,15 +260,60 @@ impl Client {
     }
 }
 
+/// What an exchange goes over.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(into),
+            Wire::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.write(from),
+            Wire::Tls(stream) => stream.write(from),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.flush(),
+            Wire::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// Status and body of a whole answer; its stated length has to be there.
 fn parse(answer: &[u8]) -> Result<Reply, &'static str> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("it sends no head")?;
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .ok_or("it sends no head; if it speaks TLS, write https:// before the address")?;
     let head = std::str::from_utf8(&answer[..end]).map_err(|_| "its head is no text")?;
     let body = &answer[end + 4..];
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
     if !line.starts_with("HTTP/1.") {
-        return Err("it does not speak HTTP/1");
+        return Err(
+            "it does not speak HTTP/1; if it speaks TLS, write https:// before the address",
+        );
     }
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or("its answer has no status")?;
@@ -295,6 +374,7 @@ mod tests {
         for (text, shown) in [
             ("127.0.0.1:9001", "127.0.0.1:9001"),
             ("http://store-1.example.com:9001/", "store-1.example.com:9001"),
+            ("https://store-1.example.com:9001", "store-1.example.com:9001"),
             ("[::1]:9001", "[::1]:9001"),
         ] {
             assert_eq!(Place::parse(text).unwrap().to_string(), shown);
@@ -321,7 +401,7 @@ mod tests {
         let file = folder.path().join("tokens");
         std::fs::write(&file, "# of the scraper\n\n  first-token-0123456789  \nsecond\n").unwrap();
         let (place, asked) = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-        let client = Client::remote(place, Some(&file)).unwrap();
+        let client = Client::remote(place, Some(&file), &Trust::default()).unwrap();
         assert_eq!(client.read("/x?y").unwrap(), Reply { status: 200, body: b"hi".to_vec() });
         let asked = asked.join().unwrap();
         assert!(asked.starts_with("GET /x?y HTTP/1.0\r\n"), "{asked}");
@@ -329,10 +409,11 @@ mod tests {
         assert!(!format!("{client:?}").contains("first-token"));
         std::fs::write(&file, "# none\n").unwrap();
         let place = client.place().clone();
-        let error = Client::remote(place.clone(), Some(&file)).unwrap_err().to_string();
+        let error =
+            Client::remote(place.clone(), Some(&file), &Trust::default()).unwrap_err().to_string();
         assert!(error.contains("tokens: it has no token"), "{error}");
         std::fs::write(&file, "two words\n").unwrap();
-        assert!(Client::remote(place, Some(&file)).is_err());
+        assert!(Client::remote(place, Some(&file), &Trust::default()).is_err());
     }
 
     #[test]
@@ -344,7 +425,7 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", "not as long as it says"),
         ] {
             let (place, asked) = answering(answer);
-            let client = Client::remote(place, None).unwrap();
+            let client = Client::remote(place, None, &Trust::default()).unwrap();
             let error = client.read("/").unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
             assert!(!error.is_absence());
@@ -357,7 +438,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let place: Place = listener.local_addr().unwrap().into();
         drop(listener);
-        let error = Client::remote(place, None).unwrap().read("/").unwrap_err();
+        let error = Client::remote(place, None, &Trust::default()).unwrap().read("/").unwrap_err();
         assert!(error.is_absence() && error.to_string().contains("no server answers"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use clap::{Arg, ArgMatches};
 use crate::admin::client::{AskError, Client, Place};
 use crate::admin::pass::Pass;
 use crate::admin::state::State;
+use crate::admin::trust::Trust;
 use crate::config::{self, Finding, Given, Machine};
 
 /// Why no server can be asked.
@@ -38,10 +39,10 @@ impl Unfound {
 }
 
 /// The flags by which a server is named instead of by its data directory.
-pub(super) fn flags() -> [Arg; 2] {
+pub(super) fn flags() -> [Arg; 5] {
     let admin = Arg::new("admin").long("admin").value_name("HOST:PORT").help(
-        "Asks the server at this administration address [default: the one that runs on the data \
-         directory]",
+        "Asks the server at this administration address, over TLS with https:// before it \
+         [default: the one that runs on the data directory]",
     );
     let token = Arg::new("token-file")
         .long("token-file")
@@ -49,7 +50,14 @@ pub(super) fn flags() -> [Arg; 2] {
         .value_parser(clap::value_parser!(PathBuf))
         .requires("admin")
         .help("File with the token that this address wants");
-    [admin, token]
+    let file = |name: &'static str, help: &'static str| {
+        let path = clap::value_parser!(PathBuf);
+        Arg::new(name).long(name).value_name("FILE").value_parser(path).requires("admin").help(help)
+    };
+    let ca = file("ca", "Authorities of the server's certificate, in PEM [default: the system's]");
+    let certificate = file("certificate", "Certificate to show to the server, in PEM");
+    let key = file("key", "Private key of --certificate, in PEM");
+    [admin, token, ca, certificate.requires("key"), key.requires("certificate")]
 }
 
 /// The client for the server that the arguments mean.
@@ -65,14 +73,18 @@ pub(super) fn find(matches: &ArgMatches, given: Given) -> Result<Client, Unfound
 pub(super) fn named(matches: &ArgMatches) -> Option<Result<Client, Unfound>> {
     let unusable = |error: AskError| Unfound::Unusable(error.to_string());
     let place = matches.get_one::<String>("admin")?;
-    let token = matches.get_one::<PathBuf>("token-file").map(PathBuf::as_path);
-    Some(Place::parse(place).and_then(|place| Client::remote(place, token)).map_err(unusable))
+    let file = |name| matches.get_one::<PathBuf>(name);
+    let token = file("token-file").map(PathBuf::as_path);
+    let identity = file("certificate").cloned().zip(file("key").cloned());
+    let trust = Trust { ca: file("ca").cloned(), identity };
+    let client = Place::parse(place).and_then(|place| Client::remote(place, token, &trust));
+    Some(client.map_err(unusable))
 }
 
 /// The client for the server that runs on that directory.
 pub(super) fn at(data: &Path) -> Result<Client, Unfound> {
     match Pass::find(data) {
-        Ok(pass) => Ok(Client::with_pass(&pass)),
+        Ok(pass) => Client::with_pass(&pass).map_err(|error| Unfound::Unusable(error.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Unfound::NotRunning(format!("no server runs on {}", data.display())))
         }

@@ -190,7 +190,43 @@ pub const ADMIN_LISTEN: Key = Key::new(
     "admin_listen",
     Shape::Address,
     Default::Is("127.0.0.1:9001"),
-    "Address of /metrics, /healthz and /readyz. They are open to whoever reaches the address.",
+    "Address of the console, /metrics, /healthz and /readyz. On a loopback address reading is open; \
+     any other needs admin.token_file or admin.client_ca.",
+);
+
+/// Tokens of the administration.
+pub const ADMIN_TOKEN_FILE: Key = Key::new(
+    "admin.token_file",
+    Shape::Path,
+    Default::Nothing("the token of admin.json in the data directory alone"),
+    "File of tokens that may read and change things at the administration address, one a line, 32 \
+     characters at least, mode 0640 or stricter. Changes are taken up within ten seconds.",
+);
+
+/// Certificate of the administration.
+pub const ADMIN_TLS_CERTIFICATE: Key = Key::new(
+    "admin.tls_certificate",
+    Shape::Path,
+    Default::Nothing("the administration speaks plain HTTP"),
+    "The certificate, with those up to its authority, in PEM, that the administration address \
+     speaks TLS 1.3 with. Changes are taken up within ten seconds.",
+);
+
+/// Its key.
+pub const ADMIN_TLS_KEY: Key = Key::new(
+    "admin.tls_key",
+    Shape::Path,
+    Default::Nothing("the administration speaks plain HTTP"),
+    "The private key of admin.tls_certificate, in PEM, mode 0640 or stricter.",
+);
+
+/// Authorities of clients of the administration.
+pub const ADMIN_CLIENT_CA: Key = Key::new(
+    "admin.client_ca",
+    Shape::Path,
+    Default::Nothing("clients of the administration show tokens"),
+    "Authorities, in PEM, whose clients may read and change things at the administration address \
+     without a token.",
 );
 
 /// Virtual-host domains.
@@ -597,6 +633,10 @@ pub const KEYS: &[&Key] = &[
     &PIN_LANES,
     &LISTEN,
     &ADMIN_LISTEN,
+    &ADMIN_TOKEN_FILE,
+    &ADMIN_TLS_CERTIFICATE,
+    &ADMIN_TLS_KEY,
+    &ADMIN_CLIENT_CA,
     &DOMAINS,
     &REGION,
     &PUBLIC_READ,

@@ -5,6 +5,7 @@
 //! together. The table of keys is `keys.rs`.
 
 pub mod access_log;
+pub mod admin;
 pub mod amount;
 pub mod finding;
 pub mod keys;
@@ -20,6 +21,7 @@ mod tests;
 pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
+pub use admin::{AdminPlan, AdminTlsPlan};
 pub use finding::Finding;
 pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access_log::AccessLogPlan;
+use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
 use super::metrics::MetricsPlan;
@@ -99,6 +100,8 @@ pub struct Plan {
     pub listen: Vec<SocketAddr>,
     /// Administration address.
     pub admin_listen: SocketAddr,
+    /// Who may come to it.
+    pub admin: AdminPlan,
     /// Virtual-host domains, lower case.
     pub domains: Vec<String>,
     /// Region reported to clients.
@@ -214,6 +217,10 @@ impl Reader<'_> {
         let pin_lanes = self.one(&keys::PIN_LANES, preference);
         let listen = self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address);
         let admin_listen = self.one(&keys::ADMIN_LISTEN, address);
+        let admin = self.admin();
+        if let (Some(admin), Some(address)) = (&admin, admin_listen) {
+            self.admin_checks(admin, address);
+        }
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
@@ -249,6 +256,7 @@ impl Reader<'_> {
             pin_lanes: pin_lanes?,
             listen: listen?,
             admin_listen: admin_listen?,
+            admin: admin?,
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
@@ -450,7 +458,7 @@ fn example(shape: Shape) -> &'static str {
     }
 }
 
-fn path(text: &str) -> Parsed<PathBuf> {
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     match text.is_empty() || text.contains('\0') {
         true => wrong("not a path", "write a path such as /var/lib/penstock"),
         false => Ok(PathBuf::from(text)),

@@ -356,3 +356,37 @@ fn wrong_values_of_logs_and_traces_are_named_with_their_remedy() {
         }
     }
 }
+
+#[test]
+fn an_administration_that_others_reach_is_never_open() {
+    for open in ["0.0.0.0:9001", "[::]:9001", "10.1.2.3:9001"] {
+        let findings = Setup::new().flag(&keys::ADMIN_LISTEN, open).findings();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        for part in ["admin_listen", open, "others than this machine", "admin.token_file"] {
+            assert!(findings[0].contains(part), "{findings:?}");
+        }
+    }
+    let plan = Setup::new()
+        .file("admin_listen = \"0.0.0.0:9001\"\n[admin]\ntoken_file = \"/etc/penstock/tokens\"")
+        .plan();
+    assert_eq!(plan.admin.token_file, Some(PathBuf::from("/etc/penstock/tokens")));
+    let tls = "tls_certificate = \"/c\"\ntls_key = \"/k\"\n";
+    let open = "admin_listen = \"[::]:9001\"\n[admin]\n";
+    // TLS alone keeps nobody away.
+    assert_eq!(Setup::new().file(&format!("{open}{tls}")).findings().len(), 1);
+    let plan = Setup::new().file(&format!("{open}{tls}client_ca = \"/a\"")).plan();
+    assert_eq!(plan.admin.tls.unwrap().client_ca, Some(PathBuf::from("/a")));
+    assert_eq!(Setup::new().plan().admin, AdminPlan::default());
+}
+
+#[test]
+fn tls_of_the_administration_is_whole_or_not() {
+    for (written, said) in [
+        ("tls_certificate = \"/c\"", "set admin.tls_key too"),
+        ("tls_key = \"/k\"", "set admin.tls_certificate too"),
+        ("client_ca = \"/a\"", "set admin.tls_certificate and admin.tls_key too"),
+    ] {
+        let findings = Setup::new().file(&format!("[admin]\n{written}")).findings();
+        assert!(findings.len() == 1 && findings[0].contains(said), "{findings:?}");
+    }
+}

@@ -15,8 +15,7 @@ use super::figure::{Figure, Histogram, Value};
 use super::table::{Kind, Metric};
 
 /// What the answer's `Content-Type` is.
-pub const CONTENT_TYPE: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One observation that a trace shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
