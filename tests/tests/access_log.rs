@@ -62,6 +62,7 @@ fn every_request_has_one_line() {
     let agent = client.request("GET", "", "").header("User-Agent", "a \"strange\" agent\\");
     expect(client.run(agent).unwrap(), 200).unwrap();
     assert!(server.terminate().success());
+    let key = site.credentials().access_key.as_str();
     let lines = lines(&path);
     assert_eq!(lines.len(), 6, "what was told before the end is written: {lines:?}");
     let texts = |name: &str| -> Vec<_> {
@@ -84,6 +85,12 @@ fn every_request_has_one_line() {
     assert_eq!(numbers("bytes_sent")[4], missing.body.len() as u64);
     assert_eq!(lines[5]["user_agent"], "a \"strange\" agent\\");
     assert!(lines.iter().all(|line| line["total_us"].as_f64().unwrap() > 0.0));
+    let stage = |line: usize, name: &str| lines[line]["stages_us"][name].as_f64().is_some();
+    assert!(stage(1, "auth") && stage(1, "commit") && stage(2, "index"), "{lines:?}");
+    assert_eq!(lines[2]["copied"]["socket_send"], 1000, "{}", lines[2]);
+    let of_document = &lines[4]["sources"]["document"];
+    assert_eq!(of_document.as_u64(), Some(missing.body.len() as u64));
+    assert_eq!((&lines[4]["error"], &lines[0]["user"]), (&"NoSuchKey".into(), &key.into()));
 }
 
 #[test]

@@ -96,6 +96,10 @@ fn a_traced_client_finds_the_server_in_its_trace() {
         assert!(stage.start_time_unix_nano >= whole.start_time_unix_nano, "{}", stage.name);
         assert!(stage.end_time_unix_nano <= whole.end_time_unix_nano, "{}", stage.name);
     }
+    let stages: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    for stage in ["auth", "index", "send"] {
+        assert!(stages.contains(&stage), "{stage} is none of {stages:?}");
+    }
     // Two requests before it brought no traceparent.
     assert!(spans.iter().all(|span| hexadecimal(&span.trace_id) == TRACE));
 
