@@ -178,7 +178,7 @@ FAULTS = [
         alerts=["PenstockUserFloods"],
         panels=[
             ("overview", "Busiest lane", 0.7),
-            ("tenants", "Share of requests by user", 0.8),
+            ("tenants", "Time spent by user", 10),
             ("tenants", "Requests by user", 50),
         ],
         view="tenants",

@@ -19,6 +19,9 @@ import time
 from faults import FAULTS, QUIET_SECONDS, STANDARD, Fault
 from stage import RATE_INTERVAL, SCRAPE_SECONDS, Boards, Stage, missing_programs
 
+# What the rates of `penstock top` are over: a frame taken earlier would show the quiet before.
+TOP_WINDOW_SECONDS = 10
+
 
 class Watch:
     """What has shown a fault so far, with seconds since it began."""
@@ -55,6 +58,11 @@ class Watch:
             if value >= least and place not in self.shown:
                 self.shown[place] = (seconds, value)
 
+    def first(self) -> float:
+        """When anything showed it first."""
+        shown = [after for after, _ in self.shown.values()]
+        return min([*shown, *self.firing.values()], default=float("inf"))
+
     def missing(self) -> list[str]:
         """What should have shown it and has not."""
         alerts = [name for name in self.fault.alerts if name not in self.firing]
@@ -76,8 +84,9 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
         began = time.monotonic()
         fault.strike(stage)
         while watch.missing() and time.monotonic() - began < fault.seconds:
-            watch.look(stage, boards, time.monotonic() - began)
-            if (watch.firing or watch.shown) and not watch.frame:
+            seconds = time.monotonic() - began
+            watch.look(stage, boards, seconds)
+            if not watch.frame and seconds > watch.first() + TOP_WINDOW_SECONDS:
                 watch.frame = frame(stage, fault.view)
             time.sleep(1)
         watch.frame = watch.frame or frame(stage, fault.view)
