@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from faults import FAULTS, QUIET_SECONDS, STANDARD, Fault
+from faults import FAULTS, QUIET_SECONDS, SETTLE_SECONDS, STANDARD, Fault
 from stage import RATE_INTERVAL, SCRAPE_SECONDS, Boards, Stage, missing_programs
 
 # What the rates of `penstock top` are over: a frame taken earlier would show the quiet before.
@@ -79,6 +79,8 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
     watch = Watch(fault)
     with Stage(folder, {**STANDARD, **fault.settings}) as stage:
         fault.prepare(stage)
+        time.sleep(SETTLE_SECONDS)
+        stage.start_prometheus()
         time.sleep(QUIET_SECONDS)
         watch.look_before(stage, boards)
         began = time.monotonic()
