@@ -65,7 +65,7 @@ bench-gate: ## instructions per request against the recorded baseline (ARGS=--re
 	@cargo build --release --locked -p gateway
 	@python3 tools/bench/gate.py $(ARGS)
 
-rehearse: ## faults done to the real server, timed until alerts and panels show them (20 minutes)
+rehearse: ## faults done to the real server, timed until alerts and panels show them (half an hour)
 	@tools/packages.sh build test
 	@cargo build --release --locked -p gateway -p loadgen
 	@python3 tools/rehearsal/rehearse.py --output target/rehearsal.md $(ARGS)

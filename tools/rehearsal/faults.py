@@ -8,6 +8,9 @@ from stage import Stage
 
 # How long load runs before a fault, so that rates and a drive's own habit are there to differ from.
 QUIET_SECONDS = 45
+# How long a drive that writing the objects made suspect stays so, and a little. Prometheus comes
+# after it: what preparing does to a drive is no alarm.
+SETTLE_SECONDS = 65
 # Longer than any fault is watched; load ends by itself.
 LOAD_TIME = "15m"
 
@@ -178,7 +181,7 @@ FAULTS = [
         alerts=["PenstockUserFloods"],
         panels=[
             ("overview", "Busiest lane", 0.7),
-            ("tenants", "Share of requests by user", 0.8),
+            ("tenants", "Time spent by user", 10),
             ("tenants", "Requests by user", 50),
         ],
         view="tenants",

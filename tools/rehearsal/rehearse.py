@@ -16,8 +16,11 @@ import sys
 import tempfile
 import time
 
-from faults import FAULTS, QUIET_SECONDS, STANDARD, Fault
+from faults import FAULTS, QUIET_SECONDS, SETTLE_SECONDS, STANDARD, Fault
 from stage import RATE_INTERVAL, SCRAPE_SECONDS, Boards, Stage, missing_programs
+
+# What the rates of `penstock top` are over: a frame taken earlier would show the quiet before.
+TOP_WINDOW_SECONDS = 10
 
 
 class Watch:
@@ -55,6 +58,11 @@ class Watch:
             if value >= least and place not in self.shown:
                 self.shown[place] = (seconds, value)
 
+    def first(self) -> float:
+        """When anything showed it first."""
+        shown = [after for after, _ in self.shown.values()]
+        return min([*shown, *self.firing.values()], default=float("inf"))
+
     def missing(self) -> list[str]:
         """What should have shown it and has not."""
         alerts = [name for name in self.fault.alerts if name not in self.firing]
@@ -71,13 +79,16 @@ def rehearse(fault: Fault, boards: Boards, folder: pathlib.Path) -> Watch:
     watch = Watch(fault)
     with Stage(folder, {**STANDARD, **fault.settings}) as stage:
         fault.prepare(stage)
+        time.sleep(SETTLE_SECONDS)
+        stage.start_prometheus()
         time.sleep(QUIET_SECONDS)
         watch.look_before(stage, boards)
         began = time.monotonic()
         fault.strike(stage)
         while watch.missing() and time.monotonic() - began < fault.seconds:
-            watch.look(stage, boards, time.monotonic() - began)
-            if (watch.firing or watch.shown) and not watch.frame:
+            seconds = time.monotonic() - began
+            watch.look(stage, boards, seconds)
+            if not watch.frame and seconds > watch.first() + TOP_WINDOW_SECONDS:
                 watch.frame = frame(stage, fault.view)
             time.sleep(1)
         watch.frame = watch.frame or frame(stage, fault.view)

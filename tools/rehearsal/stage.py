@@ -77,7 +77,6 @@ class Stage:
         self.children: list[subprocess.Popen] = []
         self.s3, self.admin, self.prometheus = free_port(), free_port(), free_port()
         self.server = self.start_server()
-        self.start_prometheus()
 
     def __enter__(self):
         return self
