@@ -35,9 +35,10 @@ LANES = Row(
             requests has idle clients, which cost little.""",
         ),
         graph(
-            "Tasks by lane", "short", (("sum by (instance, lane) (penstock_lane_tasks)", _LANE),),
-            """Tasks of each lane's runtime. They follow connections and requests; growth without
-            either would be a leak: please report it with a debug bundle.""",
+            "Requests in flight by lane", "short",
+            (("sum by (instance, lane) (penstock_lane_requests_in_flight)", _LANE),),
+            """Requests between head and end of response, by lane. One lane with many while the others
+            have few: its clients ask for more at once, or it is the one that is held up.""",
         ),
         graph(
             "Wake-ups", "cps", ((_lane("penstock_lane_wakeups_total"), _LANE),),
