@@ -74,9 +74,13 @@ SPACE = Row(
         ),
         graph(
             "Time until full", "s",
-            (("penstock:store:seconds_until_full > 0", "{{instance}}"),),
-            """By the slope of the last six hours. It jumps with bursts; judge by its level over a
-            day. Servers that are not filling have no line.""",
+            (
+                ("penstock:store:seconds_until_full > 0", "{{instance}}, six hours"),
+                ("sum by (instance) (penstock_store_full_in_seconds)", "{{instance}}, as it says"),
+            ),
+            """By the slope of the last six hours, and as the server itself says, which looks at its
+            last hour, the index included. The second follows bursts; judge by the first. Servers
+            that are not filling have no line.""",
             log=True,
         ),
         graph(

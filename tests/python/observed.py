@@ -38,6 +38,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "dashboards" / "prometheus"
 BUCKET = "observed"
 READY_WITHIN_SECONDS = 60
+PREDICTED_WITHIN_SECONDS = 120
 # Twice the rules' shortest window of rates would be 10 s; the boards' own is four scrapes or more.
 SCRAPE_EVERY_SECONDS = 1
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -189,7 +190,7 @@ class Collector:
 
 
 class Load:
-    """Everything that a server can be asked for in half a minute."""
+    """Everything that a server can be asked for in a minute or two."""
 
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
@@ -221,6 +222,7 @@ class Load:
         self.mistakes()
         self.bad_manners()
         self.generate("mixed", "-n", "400", "-s", "4KiB", "-c", "8", "--duration", "8s")
+        self.fill()
         # The last of it is scraped, and the rules have worked with it.
         time.sleep(3 * SCRAPE_EVERY_SECONDS)
 
@@ -245,6 +247,16 @@ class Load:
             if float(re.search(r"^penstock_store_cache_joins_total (\S+)", text, re.MULTILINE)[1]) > 0:
                 return
         raise AssertionError("no read was ever joined")
+
+    def fill(self) -> None:
+        """Goes on writing until the server says when it will be full, which takes it a minute."""
+        deadline = time.monotonic() + PREDICTED_WITHIN_SECONDS
+        number = 0
+        while "\npenstock_store_full_in_seconds " not in self.observed.exposition()[0]:
+            assert time.monotonic() < deadline, "the server does not say when it will be full"
+            self.s3.put_object(Bucket=BUCKET, Key=f"filling-{number}", Body=b"f" * 1_000_000)
+            number += 1
+            time.sleep(SCRAPE_EVERY_SECONDS)
 
     def operations(self) -> None:
         """Each operation of S3 that is there, once or more."""
