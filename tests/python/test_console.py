@@ -123,7 +123,7 @@ def test_it_shows_the_load_that_runs(browser, gateway, load):
     reads = next(one for one in state["operations"] if one["operation"] == "GetObject")
     shown = int("".join(filter(str.isdigit, browser.text("#operation-rows [data-key=GetObject] .less"))))
     assert 0 < shown <= reads["requests"] + 1000 and shown >= reads["requests"] - 1000
-    line = "#charts [data-key=one] .line"
+    line = "#charts .chart [data-key=one] .line"
     before = browser.attribute(line, "d")
     browser.until(lambda: browser.attribute(line, "d") != before, "a line that moves")
     names = {row["name"] for row in state["configuration"]}

@@ -58,9 +58,10 @@ export function keep(parent, items, key, build, update) {
       element = build(item);
       element.dataset.key = name;
     }
-    update(element, item);
     if (element === before) before = before.nextElementSibling;
     else parent.insertBefore(element, before);
+    // Within the page: only there it has a width to fit texts to.
+    update(element, item);
   }
   for (const gone of present.values()) gone.remove();
 }

@@ -60,7 +60,7 @@ function stages(state) {
   keep(place, all, (group) => group.group,
     (group) => make("div", { class: "stack-row" },
       make("span", { class: "stack-name" }, KINDS[group.group] ?? group.group), make("div", { class: "stack", role: "img" })),
-    (row, group) => stack(row.lastElementChild, group.stages.map((one) => [one.stage, one.share]), KINDS[group.group]));
+    (row, group) => stack(row.lastElementChild, group.stages.map((one) => [one.stage, one.share]), KINDS[group.group], 1));
   set(place, { "data-empty": all.length ? null : "yes" });
   stageTable(all);
 }
@@ -95,9 +95,9 @@ function stageTable(all) {
 
 const find = (group, stage) => group.stages.find((one) => one.stage === stage);
 
-/** One bar of parts: `[stage, amount]`; parts that are wide enough have their name in them. */
-export function stack(element, parts, name) {
-  const whole = sum(parts, ([, amount]) => amount) || 1;
+/** One bar of parts: `[stage, amount]`, of all of them or of `least`, whichever is more; parts that are wide enough have their name in them. */
+export function stack(element, parts, name, least = 0) {
+  const whole = Math.max(least, sum(parts, ([, amount]) => amount)) || 1;
   const width = element.clientWidth;
   // At 12 px a character of a bold system font takes 8 px at most.
   const fits = (text, share) => share * width >= text.length * 8 + 10;
