@@ -217,6 +217,7 @@ mod tests {
         account.answer(StatusCode::OK);
         account.send(4096);
         account.gave(Source::Cache, 4096);
+        account.left(&account.next_sources(4096));
         account.copy(Copying::SocketSend, 4096);
         account.spent(Stage::Auth, Duration::from_nanos(21_340));
         account.object_bytes.set(Some(9000));

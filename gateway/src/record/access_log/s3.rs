@@ -230,7 +230,7 @@ mod tests {
         account.code.set("NoSuchKey".into()).unwrap();
         account.answer(StatusCode::NOT_FOUND);
         account.send(113);
-        account.gave(Source::Document, 113);
+        account.left(&account.next_sources(113));
         account.spent(Stage::Index, Duration::from_nanos(1500));
         let line = line(&account);
         let turn_around = account.answered().unwrap().as_millis();
