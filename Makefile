@@ -9,7 +9,7 @@ DATA ?= ./data
 # More arguments for `make run`: make run ARGS="--listen 0.0.0.0:9000"
 ARGS ?=
 
-.PHONY: help run build test check unit guest bench bench-gate loom fmt doc clean
+.PHONY: help run build test check unit guest bench bench-gate rehearse loom fmt doc docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -36,6 +36,7 @@ check: ## what to run before a commit: format, lints, documentation, unit tests 
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+	@python3 dashboards/build.py --check
 	@$(MAKE) --no-print-directory unit
 
 unit: ## unit tests alone
@@ -53,18 +54,28 @@ loom: ## the pin table and the state of RDMA sessions under the interleavings th
 	@tools/nextest.sh
 	@tools/loom.sh
 
-bench: ## server CPU per request and per GiB beside nginx; tables in target/bench
+bench: ## server CPU per request and per GiB beside nginx, tables in target/bench; p99 under scrapes
 	@tools/packages.sh build bench
 	@cargo build --release --locked -p gateway -p loadgen
 	@python3 tools/bench/bench.py $(ARGS)
+	@python3 tools/bench/scrape.py
 
 bench-gate: ## instructions per request against the recorded baseline (ARGS=--record renews it)
 	@tools/packages.sh build gate
 	@cargo build --release --locked -p gateway
 	@python3 tools/bench/gate.py $(ARGS)
 
+rehearse: ## faults done to the real server, timed until alerts and panels show them (half an hour)
+	@tools/packages.sh build test
+	@cargo build --release --locked -p gateway -p loadgen
+	@python3 tools/rehearsal/rehearse.py --output target/rehearsal.md $(ARGS)
+
 fmt: ## format all code
 	@cargo fmt --all
+
+docs: ## write what comes from tables in the code: docs/METRICS.md, dashboards/grafana
+	@cargo run --quiet --locked -p gateway -- debug metrics >docs/METRICS.md
+	@python3 dashboards/build.py
 
 doc: ## build and check the documentation of all crates
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked

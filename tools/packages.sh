@@ -55,8 +55,12 @@ for use in "$@"; do
         want strace strace
         want valgrind valgrind
         want nginx nginx-light
+        # Prometheus and promtool: dashboards and rules are tried against the real one.
+        want promtool prometheus
         want setpriv util-linux
         want prlimit util-linux
+        want chromium chromium
+        want chromedriver chromium-driver
         ;;
     bench)
         want python3 python3
@@ -113,7 +117,7 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 
-# Debian starts what it installs, and nginx would take port 80. This file forbids it, for as long as
+# Debian starts what it installs, and nginx would take port 80, Prometheus 9090. This file forbids it, for as long as
 # the installation runs; one that is there already stays as it is.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then

@@ -10,10 +10,10 @@
 //! weighs at most the cache's share of the arena.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, Weighter,
+    DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
 
@@ -40,19 +40,22 @@ pub struct CacheStats {
     pub fills: u64,
     /// Blocks that waited for somebody else's fill.
     pub joins: u64,
+    /// Blocks that left for others, or for memory that readers and writers needed.
+    pub evictions: u64,
     /// Bytes of frames that are cached now.
     pub bytes: u64,
 }
 
 /// Verified content by block.
 pub(crate) struct FrameCache {
-    frames: Cache<BlockKey, CacheFrame, FrameWeight>,
+    frames: Cache<BlockKey, CacheFrame, FrameWeight, DefaultHashBuilder, Evictions>,
     capacity_bytes: u64,
     /// Held by the one who evicts for the arena.
     reclaiming: Mutex<()>,
     hits: AtomicU64,
     fills: AtomicU64,
     joins: AtomicU64,
+    evictions: Evictions,
 }
 
 impl FrameCache {
@@ -64,18 +67,20 @@ impl FrameCache {
             .shards(CACHE_SHARDS)
             .build()
             .expect("both capacities are given");
+        let evictions = Evictions::default();
         Self {
             frames: Cache::with_options(
                 options,
                 FrameWeight,
                 DefaultHashBuilder::default(),
-                DefaultLifecycle::default(),
+                evictions.clone(),
             ),
             capacity_bytes,
             reclaiming: Mutex::new(()),
             hits: AtomicU64::new(0),
             fills: AtomicU64::new(0),
             joins: AtomicU64::new(0),
+            evictions,
         }
     }
 
@@ -88,26 +93,28 @@ impl FrameCache {
         frame.lend(charge)
     }
 
-    /// The block, from here, from a fill that is under way, or by `fill`. A fill that fails or is
-    /// dropped lets one of the others that wait for the block try in its place.
-    pub(crate) async fn lookup_or_fill(
+    /// The block, from here, from a fill that is under way, or by `fill`, which then says something
+    /// about it. A fill that fails or is dropped lets one of the others that wait for the block try
+    /// in its place.
+    pub(crate) async fn lookup_or_fill<T>(
         &self,
         key: BlockKey,
         charge: Charge,
-        fill: impl AsyncFnOnce(Charge) -> Result<SharedFrame, StoreError>,
-    ) -> Result<SharedFrame, StoreError> {
+        fill: impl AsyncFnOnce(Charge) -> Result<(SharedFrame, T), StoreError>,
+    ) -> Result<(SharedFrame, Option<T>), StoreError> {
         match self.frames.get_value_or_guard_async(&key).await {
             Ok(frame) => {
                 self.joins.fetch_add(1, Ordering::Relaxed);
-                frame.lend(charge).map_err(|_| StoreError::Overload("read memory"))
+                let frame = frame.lend(charge).map_err(|_| StoreError::Overload("read memory"))?;
+                Ok((frame, None))
             }
             Err(guard) => {
-                let frame = fill(charge).await?;
+                let (frame, told) = fill(charge).await?;
                 self.fills.fetch_add(1, Ordering::Relaxed);
                 // An error says that the entry was removed meanwhile; the frame is good all the
                 // same.
                 let _ = guard.insert(frame.retain());
-                Ok(frame)
+                Ok((frame, Some(told)))
             }
         }
     }
@@ -118,6 +125,7 @@ impl FrameCache {
             hits: self.hits.load(Ordering::Relaxed),
             fills: self.fills.load(Ordering::Relaxed),
             joins: self.joins.load(Ordering::Relaxed),
+            evictions: self.evictions.count.load(Ordering::Relaxed),
             bytes: self.frames.weight(),
         }
     }
@@ -142,6 +150,7 @@ impl Reclaim for FrameCache {
             return false;
         }
         if before <= THIN_BYTES {
+            self.evictions.count.fetch_add(self.frames.len() as u64, Ordering::Relaxed);
             self.frames.clear(); // too thin over the shards for what is hot to be told from the rest
             return true;
         }
@@ -171,6 +180,28 @@ struct FrameWeight;
 impl Weighter<BlockKey, CacheFrame> for FrameWeight {
     fn weight(&self, _: &BlockKey, frame: &CacheFrame) -> u64 {
         frame.capacity() as u64
+    }
+}
+
+/// Counts what is evicted. Otherwise the default: frames are dropped when the shard is not locked any
+/// more, as far as they are two at most.
+#[derive(Clone, Debug, Default)]
+struct Evictions {
+    count: Arc<AtomicU64>,
+    dropping: DefaultLifecycle<BlockKey, CacheFrame>,
+}
+
+impl Lifecycle<BlockKey, CacheFrame> for Evictions {
+    type RequestState =
+        <DefaultLifecycle<BlockKey, CacheFrame> as Lifecycle<BlockKey, CacheFrame>>::RequestState;
+
+    fn begin_request(&self) -> Self::RequestState {
+        self.dropping.begin_request()
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, key: BlockKey, frame: CacheFrame) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.dropping.on_evict(state, key, frame);
     }
 }
 
@@ -241,6 +272,7 @@ mod tests {
             assert!(steps < 100, "it ends");
         }
         assert_eq!(cache.frames.weight(), 0);
+        assert_eq!(cache.stats().evictions, count);
         assert_eq!(arena.stats().free_bytes, 64 << 20);
     }
 

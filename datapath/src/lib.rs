@@ -6,7 +6,10 @@
 #[cfg(not(loom))]
 pub mod error;
 pub mod id;
+#[cfg(not(loom))]
+pub mod latency;
 pub mod limits;
+pub mod meter;
 
 #[cfg(not(loom))]
 pub mod store;
@@ -30,7 +33,7 @@ mod extent;
 pub use id::{BucketId, ExtentId, PartId, PartNumber, RowId, UploadId};
 #[cfg(not(loom))]
 pub use {
-    device::EngineKind,
+    device::{DeviceState, EngineKind, Trouble},
     error::StoreError,
     extent::{
         SpaceStats,
@@ -40,6 +43,7 @@ pub use {
         Bucket, Condition, ListEntry, ListObjects, ListPage, ListUploads, NewObject, Object, Part,
         Upload, UploadEntry, UploadPage,
     },
+    latency::{BatchStats, LatencyStats},
     store::{
         CheckProgress, CheckReport, DEFAULT_EXTENT_FILE_BYTES, DeviceStats, FrameWriter, LaneStore,
         OpenError, OpenObject, PartSpan, ReadStream, Staged, Store, StoreHandle, StoreOptions,

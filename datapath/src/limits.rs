@@ -101,6 +101,34 @@ const _: () = assert!(DEVICE_DATA_START as usize >= FORMAT_INSPECT_BYTES);
 const _: () = assert!(DEVICE_BYTES_MIN > 2 * DEVICE_DATA_START);
 const _: () = assert!(DEVICES_MAX <= u16::MAX as usize);
 
+// Judging devices
+
+/// How often each device's counters are looked at: 40 cells for each lane and device, 0.2 ms for 16
+/// lanes and 256 devices.
+pub const HEALTH_LOOK: Duration = Duration::from_secs(1);
+/// Looks whose operations are judged together, at most: as long as an operation of some seconds needs
+/// to be seen in [`SLOW_LOOKS`].
+pub const HEALTH_RECENT_LOOKS: usize = 10;
+/// How long a device stays suspect after the last sign of trouble.
+pub const SUSPECT_FOR: Duration = Duration::from_secs(60);
+/// Times the usual median from which an operation is slow. The 99th percentile of a drive under load
+/// is 3 to 10 times its median.
+pub const SLOW_FACTOR: u32 = 20;
+/// No operation is slow below this: drives that answer in 50 µs pause for some milliseconds now and
+/// then, to erase or to move what is on worn cells.
+pub const SLOW_FLOOR: Duration = Duration::from_millis(50);
+/// Looks of the recent ones with slow operations that make a device suspect: one pause of a drive's
+/// firmware, or of the whole machine, is in one or two.
+pub const SLOW_LOOKS: usize = 3;
+/// Operations before something is known of what is usual.
+pub const USUAL_LEAST: u64 = 100;
+/// Looks (10 minutes) after which what is known counts half.
+pub const USUAL_LOOKS: u32 = 600;
+/// Looks in a row at which operations are in flight and none has come back.
+pub const STALLED_LOOKS: u32 = 5;
+
+const _: () = assert!(0 < SLOW_LOOKS && SLOW_LOOKS <= HEALTH_RECENT_LOOKS);
+
 // Index
 
 /// Longest object key in bytes (S3's limit).

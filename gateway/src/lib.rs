@@ -8,11 +8,14 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod limits;
+pub mod recent_log;
 pub mod serve;
 
 pub mod lane;
 
 pub mod door;
+pub mod record;
+pub mod trace;
 
 pub mod behind;
 
@@ -24,3 +27,4 @@ pub mod s3;
 
 pub mod admin;
 pub mod metrics;
+pub mod observe;

@@ -219,6 +219,11 @@ pub const CREDENTIALS_POLL: Duration = Duration::from_secs(2);
 
 // ----- administration -------------------------------------------------------------------------
 
+/// Niceness of the thread that administers: a tenth of the time of a core that a lane needs whole
+/// (`sched(7)`: each step is a factor of 1.25). Ten times 100 ms for a scrape of 50,000 series is well
+/// under Prometheus's time limit of 10 s.
+pub const ADMIN_NICENESS: i32 = 10;
+
 /// Concurrent connections to the administration address. Scrapers and probes are few.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 
@@ -234,8 +239,61 @@ pub const ADMIN_COMMANDS_MAX: usize = 16;
 /// How long an administration command may take, and how long the command line waits for it.
 pub const ADMIN_COMMAND_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of an administration response that the command line reads.
-pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an administration response that the command line reads: 50,000 series of metrics are
+/// 10 MiB of text.
+pub const ADMIN_RESPONSE_BYTES_MAX: u64 = 64 << 20;
+
+/// Addresses of one host that the command line tries to connect to.
+pub const ADMIN_ADDRESSES_TRIED: usize = 4;
+
+// ----- the command line's view of a running server ---------------------------------------------
+
+/// Lines of the log that are kept in memory. At level `info` a quiet server logs tens a day.
+pub const RECENT_LOG_LINES_MAX: usize = 1000;
+
+/// How often `penstock top` may ask: a document takes the server under a millisecond of its main
+/// thread.
+pub const TOP_INTERVAL_MIN: Duration = Duration::from_millis(200);
+
+/// The longest time between two looks that can still be called live.
+pub const TOP_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// How long `penstock top` waits for a key before it looks whether anything has come: short enough
+/// that the age of the last answer is right to the tenth of a second.
+pub const TOP_KEY_WAIT: Duration = Duration::from_millis(100);
+
+/// Columns and rows that `penstock top --once` can be asked for, at least: the frame and one row.
+pub const TOP_SIDE_MIN: u16 = 4;
+
+/// The same, at most.
+pub const TOP_SIDE_MAX: u16 = 1000;
+
+/// Bytes of one file of the kernel in a support bundle: `/proc/cpuinfo` of 512 processors is 800 KiB.
+pub const BUNDLE_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Entries of one folder that a support bundle looks at: devices, threads, files of the store.
+pub const BUNDLE_ENTRIES_MAX: usize = 4096;
+
+/// Bytes of one kept line; with [`RECENT_LOG_LINES_MAX`] they are 1 MiB at most.
+pub const RECENT_LOG_LINE_BYTES_MAX: usize = 1000;
+
+/// Characters of a token of `admin.token_file`, at least: 128 bits in hexadecimal digits, which
+/// nobody finds by trying.
+pub const ADMIN_TOKEN_CHARS_MIN: usize = 32;
+
+/// The same, at most; a head of [`ADMIN_BUFFER_BYTES`] has room for it.
+pub const ADMIN_TOKEN_CHARS_MAX: usize = 512;
+
+/// Tokens in `admin.token_file`. Each answer compares all.
+pub const ADMIN_TOKENS_MAX: usize = 64;
+
+/// How often the running server looks whether files of tokens and certificates have changed.
+pub const ADMIN_FILES_POLL: Duration = Duration::from_secs(10);
+
+/// How long one connection to the administration address may last: a place of
+/// [`ADMIN_CONNECTIONS_MAX`] comes free of whoever takes nothing of an answer. Scrapers and browsers
+/// connect anew; the answer that runs then has [`ADMIN_COMMAND_TIME`] more.
+pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(300);
 
 // ----- RDMA -----------------------------------------------------------------------------------
 
@@ -270,6 +328,158 @@ pub const RDMA_JOBS_AT_ONCE: usize = 1024;
 /// How long a lane that has nothing to do any more waits for those that still send it transfers,
 /// beyond the drain's deadline.
 pub const RDMA_FAREWELL_TIME: Duration = Duration::from_secs(6);
+
+// ----- what drives say of themselves ----------------------------------------------------------
+
+/// How often the kernel is asked for drives' temperatures: one read of a file each.
+pub const DRIVE_LOOK: Duration = Duration::from_secs(30);
+
+/// How often `smartctl` is run for each drive. Wear changes over months; each run is a few commands
+/// that the drive answers beside its work.
+pub const DRIVE_SMART_PERIOD: Duration = Duration::from_secs(600);
+
+/// How long one run may take. Drives answer in milliseconds; one that hangs never does.
+pub const DRIVE_SMART_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of its output that are read; a drive with full logs makes it write some 50 KiB.
+pub const DRIVE_SMART_BYTES_MAX: u64 = 1 << 20;
+
+/// Layers of logical volumes and encryption between a device and its drive.
+pub const DRIVE_LAYERS_MAX: usize = 8;
+
+// ----- access log and traces ------------------------------------------------------------------
+
+/// "One of so many" at most: of a million requests a second it leaves one.
+pub const SAMPLE_MAX: usize = 1_000_000;
+
+/// A request that took longer is logged whatever the sample is.
+pub const ACCESS_LOG_SLOW: Duration = Duration::from_secs(1);
+
+/// Bytes of lines that wait for the disk, over all lanes: 5,000 lines of 800 bytes, which a busy
+/// machine writes in 50 ms. Twice as much is held while the writer has the other half.
+pub const ACCESS_LOG_QUEUE_BYTES: usize = 4 << 20;
+
+/// Bytes of lines of one lane that wait, at least: the longest line has room.
+pub const ACCESS_LOG_LANE_BYTES_MIN: usize = 64 << 10;
+
+/// How long a line waits for the writer at most when there are few.
+pub const ACCESS_LOG_PERIOD: Duration = Duration::from_millis(200);
+
+/// Bytes of what a client says of itself (agent, referrer, host, trace state) in a line or a span;
+/// what is over it is cut off.
+pub const LOGGED_FIELD_BYTES_MAX: usize = 1024;
+
+/// Bytes of a request's target in a line or a span. Keys have up to 3 KiB when every byte is
+/// percent-encoded; what is over it is a query.
+pub const LOGGED_TARGET_BYTES_MAX: usize = 4096;
+
+/// The smallest file that is put aside.
+pub const ACCESS_LOG_ROTATE_BYTES_MIN: u64 = 64 << 10;
+
+/// Files of the access log that may be kept: each is renamed at every rotation.
+pub const ACCESS_LOG_KEEP_MAX: usize = 1000;
+
+/// How often the log says that the access log cannot be written, or spans sent.
+pub const OBSERVATION_COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+
+/// How long the end of the process waits for lines and spans that are on their way.
+pub const OBSERVATION_CLOSE_TIME: Duration = Duration::from_secs(3);
+
+/// Requests whose spans wait for the exporter. Each has up to 12 KiB of texts.
+pub const TRACE_QUEUE_REQUESTS: usize = 512;
+
+/// Requests whose spans are sent together: at most 10 spans each.
+pub const TRACE_BATCH_REQUESTS: usize = 128;
+
+/// How long a span waits for others at most.
+pub const TRACE_PERIOD: Duration = Duration::from_secs(1);
+
+/// For one batch, with the repetitions that OTLP asks for.
+pub const TRACE_EXPORT_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of a collector's answer that are read.
+pub const TRACE_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(ACCESS_LOG_ROTATE_BYTES_MIN >= ACCESS_LOG_LANE_BYTES_MIN as u64);
+// The longest line of the access log: its texts, each byte as three characters, and 4 KiB of the rest.
+const _: () = assert!(
+    3 * (2 * LOGGED_TARGET_BYTES_MAX + 4 * LOGGED_FIELD_BYTES_MAX) + (4 << 10)
+        <= ACCESS_LOG_LANE_BYTES_MIN
+);
+
+// ----- tenants --------------------------------------------------------------------------------
+
+/// Buckets, and access keys, that may be configured to have series of their own. Each has about
+/// five series, so both at this bound are 100,000, which Prometheus takes in a second.
+pub const TENANT_SERIES_MAX: usize = 10_000;
+
+/// Buckets, users and clients without series that one lane tells apart until it is asked, once a
+/// second. What comes beyond adds up under `other`; 1,024 names of 63 bytes are 100 KiB a lane.
+pub const TENANT_NEWCOMERS_MAX: usize = 1024;
+
+/// Tenants without series whose load is remembered from minute to minute, so that one that becomes
+/// busy is found: 2 MiB.
+pub const TENANT_CANDIDATES_MAX: usize = 16_384;
+
+/// Of all series, the share that may change hands in a minute, at least one series: a Prometheus
+/// keeps what has left for hours, so 50 series cost it 300 of them an hour at most.
+pub const TENANT_CHANGES_DIVISOR: usize = 10;
+
+/// How often it is looked who deserves a series.
+pub const TENANT_TURN: Duration = Duration::from_secs(60);
+
+/// Tenants of one kind that one second's counts are kept of, over all lanes.
+pub const TENANTS_PER_SECOND_MAX: usize = 4096;
+
+/// Tenants of one kind that are listed as the busiest.
+pub const TENANTS_SHOWN_MAX: usize = 50;
+
+/// Bytes that count as much as one request when tenants are compared: one block of the store.
+pub const TENANT_LOAD_BYTES: u64 = 64 << 10;
+
+/// Series that `/metrics` may have with the default settings, whatever clients ask for: every
+/// operation with every class of status, every stage, 50 buckets and 50 users make 5,200 on 64
+/// lanes, and each device 90. A Prometheus keeps millions; this leaves room for 64 devices.
+pub const SERIES_DEFAULT_MAX: usize = 12_000;
+
+// ----- requests that are remembered -----------------------------------------------------------
+
+/// Requests that are listed as the slowest, and that are kept of each minute.
+pub const SLOW_REQUESTS_MAX: usize = 64;
+
+/// Minutes of which the slowest are kept.
+pub const SLOW_REQUESTS_MINUTES: usize = 15;
+
+/// Errors that are listed. As many are kept of 4xx and of 5xx, so that a client's errors do not
+/// wash the server's out. A lane keeps as many between two collections, a second apart.
+pub const ERRORS_KEPT_MAX: usize = 64;
+
+/// Characters of a key, or of any other text of the client's, that are kept of a request. A key of
+/// 1,024 bytes is whole unless many of them are percent-encoded. With this, 64 requests are 100 KiB.
+pub const REMEMBERED_CHARS_MAX: usize = 1024;
+
+// ----- the state document ---------------------------------------------------------------------
+
+/// How often figures are looked at.
+pub const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Samples that rates and quantiles are over: ten seconds.
+pub const RATE_SAMPLES: usize = 10;
+
+/// Points of the history: five minutes of seconds.
+pub const HISTORY_POINTS_MAX: usize = 300;
+
+/// Samples between two points of the filling, and how many are kept: an hour.
+pub const FILLING_SAMPLES: u64 = 10;
+
+/// See [`FILLING_SAMPLES`].
+pub const FILLING_POINTS_MAX: usize = 360;
+
+/// Fewest points that a prediction is made of: a minute.
+pub const FILLING_POINTS_MIN: usize = 7;
+
+/// Predictions beyond this are as good as none: a year.
+pub const FILLING_SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);

@@ -1,5 +1,6 @@
 """Starts the real server for the client tests and ends it again."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -28,6 +29,7 @@ class Gateway:
         self.endpoint = os.environ.get("GATEWAY_TEST_ENDPOINT", "")
         self.access_key = os.environ.get("GATEWAY_TEST_ACCESS_KEY", ACCESS_KEY)
         self.secret_key = os.environ.get("GATEWAY_TEST_SECRET_KEY", SECRET_KEY)
+        self.admin = os.environ.get("GATEWAY_TEST_ADMIN", "")
         self.process = None
         self.folder = None
         if not self.endpoint:
@@ -49,6 +51,7 @@ class Gateway:
         )
         port, admin = free_ports(2)
         self.endpoint = f"http://127.0.0.1:{port}"
+        self.admin = f"http://127.0.0.1:{admin}"
         # The server reads every variable that starts with PENSTOCK_, and refuses unknown ones.
         outside = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
         environment = {
@@ -72,6 +75,10 @@ class Gateway:
                 self.stop()
                 raise RuntimeError(f"the server did not become ready:\n{log}")
             time.sleep(0.05)
+
+    def token(self) -> str:
+        """The token that the server has left in its data directory."""
+        return json.loads((self.folder / "data" / "admin.json").read_text())["token"]
 
     def log(self) -> str:
         """What the server has written."""

@@ -15,6 +15,10 @@ pub struct Response {
     pub status: u16,
     /// Header fields in their order, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Fields after a chunked body, as `headers`.
+    pub trailers: Vec<(String, String)>,
+    /// Bytes that the head took on the wire, of the final response alone.
+    pub head_bytes: usize,
     /// The body without transfer coding.
     pub body: Vec<u8>,
     /// Whether the server keeps the connection.
@@ -25,6 +29,11 @@ impl Response {
     /// First value of a header; the name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// First value of a trailer; the name in lower case.
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        self.trailers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text, for messages.
@@ -178,8 +187,14 @@ impl Connection {
             let length = usize::from_str_radix(digits, 16)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "bad chunk length"))?;
             if length == 0 {
-                while !self.line()?.is_empty() {}
-                return Ok(());
+                loop {
+                    let line = self.line()?;
+                    let Some((name, value)) = line.split_once(':') else {
+                        return Ok(());
+                    };
+                    let field = (name.to_ascii_lowercase(), value.trim().to_owned());
+                    response.trailers.push(field);
+                }
             }
             response.body.extend(self.take(length)?);
             if !self.line()?.is_empty() {
@@ -236,7 +251,14 @@ fn parse_head(head: &str) -> io::Result<Response> {
     let closes = headers
         .iter()
         .any(|(name, value)| name == "connection" && value.eq_ignore_ascii_case("close"));
-    Ok(Response { status, headers, body: Vec::new(), keep_alive: !closes })
+    Ok(Response {
+        status,
+        headers,
+        trailers: Vec::new(),
+        head_bytes: head.len(),
+        body: Vec::new(),
+        keep_alive: !closes,
+    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

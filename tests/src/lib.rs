@@ -10,6 +10,7 @@
 
 pub mod chunked;
 pub mod client;
+pub mod collector;
 pub mod content;
 pub mod guest;
 pub mod http;
@@ -20,4 +21,5 @@ pub mod rdma;
 pub mod server;
 pub mod sign;
 pub mod skip;
+pub mod tcp_info;
 pub mod trace;

@@ -110,7 +110,7 @@ class Gateway(Process):
         launcher: list[str] | None = None,
         settings: dict[str, str] | None = None,
     ) -> None:
-        self.port, admin = free_port(), free_port()
+        self.port, self.admin = free_port(), free_port()
         # The server reads every variable that starts with PENSTOCK_, and refuses unknown ones.
         outside = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
         environment = {
@@ -124,9 +124,9 @@ class Gateway(Process):
         }
         command = (launcher or []) + [binary("penstock"), "serve"]
         command += ["--data", str(folder / "data"), "--listen", f"127.0.0.1:{self.port}"]
-        command += ["--admin-listen", f"127.0.0.1:{admin}", "--memory", memory]
+        command += ["--admin-listen", f"127.0.0.1:{self.admin}", "--memory", memory]
         super().__init__(command, environment, folder / "penstock.log")
-        self.wait_for(admin, "/readyz")
+        self.wait_for(self.admin, "/readyz")
 
     @property
     def url(self) -> str:

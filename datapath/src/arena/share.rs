@@ -79,6 +79,7 @@ struct Book {
     /// Of it, what reservations have grown by.
     grown: u64,
     reserved_max: u64,
+    waits: u64,
     refused: u64,
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
@@ -101,6 +102,8 @@ pub struct ShareStats {
     pub reserved_bytes_max: u64,
     /// Requests waiting now.
     pub waiting: u64,
+    /// Requests that had to wait, since the start.
+    pub waits: u64,
     /// Requests refused since the start, those that waited in vain included.
     pub refused: u64,
 }
@@ -113,6 +116,7 @@ impl ShareBook {
             reserved: 0,
             grown: 0,
             reserved_max: 0,
+            waits: 0,
             refused: 0,
             waiters: VecDeque::new(),
             next_ticket: 0,
@@ -131,6 +135,7 @@ impl ShareBook {
             reserved_bytes: book.reserved,
             reserved_bytes_max: book.reserved_max,
             waiting: book.waiters.len() as u64,
+            waits: book.waits,
             refused: book.refused,
         }
     }
@@ -167,6 +172,7 @@ impl ShareBook {
         }
         let ticket = book.next_ticket;
         book.next_ticket += 1;
+        book.waits += 1;
         let (granted, grant) = oneshot::channel();
         book.waiters.push_back(Waiter { ticket, bytes, granted });
         Ok(Some(Place { share: self, ticket, bytes, grant, claimed: false }))

@@ -162,6 +162,7 @@ impl Committer<'_> {
     /// All together, or each for itself where that fails.
     fn transaction(&mut self, changes: Vec<Change>) {
         self.shared.stats.batches.add(1);
+        self.shared.stats.batch_sizes.add(changes.len() as u64);
         match self.together(&changes) {
             Ok(answers) => answer(self.shared, changes, answers),
             Err(error) if error.is_fault() => self.fault(changes, &error),
@@ -360,13 +361,15 @@ fn refuse(shared: &Shared, changes: Vec<Change>, error: &StoreError) {
 /// whoever reads the answer.
 fn answer(shared: &Shared, changes: Vec<Change>, answers: Vec<Answer>) {
     assert_eq!(changes.len(), answers.len(), "one answer a mutation");
+    let now = Instant::now();
     for (change, outcome) in changes.into_iter().zip(answers) {
-        let Change { mut staged, answer, room, .. } = change;
+        let Change { mut staged, submitted, answer, room } = change;
         if outcome.is_ok() {
             staged.keep();
         }
         drop(staged);
         drop(room);
+        shared.stats.answer_times.add(now.saturating_duration_since(submitted));
         shared.stats.mutations.add(1);
         shared.stats.mutations_failed.add(u64::from(outcome.is_err()));
         // Nobody listens when the request is gone; the mutation stands all the same.

@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::latency::{BatchCells, BatchStats, LatencyCells, LatencyStats};
+
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         /// Counts since the start, but for those that say "now".
@@ -14,17 +16,29 @@ macro_rules! stats {
             pub queued: u64,
             /// Bytes of mutations that were not answered yet, now.
             pub queued_bytes: u64,
+            /// Mutations of each transaction.
+            pub batch_sizes: BatchStats,
+            /// Times of mutations from submission to answer.
+            pub answer_times: LatencyStats,
             $($(#[$doc])* pub $name: u64,)*
         }
 
         #[derive(Debug, Default)]
         pub(super) struct StatCells {
+            pub(super) batch_sizes: BatchCells,
+            pub(super) answer_times: LatencyCells,
             $(pub(super) $name: Cell,)*
         }
 
         impl StatCells {
             pub(super) fn read(&self, queued: u64, queued_bytes: u64) -> CommitStats {
-                CommitStats { queued, queued_bytes, $($name: self.$name.0.load(Ordering::Relaxed)),* }
+                CommitStats {
+                    queued,
+                    queued_bytes,
+                    batch_sizes: self.batch_sizes.stats(),
+                    answer_times: self.answer_times.stats(),
+                    $($name: self.$name.0.load(Ordering::Relaxed)),*
+                }
             }
         }
     };

@@ -12,9 +12,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::error::{DeviceFault, Operation};
 use super::set::{Backing, Device};
+use crate::latency::{LatencyCells, LatencyStats};
 
 /// Flush state of one device.
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ pub(super) struct FlushState {
     done: AtomicU64,
     skipped: AtomicU64,
     failed: AtomicU64,
+    times: LatencyCells,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ pub struct FlushStats {
     pub skipped: u64,
     /// Flushes that failed, those refused after a failure included.
     pub failed: u64,
+    /// Times of flushes that were tried.
+    pub times: LatencyStats,
 }
 
 /// What a flush did.
@@ -90,12 +95,14 @@ impl FlushHandle {
             state.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(Flushed::NothingToDo);
         }
+        let began = Instant::now();
         let result = match &self.device.backing {
             Backing::File(file) => {
                 file.sync_data().map_err(|error| super::engine::errno_of(&error))
             }
             Backing::Crash(disk) => disk.flush(),
         };
+        state.times.add(began.elapsed());
         match result {
             Ok(()) => {
                 book.durable_writes = completed;
@@ -122,6 +129,7 @@ impl FlushHandle {
             done: state.done.load(Ordering::Relaxed),
             skipped: state.skipped.load(Ordering::Relaxed),
             failed: state.failed.load(Ordering::Relaxed),
+            times: state.times.stats(),
         }
     }
 }
@@ -148,10 +156,10 @@ mod tests {
         let stuck = handle.device().flush.book.lock().unwrap();
         let (told, figures) = mpsc::channel();
         let asked = handle.clone();
-        let asking = std::thread::spawn(move || told.send(asked.stats()));
+        let asking = std::thread::spawn(move || told.send(asked.stats()).expect("it is heard"));
         let answer = figures.recv_timeout(Duration::from_secs(10));
         drop(stuck);
-        asking.join().unwrap().unwrap();
+        asking.join().unwrap();
         assert_eq!(answer, Ok(FlushStats::default()));
     }
 }

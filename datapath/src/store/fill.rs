@@ -1,7 +1,9 @@
 //! Bringing one block from its device into a frame, verified: the only way by which a device's
 //! bytes become readable.
 
-use super::LaneStore;
+use std::time::Instant;
+
+use super::{LaneStore, waiting::Spent};
 use crate::{
     arena::{Charge, SharedFrame},
     cache::BlockKey,
@@ -12,7 +14,16 @@ use crate::{
     },
     index::{Checksums, ExtentRecord, IndexError},
     limits::{CHECKSUM_BLOCK_BYTES, DEVICE_BLOCK_BYTES},
+    meter::Origin,
 };
+
+/// A block that was not in memory, and what was done for it.
+pub(super) struct Filled {
+    pub(super) frame: SharedFrame,
+    pub(super) origin: Origin,
+    /// Of a joined fill nothing is known; whoever joined it has waited for the device.
+    pub(super) spent: Option<Spent>,
+}
 
 /// The block `key` from the cache, from somebody's fill, or from the device. The caller holds a pin
 /// on an object that refers to the extent.
@@ -21,9 +32,11 @@ pub(super) async fn fill_block(
     key: BlockKey,
     extent: &ExtentRecord,
     charge: Charge,
-) -> Result<SharedFrame, StoreError> {
+) -> Result<Filled, StoreError> {
     let fill = async |charge| read_verified(lane, key, extent, charge).await;
-    lane.cache().lookup_or_fill(key, charge, fill).await
+    let (frame, spent) = lane.cache().lookup_or_fill(key, charge, fill).await?;
+    let origin = if spent.is_some() { Origin::Device } else { Origin::Joined };
+    Ok(Filled { frame, origin, spent })
 }
 
 /// Reads the block and checks it; a mismatch is read once more, since a transfer can fail where the
@@ -33,7 +46,7 @@ async fn read_verified(
     key: BlockKey,
     extent: &ExtentRecord,
     charge: Charge,
-) -> Result<SharedFrame, StoreError> {
+) -> Result<(SharedFrame, Spent), StoreError> {
     let expected = block_checksum(lane, key, extent)?;
     let data_bytes = block_bytes(extent.data_length, key.block);
     let length = padded(data_bytes) as usize;
@@ -41,14 +54,20 @@ async fn read_verified(
         + u64::from(key.block) * CHECKSUM_BLOCK_BYTES;
     let device = extent.location.device;
     let mut frame = charge.frame(length).map_err(|_| StoreError::Overload("read memory"))?;
+    let mut spent = Spent::default();
     for _ in 0..READS_PER_FILL_MAX {
         let done = lane.engine().read(device, offset, frame, length, ()).await;
         done.result?;
         frame = done.frame;
         frame.set_filled(data_bytes as usize);
-        if crc64(frame.filled()) == expected {
-            return Ok(frame.share());
+        spent.device += done.times.device;
+        let began = Instant::now();
+        let intact = crc64(frame.filled()) == expected;
+        spent.verify += began.elapsed();
+        if intact {
+            return Ok((frame.share(), spent));
         }
+        lane.engine().mismatched(device);
         let (extent, block) = (key.extent.0, key.block);
         tracing::error!(extent, block, device = device.0, offset, "checksum mismatch");
     }

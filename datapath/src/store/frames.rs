@@ -7,12 +7,13 @@
 //!
 //! *Not here*: who copies ([`super::write`]), and making it durable, which the commit thread does.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
 
 use super::{
     LaneStore, Staged,
+    waiting::{MeterSlot, Spent, told, watched},
     write::{ChecksumMemory, StagedContent, StagedExtent},
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
         SLICES_PER_ROW_MAX, WRITE_AHEAD_BYTES, WRITE_FRAME_BYTES, WRITER_CHECKSUM_BYTES,
         WRITES_IN_FLIGHT_MAX,
     },
+    meter::Wait,
 };
 
 /// Gives out frames for content to be put into, and writes them as they come back. The content lies
@@ -55,8 +57,9 @@ pub struct FrameWriter {
     whole_crc: u64,
     reservation: Reservation,
     frame_bytes: u64,
-    in_flight: VecDeque<JoinHandle<Result<(), StoreError>>>,
+    in_flight: VecDeque<JoinHandle<Result<Spent, StoreError>>>,
     memory: ChecksumMemory,
+    meter: MeterSlot,
 }
 
 /// A frame that was given out: which, and where its content belongs.
@@ -71,12 +74,20 @@ impl FrameWriter {
     /// Takes the memory that `size` bytes need, of it `frames` frames in any case or as many as there
     /// are blocks, and the space, or the first part of it where they are more than
     /// [`WRITE_AHEAD_BYTES`].
-    pub(super) async fn new(lane: &LaneStore, size: u64, frames: u64) -> Result<Self, StoreError> {
-        let memory = Some(reserve_checksums(lane, size).await?);
-        let (reservation, frame_bytes) = reserve_frames(lane, size, frames).await?;
+    pub(super) async fn new(
+        lane: &LaneStore,
+        size: u64,
+        frames: u64,
+        meter: MeterSlot,
+    ) -> Result<Self, StoreError> {
+        let reserved = async {
+            let memory = reserve_checksums(lane, size).await?;
+            Ok::<_, StoreError>((memory, reserve_frames(lane, size, frames).await?))
+        };
+        let (memory, (reservation, frame_bytes)) = told(&meter, Wait::Queue, reserved).await?;
         if !lane.allocator().has_room(size) {
             // What was deleted a moment ago may still be on its way to the free space.
-            lane.settle().await?;
+            told(&meter, Wait::Queue, lane.settle()).await?;
             if !lane.allocator().has_room(size) {
                 return Err(StoreError::NoSpace);
             }
@@ -96,7 +107,8 @@ impl FrameWriter {
             reservation,
             frame_bytes,
             in_flight: VecDeque::new(),
-            memory,
+            memory: Some(memory),
+            meter,
         };
         if size > 0 {
             writer.take_extents().await?;
@@ -175,7 +187,7 @@ impl FrameWriter {
             let blocks = checksum_blocks(lease.data_bytes());
             self.checksums = BlockChecksums::with_capacity(blocks as usize);
         }
-        self.checksums.extend(frame.filled());
+        self.check(&frame);
         frame.pad_to_block(); // zeros: what the frame held before must not reach the medium
         self.returned_bytes += bytes as u64;
         if offset + bytes as u64 == lease.data_bytes() {
@@ -211,7 +223,7 @@ impl FrameWriter {
         let bytes = self.unallocated.min(WRITE_AHEAD_BYTES);
         let leases = match self.lane.allocator().allocate(bytes) {
             Err(StoreError::NoSpace) => {
-                self.lane.settle().await?;
+                told(&self.meter, Wait::Queue, self.lane.settle()).await?;
                 self.lane.allocator().allocate(bytes)?
             }
             other => other?,
@@ -223,6 +235,15 @@ impl FrameWriter {
         self.unallocated -= bytes;
         self.open.extend(leases.into_iter().map(Arc::new));
         Ok(())
+    }
+
+    /// Adds what a frame is filled with to the checksums.
+    fn check(&mut self, frame: &Frame) {
+        let began = self.meter.as_ref().map(|meter| (meter, Instant::now()));
+        self.checksums.extend(frame.filled());
+        if let Some((meter, began)) = began {
+            meter.waited(Wait::Verify, began.elapsed());
+        }
     }
 
     /// Notes which frame holds the current extent's next `bytes`.
@@ -245,8 +266,9 @@ impl FrameWriter {
         let offset = location.offset_blocks * DEVICE_BLOCK_BYTES as u64 + offset;
         let lane = self.lane.clone();
         self.in_flight.push_back(tokio::task::spawn_local(async move {
-            let write = lane.engine().write(location.device, offset, frame, lease);
-            write.await.result.map_err(StoreError::from)
+            let done = lane.engine().write(location.device, offset, frame, lease).await;
+            done.result?;
+            Ok(Spent { device: done.times.device, ..Spent::default() })
         }));
     }
 
@@ -254,9 +276,10 @@ impl FrameWriter {
     /// dropped here, the next call finds the same write, and its error, again.
     async fn wait_for_one(&mut self) -> Result<(), StoreError> {
         let task = self.in_flight.front_mut().ok_or(StoreError::Overload("write memory"))?;
-        let ended = task.await;
+        let (ended, waiting) = watched(&self.meter, Wait::Device, task).await;
         self.in_flight.pop_front();
-        ended.map_err(|_| StoreError::Closing)?
+        ended.map_err(|_| StoreError::Closing)??.tell(waiting);
+        Ok(())
     }
 }
 

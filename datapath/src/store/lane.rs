@@ -26,6 +26,7 @@ use crate::{
         NewExtent, NewObject, Object, Outcome, Part, Slice, Upload, UploadPage,
     },
     limits::{FRAMES_AHEAD_MIN, INLINE_BYTES_MAX},
+    meter::Meter,
     pin::PinTable,
 };
 
@@ -171,8 +172,21 @@ impl LaneStore {
     /// [`crate::limits::RESERVE_WAIT`]; [`StoreError::ReadOnly`] and [`StoreError::Closing`], so that
     /// no body is taken in vain.
     pub async fn writer(&self, size: u64) -> Result<Writer, StoreError> {
+        self.metered_writer(size, None).await
+    }
+
+    /// As [`Self::writer`], with somebody who is told what the writer waits for and what it copies,
+    /// from here on.
+    ///
+    /// # Errors
+    /// As [`Self::writer`].
+    pub async fn metered_writer(
+        &self,
+        size: u64,
+        meter: Option<Rc<dyn Meter>>,
+    ) -> Result<Writer, StoreError> {
         self.0.shared.commit.writable()?;
-        Writer::new(self, size).await
+        Writer::new(self, size, meter).await
     }
 
     /// As [`Self::writer`], for content that others put into frames: a device that reads it from a
@@ -181,8 +195,20 @@ impl LaneStore {
     /// # Errors
     /// As [`Self::writer`].
     pub async fn frame_writer(&self, size: u64) -> Result<FrameWriter, StoreError> {
+        self.metered_frame_writer(size, None).await
+    }
+
+    /// As [`Self::frame_writer`], with somebody who is told what the writer waits for.
+    ///
+    /// # Errors
+    /// As [`Self::writer`].
+    pub async fn metered_frame_writer(
+        &self,
+        size: u64,
+        meter: Option<Rc<dyn Meter>>,
+    ) -> Result<FrameWriter, StoreError> {
         self.0.shared.commit.writable()?;
-        FrameWriter::new(self, size, FRAMES_AHEAD_MIN).await
+        FrameWriter::new(self, size, FRAMES_AHEAD_MIN, meter).await
     }
 
     /// Records what was written as an object, replacing what has the key.
@@ -451,7 +477,8 @@ impl LaneStore {
             pieces.push(match segment {
                 Segment::Extent(run) => Piece::There(run.slice),
                 Segment::Inline(data) => {
-                    let mut writer = Writer::in_extents(self, data.len() as u64).await?;
+                    let (size, meter) = (data.len() as u64, source.meter().clone());
+                    let mut writer = Writer::in_extents(self, size, meter).await?;
                     writer.write(&data).await?;
                     Piece::Written(writer.finish().await?)
                 }

@@ -13,12 +13,16 @@ mod open;
 mod options;
 mod read;
 mod stats;
+mod waiting;
+mod watch;
 mod write;
 
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod frames_tests;
+#[cfg(test)]
+mod metering;
 #[cfg(test)]
 mod reuse;
 #[cfg(test)]
@@ -60,6 +64,7 @@ struct Shared {
     checksum_memory: Arc<Semaphore>,
     blocking: Arc<BlockingPool>,
     meters: stats::Meters,
+    verdicts: watch::Verdicts,
     plan: StorePlan,
     /// Held for the life of the process: a second one on the same store would overwrite extents.
     _lock: File,

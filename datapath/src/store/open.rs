@@ -10,7 +10,11 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{LaneStore, Shared, StoreOptions, StorePlan, StoreStats, create, stats::Meters};
+use super::{
+    LaneStore, Shared, StoreOptions, StorePlan, StoreStats, create,
+    stats::Meters,
+    watch::{Verdicts, Watch},
+};
 use crate::{
     arena::{Arena, ArenaError, MemoryDemand, MemoryPlan, MemoryTooSmall, Reclaim},
     cache::FrameCache,
@@ -91,6 +95,8 @@ pub enum OpenError {
 pub struct Store {
     shared: Arc<Shared>,
     commit: CommitThread,
+    /// Ends when dropped.
+    _watch: Watch,
 }
 
 impl Store {
@@ -228,10 +234,13 @@ pub(super) fn assemble(
         checksum_memory: Arc::new(Semaphore::new(WRITER_CHECKSUM_BYTES)),
         blocking: BlockingPool::start().map_err(OpenError::Thread)?,
         meters: Meters::default(),
+        verdicts: Verdicts::default(),
         plan,
         _lock: lock,
     };
-    Ok(Store { shared: Arc::new(shared), commit })
+    let shared = Arc::new(shared);
+    let watch = Watch::start(Arc::downgrade(&shared)).map_err(OpenError::Thread)?;
+    Ok(Store { shared, commit, _watch: watch })
 }
 
 /// The directory, locked, and whether a store was made in it just now.

@@ -17,10 +17,11 @@ use tokio::task::JoinHandle;
 use super::{
     LaneStore,
     content::{Content, Run, Segment, Segments},
-    fill::fill_block,
+    fill::{Filled, fill_block},
+    waiting::{MeterSlot, told, watched},
 };
 use crate::{
-    arena::{Charge, Reservation, Share, SharedFrame},
+    arena::{Charge, Reservation, Share},
     cache::BlockKey,
     error::StoreError,
     extent::plan::{BlockSpan, first_span},
@@ -29,6 +30,7 @@ use crate::{
     limits::{
         CHECKSUM_BLOCK_BYTES, INLINE_BYTES_MAX, READ_WINDOW_BLOCKS, RESERVE_WAIT, SLOW_READER,
     },
+    meter::{Meter, Origin, Wait},
     pin::Pin,
 };
 
@@ -53,11 +55,19 @@ pub struct OpenObject {
     content: Content,
     /// None for content that stands in the record itself.
     pin: Option<Rc<Pin>>,
+    meter: MeterSlot,
 }
 
 impl OpenObject {
     pub(super) fn new(lane: LaneStore, object: Object, content: Content, pin: Option<Pin>) -> Self {
-        Self { lane, object, content, pin: pin.map(Rc::new) }
+        Self { lane, object, content, pin: pin.map(Rc::new), meter: None }
+    }
+
+    /// The same, with somebody who is told what its streams wait for, where the bytes that they give
+    /// come from, and what they copy; what a copy of it ([`LaneStore::copy`]) writes, too.
+    #[must_use]
+    pub fn metered(self, meter: Rc<dyn Meter>) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     /// Its record.
@@ -68,6 +78,10 @@ impl OpenObject {
 
     pub(super) fn content(&self) -> &Content {
         &self.content
+    }
+
+    pub(super) fn meter(&self) -> &MeterSlot {
+        &self.meter
     }
 
     /// Where part `number` lies, if there is such a part. An object written in one piece is its own
@@ -141,17 +155,16 @@ impl OpenObject {
             copied_bytes: 0,
             read_ahead: false,
             blocks_taken: 0,
-            asked_at: Instant::now(),
+            asked_at: None,
+            meter: self.meter.clone(),
         };
         if matches!(self.content, Content::Inline(_)) && !in_frames {
             return Ok(stream);
         }
         if stream.remaining > 0 {
-            let reserved = self
-                .lane
-                .arena()
-                .reserve_within(Share::Reads, CHECKSUM_BLOCK_BYTES, RESERVE_WAIT)
-                .await;
+            let arena = self.lane.arena();
+            let reserved = arena.reserve_within(Share::Reads, CHECKSUM_BLOCK_BYTES, RESERVE_WAIT);
+            let reserved = told(&self.meter, Wait::Queue, reserved).await;
             stream.reservation = Some(reserved.map_err(|_| StoreError::Overload("read memory"))?);
             stream.primed = stream.next_unprimed().await.transpose()?;
         }
@@ -170,7 +183,7 @@ pub struct ReadStream {
     /// Blocks that were begun, in order.
     pending: VecDeque<Pending>,
     /// The first bytes, read before the stream was handed out.
-    primed: Option<Bytes>,
+    primed: Option<Given>,
     /// None for content that stands in the record itself and need not be in frames.
     reservation: Option<Reservation>,
     /// Whether what stands in records is to be copied into frames.
@@ -181,13 +194,21 @@ pub struct ReadStream {
     read_ahead: bool,
     /// Blocks that the client took since it last paused.
     blocks_taken: usize,
-    /// When the client last asked for bytes.
-    asked_at: Instant,
+    /// When the client last asked for bytes; none before it has asked for more than was there when
+    /// the stream began, so that a stream of one block reads no clock.
+    asked_at: Option<Instant>,
+    meter: MeterSlot,
+}
+
+/// Bytes to give out, and where they come from.
+struct Given {
+    bytes: Bytes,
+    origin: Origin,
 }
 
 enum Pending {
-    Ready(Bytes),
-    Filling { task: JoinHandle<Result<SharedFrame, StoreError>>, within: Range<usize> },
+    Ready(Given),
+    Filling { task: JoinHandle<Result<Filled, StoreError>>, within: Range<usize> },
 }
 
 impl ReadStream {
@@ -207,18 +228,27 @@ impl ReadStream {
     ///
     /// Safe to drop at any time: a fill that was begun ends by itself.
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
-        self.note_pace();
-        let result = match self.primed.take() {
-            Some(bytes) => Some(Ok(bytes)),
-            None => self.next_unprimed().await,
+        let given = match self.primed.take() {
+            Some(given) => {
+                self.blocks_taken += 1;
+                Ok(given)
+            }
+            None if self.remaining == 0 => return None,
+            None => {
+                self.note_pace();
+                self.next_unprimed().await?
+            }
         };
-        if let Some(Ok(bytes)) = &result {
+        Some(given.map(|Given { bytes, origin }| {
             self.remaining -= bytes.len() as u64;
-        }
-        result
+            if let Some(meter) = &self.meter {
+                meter.gave(origin, bytes.len() as u64);
+            }
+            bytes
+        }))
     }
 
-    async fn next_unprimed(&mut self) -> Option<Result<Bytes, StoreError>> {
+    async fn next_unprimed(&mut self) -> Option<Result<Given, StoreError>> {
         loop {
             if let Err(error) = self.begin_blocks() {
                 return Some(Err(error));
@@ -237,17 +267,23 @@ impl ReadStream {
             };
             if let Pending::Filling { task, within } = front {
                 // Awaited in place: when this future is dropped here, the next call finds the same
-                // task again.
-                let bytes = match task.await {
-                    Ok(Ok(frame)) => frame.slice(within.clone()),
+                // task again. What is waited until then counts as the device's: nearly all of it is.
+                let (ended, waiting) = watched(&self.meter, Wait::Device, task).await;
+                let filled = match ended {
+                    Ok(Ok(filled)) => filled,
                     Ok(Err(error)) => return Some(Err(error)),
                     Err(_) => return Some(Err(StoreError::Closing)),
                 };
+                if let Some(spent) = filled.spent {
+                    spent.tell(waiting);
+                }
+                let bytes = filled.frame.slice(within.clone());
+                let given = Given { bytes, origin: filled.origin };
                 self.pending.pop_front();
-                return Some(Ok(bytes));
+                return Some(Ok(given));
             }
             match self.pending.pop_front() {
-                Some(Pending::Ready(bytes)) => return Some(Ok(bytes)),
+                Some(Pending::Ready(given)) => return Some(Ok(given)),
                 _ => unreachable!("the front was looked at above"),
             }
         }
@@ -269,11 +305,15 @@ impl ReadStream {
                             return Ok(());
                         };
                         self.copied_bytes += bytes.len() as u64;
+                        if let Some(meter) = &self.meter {
+                            meter.copied(bytes.len() as u64);
+                        }
                         framed(&bytes, charge)?
                     } else {
                         bytes.clone()
                     };
-                    self.pending.push_back(Pending::Ready(ready));
+                    let given = Given { bytes: ready, origin: Origin::Record };
+                    self.pending.push_back(Pending::Ready(given));
                     self.segments.advance(bytes.len() as u64);
                 }
                 Segment::Extent(run) => {
@@ -293,7 +333,8 @@ impl ReadStream {
         let key = BlockKey { extent: run.slice.extent, block: span.block };
         let charge = match self.lane.cache().lookup(key, charge) {
             Ok(frame) => {
-                self.pending.push_back(Pending::Ready(frame.slice(span.within)));
+                let given = Given { bytes: frame.slice(span.within), origin: Origin::Cache };
+                self.pending.push_back(Pending::Ready(given));
                 return;
             }
             Err(charge) => charge,
@@ -329,7 +370,7 @@ impl ReadStream {
     /// Lets go of what a client that has paused does not use.
     fn note_pace(&mut self) {
         let now = Instant::now();
-        if now.duration_since(self.asked_at) > SLOW_READER {
+        if self.asked_at.is_some_and(|asked| now.duration_since(asked) > SLOW_READER) {
             self.blocks_taken = 0;
             if let Some(reservation) = &mut self.reservation {
                 reservation.shrink_to(CHECKSUM_BLOCK_BYTES);
@@ -337,7 +378,7 @@ impl ReadStream {
         } else {
             self.blocks_taken += 1;
         }
-        self.asked_at = now;
+        self.asked_at = Some(now);
     }
 }
 

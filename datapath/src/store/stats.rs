@@ -7,7 +7,7 @@ use crate::{
     arena::ArenaStats,
     cache::CacheStats,
     commit::CommitStats,
-    device::{EngineMeter, EngineStats, FlushStats},
+    device::{DeviceState, EngineMeter, EngineStats, FlushHandle, FlushStats, Sight, Trouble},
     extent::SpaceStats,
     id::DeviceId,
     pin::PinnedRows,
@@ -25,19 +25,16 @@ impl Meters {
     /// The figures of one device, summed over the lanes.
     fn sum(&self, device: DeviceId) -> EngineStats {
         let meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.iter().filter_map(|meter| meter.stats(device)).fold(
-            EngineStats::default(),
-            |sum, lane| EngineStats {
-                reads: sum.reads + lane.reads,
-                read_bytes: sum.read_bytes + lane.read_bytes,
-                read_errors: sum.read_errors + lane.read_errors,
-                writes: sum.writes + lane.writes,
-                write_bytes: sum.write_bytes + lane.write_bytes,
-                write_errors: sum.write_errors + lane.write_errors,
-                waits: sum.waits + lane.waits,
-                in_flight: sum.in_flight + lane.in_flight,
-            },
-        )
+        let lanes = meters.iter().filter_map(|meter| meter.stats(device));
+        lanes.fold(EngineStats::default(), |sum, lane| sum.plus(&lane))
+    }
+
+    /// What there is to judge one device by.
+    pub(super) fn sight(&self, device: DeviceId) -> Sight {
+        let stats = self.sum(device);
+        let faults = stats.read_errors + stats.write_errors + stats.checksum_failures;
+        let EngineStats { read_times: reads, write_times: writes, in_flight, .. } = stats;
+        Sight { reads, writes, faults, in_flight }
     }
 }
 
@@ -71,15 +68,34 @@ pub struct DeviceStats {
     pub engine: EngineStats,
     /// Flushes.
     pub flush: FlushStats,
+    /// Whether it does its work.
+    pub state: DeviceState,
+    /// Why it is not ok.
+    pub trouble: Option<Trouble>,
 }
 
 impl Shared {
     pub(super) fn stats(&self) -> StoreStats {
         let flushes = self.devices.flush_handles();
-        let device = |handle: &crate::device::FlushHandle| DeviceStats {
-            path: handle.device().path().display().to_string(),
-            engine: self.meters.sum(handle.device().id()),
-            flush: handle.stats(),
+        let device = |handle: &FlushHandle| {
+            let flush = handle.stats();
+            let trouble = match flush.failed {
+                0 => self.verdicts.of(handle.device().id()),
+                _ => Some(Trouble::FlushFailed),
+            };
+            let state = match trouble {
+                None => DeviceState::Ok,
+                Some(Trouble::FlushFailed) => DeviceState::Failed,
+                Some(_) => DeviceState::Suspect,
+            };
+            let path = handle.device().path().display().to_string();
+            DeviceStats {
+                path,
+                engine: self.meters.sum(handle.device().id()),
+                flush,
+                state,
+                trouble,
+            }
         };
         let mut pinned = PinnedRows::default();
         self.pins.scan(&mut pinned);

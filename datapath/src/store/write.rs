@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{FrameWriter, LaneStore};
+use super::{FrameWriter, LaneStore, waiting::MeterSlot};
 use crate::{
     arena::Frame,
     error::StoreError,
@@ -24,6 +24,7 @@ pub struct Writer {
     size: u64,
     written: u64,
     target: Target,
+    meter: MeterSlot,
 }
 
 enum Target {
@@ -71,19 +72,26 @@ impl Staged {
 impl Writer {
     /// Takes the memory that `size` bytes need, and the space, or the first part of it where they are
     /// more than [`WRITE_AHEAD_BYTES`](crate::limits::WRITE_AHEAD_BYTES).
-    pub(super) async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
-        let target = if size <= INLINE_BYTES_MAX {
-            Target::Inline(Vec::with_capacity(size as usize))
-        } else {
-            Target::Extents(Box::new(Copying::new(lane, size).await?))
-        };
-        Ok(Self { size, written: 0, target })
+    pub(super) async fn new(
+        lane: &LaneStore,
+        size: u64,
+        meter: MeterSlot,
+    ) -> Result<Self, StoreError> {
+        if size <= INLINE_BYTES_MAX {
+            let target = Target::Inline(Vec::with_capacity(size as usize));
+            return Ok(Self { size, written: 0, target, meter });
+        }
+        Self::in_extents(lane, size, meter).await
     }
 
     /// As [`Self::new`], for content that must not stand in a record, however small; not empty.
-    pub(super) async fn in_extents(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
-        let target = Target::Extents(Box::new(Copying::new(lane, size).await?));
-        Ok(Self { size, written: 0, target })
+    pub(super) async fn in_extents(
+        lane: &LaneStore,
+        size: u64,
+        meter: MeterSlot,
+    ) -> Result<Self, StoreError> {
+        let copying = Copying::new(lane, size, meter.clone()).await?;
+        Ok(Self { size, written: 0, target: Target::Extents(Box::new(copying)), meter })
     }
 
     /// Takes the next piece of the body.
@@ -101,6 +109,9 @@ impl Writer {
             Target::Extents(writer) => writer.write(piece).await?,
         }
         self.written = written;
+        if let Some(meter) = &self.meter {
+            meter.copied(piece.len() as u64);
+        }
         Ok(())
     }
 
@@ -132,8 +143,8 @@ struct Copying {
 }
 
 impl Copying {
-    async fn new(lane: &LaneStore, size: u64) -> Result<Self, StoreError> {
-        Ok(Self { frames: FrameWriter::new(lane, size, 1).await?, filling: None })
+    async fn new(lane: &LaneStore, size: u64, meter: MeterSlot) -> Result<Self, StoreError> {
+        Ok(Self { frames: FrameWriter::new(lane, size, 1, meter).await?, filling: None })
     }
 
     async fn write(&mut self, mut piece: &[u8]) -> Result<(), StoreError> {

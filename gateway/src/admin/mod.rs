@@ -1,35 +1,48 @@
-//! The administration address: metrics, health, readiness, and orders of the command line.
+//! The administration address: metrics, health, readiness, state, the console, and orders.
 //!
-//! Owns: the HTTP server on the process's main thread and its routes.
-//! `/metrics`, `/healthz` and `/readyz` are open to whoever reaches the address; what changes
-//! anything needs the token that only who can read the data directory knows (`pass.rs`).
-//! Not here: signals and the end of the process (`control.rs`).
+//! In the order of a request: who may what (`access.rs`), the routes (`routes.rs`) and what they
+//! show: the console (`console/`), the state (`state/`), the exposition (`crate::metrics`); the form
+//! of answers (`answer.rs`). Before it: TLS (`tls.rs`), the files of tokens and certificates
+//! (`files.rs`).
+//! Owns: the HTTP server on the process's main thread.
+//! Not here: signals and the end of the process (`control.rs`), how the command line finds the
+//! server (`pass.rs`), whom it trusts (`trust.rs`) and how it asks (`client.rs`).
 
+pub mod access;
+pub mod answer;
+pub mod client;
+pub mod console;
 pub mod control;
+pub mod files;
 pub mod pass;
+mod routes;
+pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+pub mod trust;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
-use subtle::ConstantTimeEq;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
 
-use crate::lane::{Order, OrderError, OrderKind};
+use crate::admin::access::Access;
+use crate::admin::files::FileWatch;
+use crate::admin::state::StateSource;
+use crate::lane::Order;
 use crate::limits;
 use crate::metrics::Exporter;
 
@@ -45,12 +58,14 @@ pub struct Administration {
     pub exporter: Exporter,
     /// What is wrong with the store.
     pub health: Arc<dyn Health>,
+    /// What the console shows.
+    pub state: Arc<dyn StateSource>,
     /// Set at the start of the drain.
     pub draining: Arc<AtomicBool>,
     /// The way to lane 0.
     pub orders: mpsc::Sender<Order>,
-    /// What orders have to show.
-    pub token: pass::Token,
+    /// Who may what. Changes when tokens do.
+    pub access: RefCell<Access>,
 }
 
 impl fmt::Debug for Administration {
@@ -60,17 +75,35 @@ impl fmt::Debug for Administration {
 }
 
 /// Serves until dropped. Runs inside a `LocalSet`.
-pub async fn serve(listener: TcpListener, administration: Rc<Administration>) {
+pub async fn serve(
+    listener: TcpListener,
+    administration: Rc<Administration>,
+    mut files: FileWatch,
+    mut tls: Option<TlsAcceptor>,
+) {
     let places = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS_MAX));
+    let mut looks = interval(limits::ADMIN_FILES_POLL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
         };
-        match listener.accept().await {
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = looks.tick() => {
+                if let Some(contents) = files.look() {
+                    administration.access.borrow_mut().replace(contents.tokens);
+                    tls = contents.tls;
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((socket, _)) => {
-                let administration = administration.clone();
+                let (administration, tls) = (administration.clone(), tls.clone());
                 tokio::task::spawn_local(async move {
-                    converse(socket, administration).await;
+                    converse(socket, tls, administration).await;
                     drop(place);
                 });
             }
@@ -82,127 +115,44 @@ pub async fn serve(listener: TcpListener, administration: Rc<Administration>) {
     }
 }
 
-async fn converse(socket: TcpStream, administration: Rc<Administration>) {
+async fn converse(socket: TcpStream, tls: Option<TlsAcceptor>, administration: Rc<Administration>) {
+    let Some(tls) = tls else {
+        return exchange(socket, administration, false).await;
+    };
+    match timeout(limits::ADMIN_HEADER_TIME, tls.accept(socket)).await {
+        Ok(Ok(stream)) => {
+            // What is there has been verified; without one there is none.
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            exchange(stream, administration, certified).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS on the administration address"),
+        Err(_) => tracing::debug!("no TLS in time on the administration address"),
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    administration: Rc<Administration>,
+    certified: bool,
+) {
     let service = service_fn(|request| {
         let administration = administration.clone();
-        async move { Ok::<_, Infallible>(administration.answer(request).await) }
+        async move { Ok::<_, Infallible>(administration.answer(request, certified).await) }
     });
-    let outcome = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::ADMIN_HEADER_TIME)
         .max_buf_size(limits::ADMIN_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(socket), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let outcome = match timeout(limits::ADMIN_CONNECTION_TIME, connection.as_mut()).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(limits::ADMIN_COMMAND_TIME, connection).await.unwrap_or(Ok(()))
+        }
+    };
     if let Err(error) = outcome {
         tracing::debug!(%error, "administration connection ended");
     }
-}
-
-type Answer = Response<Full<Bytes>>;
-
-impl Administration {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let path = request.uri().path();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        match path {
-            "/metrics" | "/healthz" | "/readyz" if !reads => not_allowed("GET, HEAD"),
-            "/metrics" => self.metrics(),
-            "/healthz" => json_answer(StatusCode::OK, &json!({"status": "ok"})),
-            "/readyz" => self.readiness(),
-            _ => match bucket_of(path) {
-                Some(bucket) => self.public_read(bucket, &request).await,
-                None => plain(StatusCode::NOT_FOUND, "/metrics /healthz /readyz\n"),
-            },
-        }
-    }
-
-    fn metrics(&self) -> Answer {
-        match self.exporter.text() {
-            Ok(text) => {
-                let mut answer = Response::new(Full::new(Bytes::from(text)));
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                answer.headers_mut().insert(CONTENT_TYPE, kind);
-                answer
-            }
-            Err(error) => {
-                tracing::error!(%error, "metrics");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
-            }
-        }
-    }
-
-    fn readiness(&self) -> Answer {
-        let mut reasons = self.health.troubles();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.insert(0, "draining: the server is about to stop".into());
-        }
-        let ready = reasons.is_empty();
-        let status = match ready {
-            true => StatusCode::OK,
-            false => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        json_answer(status, &json!({"ready": ready, "reasons": reasons}))
-    }
-
-    /// `PUT /buckets/NAME/public-read?on` or `?off`.
-    async fn public_read(&self, bucket: &str, request: &Request<Incoming>) -> Answer {
-        if request.method() != Method::PUT {
-            return not_allowed("PUT");
-        }
-        let shown = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let expected = self.token.header();
-        if !shown.is_some_and(|shown| bool::from(shown.ct_eq(expected.as_bytes()))) {
-            return plain(StatusCode::UNAUTHORIZED, "the token of the data directory is needed\n");
-        }
-        let on = match request.uri().query() {
-            Some("on") => true,
-            Some("off") => false,
-            _ => return plain(StatusCode::BAD_REQUEST, "?on or ?off\n"),
-        };
-        let what = OrderKind::PublicRead { bucket: bucket.to_owned(), on };
-        match tokio::time::timeout(limits::ADMIN_COMMAND_TIME, self.order(what)).await {
-            Ok(Ok(())) => json_answer(StatusCode::OK, &json!({"bucket": bucket, "public": on})),
-            Ok(Err(error)) => {
-                let status = match error {
-                    OrderError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
-                    OrderError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                };
-                plain(status, &format!("{error}\n"))
-            }
-            Err(_) => plain(StatusCode::GATEWAY_TIMEOUT, "the store took too long\n"),
-        }
-    }
-
-    async fn order(&self, what: OrderKind) -> Result<(), OrderError> {
-        let (answer, outcome) = oneshot::channel();
-        let gone = || OrderError::Failed("the server is about to stop".into());
-        self.orders.send(Order { what, answer }).await.map_err(|_| gone())?;
-        outcome.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-fn bucket_of(path: &str) -> Option<&str> {
-    let bucket = path.strip_prefix("/buckets/")?.strip_suffix("/public-read")?;
-    (!bucket.is_empty() && !bucket.contains('/')).then_some(bucket)
-}
-
-fn plain(status: StatusCode, text: &str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
-    *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
-fn json_answer(status: StatusCode, value: &serde_json::Value) -> Answer {
-    let mut answer = plain(status, &format!("{value}\n"));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-fn not_allowed(methods: &'static str) -> Answer {
-    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    answer
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// What an order has to show. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
@@ -27,6 +29,28 @@ impl Token {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random)?;
         Ok(Token(hex_simd::encode_to_string(random, hex_simd::AsciiCase::Lower).into()))
+    }
+
+    /// A token from a file: at least [`limits::ADMIN_TOKEN_CHARS_MIN`] characters of those that
+    /// RFC 6750 lets a bearer token have.
+    ///
+    /// # Errors
+    /// What is wrong, without the token.
+    pub fn from_text(text: &str) -> Result<Token, String> {
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let (least, most) = (limits::ADMIN_TOKEN_CHARS_MIN, limits::ADMIN_TOKEN_CHARS_MAX);
+        if !(least..=most).contains(&text.len()) {
+            return Err(format!("has {} characters; {least} to {most} are allowed", text.len()));
+        }
+        match text.bytes().all(usual) {
+            true => Ok(Token(text.into())),
+            false => Err("has other characters than letters, digits and -._~+/=".into()),
+        }
+    }
+
+    /// What it consists of.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// The value of the `Authorization` header.
@@ -48,12 +72,19 @@ pub struct Pass {
     pub address: SocketAddr,
     /// The token.
     pub token: Token,
+    /// File of the certificate that the server shows, absolute; `None` for plain HTTP.
+    pub certificate: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Document {
     address: SocketAddr,
     token: String,
+    /// The server's process, for who looks into it.
+    #[serde(default)]
+    process: Option<u32>,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
 }
 
 impl Pass {
@@ -68,7 +99,12 @@ impl Pass {
     pub fn leave(&self, data: &Path) -> io::Result<Left> {
         let path = Pass::path(data);
         let beside = data.join("admin.json.new");
-        let document = Document { address: self.address, token: self.token.0.to_string() };
+        let document = Document {
+            address: self.address,
+            token: self.token.0.to_string(),
+            process: Some(std::process::id()),
+            certificate: self.certificate.clone(),
+        };
         let text = serde_json::to_string(&document)?;
         let _ = fs::remove_file(&beside);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
@@ -84,8 +120,16 @@ impl Pass {
     pub fn find(data: &Path) -> io::Result<Pass> {
         let text = fs::read_to_string(Pass::path(data))?;
         let document: Document = serde_json::from_str(&text)?;
-        Ok(Pass { address: document.address, token: Token(document.token.into()) })
+        let Document { address, token, certificate, .. } = document;
+        Ok(Pass { address, token: Token(token.into()), certificate })
     }
+}
+
+/// The process of the server that runs on that directory, as it sees itself; nothing when none has
+/// left a pass there that can be read.
+pub fn process(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(Pass::path(data)).ok()?;
+    serde_json::from_str::<Document>(&text).ok()?.process
 }
 
 /// A pass that lies in the data directory.

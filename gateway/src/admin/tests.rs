@@ -1,16 +1,23 @@
 //! The routes over a real socket, the token, and the watch over keys.
 
+mod tls;
+
 use std::cell::RefCell;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 
 use super::*;
 use crate::admin::control::KeyWatch;
+use crate::admin::files::Contents;
 use crate::admin::pass::{Pass, Token};
+use crate::admin::state::{RequestState, State};
+use crate::config::AdminPlan;
 use crate::credentials::file::{self, Stamp};
 use crate::credentials::{AccessKey, KeyRing};
+use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
 
 #[derive(Default)]
@@ -19,6 +26,16 @@ struct Troubled(Mutex<Vec<String>>);
 impl Health for Troubled {
     fn troubles(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
+    }
+}
+
+struct Fixed;
+
+impl StateSource for Fixed {
+    fn state(&self) -> State {
+        let slow = vec![RequestState { id: "SLOW".into(), ..RequestState::default() }];
+        let errors = vec![RequestState { id: "WRONG".into(), ..RequestState::default() }];
+        State { version: "9.9".into(), slow, errors, ..State::default() }
     }
 }
 
@@ -31,7 +48,11 @@ struct Site {
 }
 
 impl Site {
-    async fn start() -> Site {
+    /// At an address of this machine, but treated as one at `bound`.
+    async fn start(bound: &str, plan: &AdminPlan) -> Site {
+        let files = FileWatch::new(plan.clone());
+        let contents = Contents::read(plan).unwrap();
+        let bound = bound.parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let draining = Arc::new(AtomicBool::new(false));
@@ -48,27 +69,38 @@ impl Site {
             exporter: Exporter::new(observed, Vec::new()).unwrap(),
             health: health.clone(),
             draining: draining.clone(),
+            state: Arc::new(Fixed),
             orders: sender,
-            token: token.clone(),
+            access: RefCell::new(Access::new(bound, token.clone(), contents.tokens)),
         };
-        tokio::task::spawn_local(serve(listener, Rc::new(administration)));
+        let serving = serve(listener, Rc::new(administration), files, contents.tls);
+        tokio::task::spawn_local(serving);
         Site { address, token, draining, health, orders: RefCell::new(Some(orders)) }
     }
 
     async fn ask(&self, line: &str, token: Option<&Token>) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let shown = token.map_or(String::new(), |it| format!("Authorization: {}\r\n", it.header()));
-        let request = format!("{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{shown}\r\n");
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{shown}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).await.unwrap();
-        text
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 }
 
 fn on_site(test: impl AsyncFnOnce(Site)) {
+    on_site_at("127.0.0.1:9001", test);
+}
+
+fn on_site_at(bound: &str, test: impl AsyncFnOnce(Site)) {
+    on_site_with(bound, &AdminPlan::default(), test);
+}
+
+fn on_site_with(bound: &str, plan: &AdminPlan, test: impl AsyncFnOnce(Site)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async { test(Site::start().await).await });
+    LocalSet::new().block_on(&runtime, async { test(Site::start(bound, plan).await).await });
 }
 
 #[test]
@@ -77,9 +109,63 @@ fn metrics_health_and_nothing_else() {
         let metrics = site.ask("GET /metrics", None).await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("version=0.0.4") && metrics.contains("penstock_build_info"));
+        let state = site.ask("GET /api/v1/state", None).await;
+        assert!(state.contains("application/json") && state.contains("\"version\":\"9.9\""));
+        assert!(site.ask("PUT /api/v1/state", None).await.contains("405"));
         assert!(site.ask("GET /healthz", None).await.contains("{\"status\":\"ok\"}"));
         assert!(site.ask("GET /secrets", None).await.starts_with("HTTP/1.1 404"));
         assert!(site.ask("POST /metrics", None).await.starts_with("HTTP/1.1 405"));
+    });
+}
+
+#[test]
+fn the_state_the_console_and_the_log() {
+    on_site(async |site| {
+        let state = site.ask("GET /api/v1/state", None).await;
+        let (head, body) = state.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/json"), "{head}");
+        assert_eq!(serde_json::from_str::<State>(body).unwrap(), Fixed.state());
+        assert!(site.ask("GET /api/v1/slow", None).await.contains("\"id\":\"SLOW\""));
+        assert!(site.ask("GET /api/v1/errors", None).await.contains("\"id\":\"WRONG\""));
+        let page = site.ask("GET /", None).await;
+        assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"));
+        assert!(page.contains("<!doctype html>"), "{page}");
+        let moved = site.ask("GET /console", None).await;
+        assert!(moved.starts_with("HTTP/1.1 307") && moved.contains("location: /\r\n"), "{moved}");
+        for asset in console::ASSETS {
+            let text = site.ask(&format!("GET {}", asset.path), None).await;
+            assert!(
+                text.starts_with("HTTP/1.1 200") && text.ends_with(asset.text),
+                "{}",
+                asset.path
+            );
+        }
+        assert!(site.ask("GET /console/../main.js", None).await.starts_with("HTTP/1.1 404"));
+        assert!(site.ask("GET /api/v1/log", None).await.starts_with("HTTP/1.1 401"));
+        crate::recent_log::PROCESS.push("INFO a line");
+        let log = site.ask("GET /api/v1/log", Some(&site.token)).await;
+        assert!(log.contains("INFO a line"), "{log}");
+    });
+}
+
+#[test]
+fn from_elsewhere_nothing_is_open_but_health_and_the_page() {
+    on_site_at("0.0.0.0:9001", async |site| {
+        site.health.0.lock().unwrap().push("/dev/nvme0n1 has failed".into());
+        let ready = site.ask("GET /readyz", None).await;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("\"ready\":false"), "{ready}");
+        assert!(!ready.contains("nvme0n1"), "reasons are for readers");
+        assert!(site.ask("GET /readyz", Some(&site.token)).await.contains("nvme0n1"));
+        assert!(site.ask("GET /healthz", None).await.starts_with("HTTP/1.1 200"));
+        assert!(site.ask("GET /", None).await.starts_with("HTTP/1.1 200"));
+        let data = ["/metrics", "/api/v1/state", "/api/v1/slow", "/api/v1/errors", "/api/v1/log"];
+        for path in data {
+            let line = format!("GET {path}");
+            let refused = site.ask(&line, None).await;
+            assert!(refused.starts_with("HTTP/1.1 401"), "{path}: {refused}");
+            assert!(refused.contains("www-authenticate: Bearer"), "{path}: {refused}");
+            assert!(site.ask(&line, Some(&site.token)).await.starts_with("HTTP/1.1 200"), "{path}");
+        }
     });
 }
 
@@ -130,11 +216,12 @@ fn the_pass_is_private_while_the_server_runs_and_then_gone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let token = Token::generate().unwrap();
-    let pass = Pass { address: "127.0.0.1:9001".parse().unwrap(), token };
+    let pass = Pass { address: "127.0.0.1:9001".parse().unwrap(), token, certificate: None };
     let left = pass.leave(folder.path()).unwrap();
     let file = folder.path().join("admin.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Pass::find(folder.path()).unwrap(), pass);
+    assert_eq!(crate::admin::pass::process(folder.path()), Some(std::process::id()));
     drop(left);
     assert!(Pass::find(folder.path()).is_err());
     assert!(!format!("{pass:?}").contains(&pass.token.header()[7..]));

@@ -106,7 +106,7 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
     let handle = store.handle();
     let opened = rdma_open::open(&plan.rdma, expected, None, handle.arena(), plan.lanes)?;
     let introduction = format!("{}\n{}", store.plan().to_string().trim_end(), opened.introduction);
-    let watched = Arc::new(StoreFigures::new(handle.clone()));
+    let watched = Arc::new(StoreFigures::new(handle.clone()).asking_drives());
     let rules = Rules::from(&plan.rdma);
     let rdma = Rdma::new(opened.state, rules, keys.clone(), plan.lanes, plan.drain_deadline);
     let figures = Together(vec![watched.clone(), Arc::new(RdmaFigures::new(rdma.clone()))]);

@@ -1,21 +1,37 @@
 //! The store's figures for metrics, and its troubles for readiness.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 use datapath::arena::ShareStats;
-use datapath::{DeviceStats, StoreHandle, StoreStats};
+use datapath::latency::{BATCH_BOUNDS, LATENCY_BOUNDS_US};
+use datapath::{
+    BatchStats, DeviceState, DeviceStats, LatencyStats, StoreHandle, StoreStats, Trouble,
+};
 
 use super::capabilities;
+use super::drives::{DriveReport, Drives};
 use crate::admin::Health;
-use crate::metrics::{Figure, Figures, Kind};
+use crate::metrics::table::{self, Metric};
+use crate::metrics::{Figure, Figures, Histogram};
 
 /// Reads the store's figures whenever somebody asks.
 pub struct StoreFigures {
     store: StoreHandle,
+    drives: Drives,
 }
 
 impl StoreFigures {
     /// The figures of that store.
     pub fn new(store: StoreHandle) -> StoreFigures {
-        StoreFigures { store }
+        StoreFigures { store, drives: Drives::default() }
+    }
+
+    /// The same, with what the drives say of themselves, who are asked from now on.
+    pub fn asking_drives(self) -> StoreFigures {
+        let devices = self.store.plan().capabilities.devices.iter();
+        let paths = devices.map(|device| device.path.to_string().into()).collect();
+        StoreFigures { drives: Drives::watch(paths), ..self }
     }
 }
 
@@ -29,6 +45,7 @@ impl Figures for StoreFigures {
         figures.commit(&stats);
         for device in &stats.devices {
             figures.device(device);
+            figures.drive(&device.path, &self.drives.report(Path::new(&device.path)));
         }
         figures.0.extend(capabilities::figures(self.store.plan()));
         figures.0
@@ -42,6 +59,7 @@ impl Health for StoreFigures {
         if stats.read_only {
             troubles.push("a fault has stopped all writing; see the log, then restart".to_owned());
         }
+        troubles.extend(stats.devices.iter().filter_map(trouble_of));
         if stats.index_bytes.is_none() {
             troubles.push("the index cannot be read".to_owned());
         }
@@ -49,146 +67,243 @@ impl Health for StoreFigures {
     }
 }
 
+/// Why a device keeps the store from being ready. A suspect one does not: it still serves.
+fn trouble_of(device: &DeviceStats) -> Option<String> {
+    let failed = device.trouble.filter(|trouble| *trouble == Trouble::FlushFailed);
+    failed.map(|trouble| format!("device {}: {trouble}", device.path))
+}
+
 struct Collected(Vec<Figure>);
 
 impl Collected {
-    fn gauge(&mut self, name: &'static str, help: &'static str, value: u64) {
-        self.add(Kind::Gauge, name, help, Vec::new(), value as f64);
+    fn add(&mut self, metric: &'static Metric, value: u64) {
+        self.0.push(Figure::of(metric, value as f64));
     }
 
-    fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
-        self.add(Kind::Counter, name, help, Vec::new(), value as f64);
-    }
-
-    fn add(
-        &mut self,
-        kind: Kind,
-        name: &'static str,
-        help: &'static str,
-        labels: Vec<(&'static str, String)>,
-        value: f64,
-    ) {
-        self.0.push(Figure { name, help, kind, labels, value });
+    fn add_labelled(&mut self, metric: &'static Metric, label: &str, value: u64) {
+        self.0.push(Figure::labelled(metric, [label.to_owned()], value as f64));
     }
 
     fn space(&mut self, stats: &StoreStats) {
         let space = &stats.space;
-        self.gauge("penstock_store_bytes", "Bytes for extents.", space.bytes_total);
-        self.gauge("penstock_store_free_bytes", "Bytes in no extent.", space.bytes_free);
-        self.gauge("penstock_store_free_runs", "Runs of free bytes.", space.free_runs);
-        self.gauge(
-            "penstock_store_longest_free_run_bytes",
-            "The largest extent that could be made now.",
-            space.longest_run_bytes,
-        );
-        let read_only = u64::from(stats.read_only);
-        self.gauge("penstock_store_read_only", "1 after a fault has stopped writing.", read_only);
-        self.gauge("penstock_store_pinned_objects", "Objects being read now.", stats.pins);
+        self.add(&table::STORE_BYTES, space.bytes_total);
+        self.add(&table::STORE_FREE, space.bytes_free);
+        self.add(&table::STORE_FREE_RUNS, space.free_runs);
+        self.add(&table::STORE_LONGEST_RUN, space.longest_run_bytes);
+        self.add(&table::READ_ONLY, u64::from(stats.read_only));
+        self.add(&table::PINNED, stats.pins);
         if let Some((used, most)) = stats.index_bytes {
-            self.gauge("penstock_store_index_bytes", "Bytes that the index uses.", used);
-            self.gauge("penstock_store_index_bytes_limit", "Bytes that it may use.", most);
+            self.add(&table::INDEX_BYTES, used);
+            self.add(&table::INDEX_LIMIT, most);
         }
     }
 
     fn arena(&mut self, stats: &StoreStats) {
         let arena = &stats.arena;
-        self.gauge("penstock_store_arena_bytes", "Size of the arena.", arena.bytes);
-        self.gauge("penstock_store_arena_free_bytes", "Bytes in no frame.", arena.free_bytes);
-        self.counter("penstock_store_arena_frames_total", "Frames given out.", arena.allocations);
-        self.counter(
-            "penstock_store_arena_reclaims_total",
-            "Rounds in which the cache was asked to let go.",
-            arena.reclaim_rounds,
-        );
-        self.counter(
-            "penstock_store_arena_fragmented_total",
-            "Large frames for which there was no room in one piece.",
-            arena.fragmented,
-        );
+        self.add(&table::ARENA_BYTES, arena.bytes);
+        self.add(&table::ARENA_FREE, arena.free_bytes);
+        self.add(&table::ARENA_FRAMES, arena.allocations);
+        self.add(&table::ARENA_RECLAIMS, arena.reclaim_rounds);
+        self.add(&table::ARENA_FRAGMENTED, arena.fragmented);
         self.share("read", &arena.reads);
         self.share("write", &arena.writes);
     }
 
-    fn share(&mut self, share: &'static str, stats: &ShareStats) {
-        let labels = || vec![("share", share.to_owned())];
-        for (name, help, value) in [
-            ("penstock_store_share_bytes", "Size of a share of the arena.", stats.capacity_bytes),
-            ("penstock_store_share_reserved_bytes", "Bytes of it in use.", stats.reserved_bytes),
-            ("penstock_store_share_waiting", "Requests that wait for it.", stats.waiting),
-        ] {
-            self.add(Kind::Gauge, name, help, labels(), value as f64);
-        }
-        let help = "Requests refused for want of it.";
-        let name = "penstock_store_share_refused_total";
-        self.add(Kind::Counter, name, help, labels(), stats.refused as f64);
+    fn share(&mut self, share: &str, stats: &ShareStats) {
+        self.add_labelled(&table::SHARE_BYTES, share, stats.capacity_bytes);
+        self.add_labelled(&table::SHARE_RESERVED, share, stats.reserved_bytes);
+        self.add_labelled(&table::SHARE_WAITING, share, stats.waiting);
+        self.add_labelled(&table::SHARE_WAITS, share, stats.waits);
+        self.add_labelled(&table::SHARE_REFUSED, share, stats.refused);
     }
 
     fn cache(&mut self, stats: &StoreStats) {
         let cache = &stats.cache;
-        self.gauge("penstock_store_cache_bytes", "Bytes of frames cached.", cache.bytes);
-        self.counter("penstock_store_cache_hits_total", "Blocks found in memory.", cache.hits);
-        self.counter("penstock_store_cache_fills_total", "Blocks read.", cache.fills);
-        self.counter(
-            "penstock_store_cache_joins_total",
-            "Blocks that waited for another's read.",
-            cache.joins,
-        );
+        self.add(&table::CACHE_BYTES, cache.bytes);
+        self.add(&table::CACHE_HITS, cache.hits);
+        self.add(&table::CACHE_FILLS, cache.fills);
+        self.add(&table::CACHE_JOINS, cache.joins);
+        self.add(&table::CACHE_EVICTIONS, cache.evictions);
     }
 
     fn commit(&mut self, stats: &StoreStats) {
         let commit = &stats.commit;
-        self.gauge("penstock_store_commit_queued", "Mutations that wait.", commit.queued);
-        self.counter("penstock_store_commit_batches_total", "Transactions.", commit.batches);
-        self.counter("penstock_store_commit_mutations_total", "Mutations.", commit.mutations);
-        self.counter(
-            "penstock_store_commit_failures_total",
-            "Mutations answered with an error.",
-            commit.mutations_failed,
-        );
-        for (name, help, microseconds) in [
-            (
-                "penstock_store_commit_wait_seconds_total",
-                "Time that mutations waited for their batch.",
-                commit.queue_wait_us,
-            ),
-            (
-                "penstock_store_commit_flush_seconds_total",
-                "Time spent making devices durable.",
-                commit.data_flush_us,
-            ),
-            (
-                "penstock_store_commit_index_seconds_total",
-                "Time spent in the index's transactions.",
-                commit.index_commit_us,
-            ),
+        self.add(&table::COMMIT_QUEUED, commit.queued);
+        self.add(&table::COMMIT_BATCHES, commit.batches);
+        self.add(&table::COMMIT_MUTATIONS, commit.mutations);
+        self.add(&table::COMMIT_FAILURES, commit.mutations_failed);
+        self.add_histogram(&table::COMMIT_BATCH_SIZE, None, sizes(&commit.batch_sizes));
+        self.add_histogram(&table::COMMIT_SECONDS, None, seconds(&commit.answer_times));
+        self.add_time(&table::COMMIT_WAIT, commit.queue_wait_us);
+        self.add_time(&table::COMMIT_FLUSH, commit.data_flush_us);
+        self.add_time(&table::COMMIT_INDEX, commit.index_commit_us);
+        self.add(&table::HELD_EXTENTS, commit.held_extents);
+        self.add_labelled(&table::BACKGROUND_PENDING, "reclaim", commit.reclaim_pending);
+        self.add_labelled(&table::BACKGROUND_ITEMS, "reclaim", commit.reclaimed_rows);
+    }
+
+    fn add_time(&mut self, metric: &'static Metric, microseconds: u64) {
+        self.0.push(Figure::of(metric, microseconds as f64 / 1e6));
+    }
+
+    fn add_histogram(&mut self, metric: &'static Metric, label: Option<&str>, value: Histogram) {
+        self.0.push(Figure::histogram(metric, label.map(str::to_owned), value));
+    }
+
+    fn drive(&mut self, path: &str, said: &DriveReport) {
+        let media_errors = said.media_errors.map(|count| count as f64);
+        for (metric, value) in [
+            (&table::DEVICE_TEMPERATURE, said.temperature_celsius),
+            (&table::DEVICE_WEAR, said.wear_ratio),
+            (&table::DEVICE_SPARE, said.spare_ratio),
+            (&table::DEVICE_MEDIA_ERRORS, media_errors),
         ] {
-            self.add(Kind::Counter, name, help, Vec::new(), microseconds as f64 / 1e6);
+            let label = || [path.to_owned()];
+            self.0.extend(value.map(|value| Figure::labelled(metric, label(), value)));
         }
-        self.gauge(
-            "penstock_store_held_extents",
-            "Extents that wait for a reader before their space is free.",
-            commit.held_extents,
-        );
     }
 
     fn device(&mut self, device: &DeviceStats) {
         let (engine, flush) = (&device.engine, &device.flush);
-        for (name, help, value) in [
-            ("penstock_store_device_reads_total", "Reads.", engine.reads),
-            ("penstock_store_device_read_bytes_total", "Bytes read.", engine.read_bytes),
-            ("penstock_store_device_read_errors_total", "Failed reads.", engine.read_errors),
-            ("penstock_store_device_writes_total", "Writes.", engine.writes),
-            ("penstock_store_device_written_bytes_total", "Bytes written.", engine.write_bytes),
-            ("penstock_store_device_write_errors_total", "Failed writes.", engine.write_errors),
-            ("penstock_store_device_waits_total", "Waits for the queue.", engine.waits),
-            ("penstock_store_device_flushes_total", "Flushes.", flush.done),
-            ("penstock_store_device_flush_errors_total", "Failed flushes.", flush.failed),
+        for (metric, value) in [
+            (&table::DEVICE_READS, engine.reads),
+            (&table::DEVICE_READ_BYTES, engine.read_bytes),
+            (&table::DEVICE_READ_ERRORS, engine.read_errors),
+            (&table::DEVICE_WRITES, engine.writes),
+            (&table::DEVICE_WRITTEN_BYTES, engine.write_bytes),
+            (&table::DEVICE_WRITE_ERRORS, engine.write_errors),
+            (&table::DEVICE_WAITS, engine.waits),
+            (&table::DEVICE_FLUSHES, flush.done),
+            (&table::DEVICE_FLUSH_ERRORS, flush.failed),
+            (&table::DEVICE_IN_FLIGHT, engine.in_flight),
+            (&table::DEVICE_QUEUE_DEPTH, engine.queue_depth),
+            (&table::CHECKSUM_FAILURES, engine.checksum_failures),
         ] {
-            let labels = vec![("device", device.path.clone())];
-            self.add(Kind::Counter, name, help, labels, value as f64);
+            self.add_labelled(metric, &device.path, value);
         }
-        let labels = vec![("device", device.path.clone())];
-        let name = "penstock_store_device_in_flight";
-        self.add(Kind::Gauge, name, "Operations in flight.", labels, engine.in_flight as f64);
+        for (metric, times) in [
+            (&table::DEVICE_READ_SECONDS, &engine.read_times),
+            (&table::DEVICE_WRITE_SECONDS, &engine.write_times),
+            (&table::DEVICE_FLUSH_SECONDS, &flush.times),
+        ] {
+            self.add_histogram(metric, Some(&device.path), seconds(times));
+        }
+        for state in DeviceState::ALL {
+            let labels = [device.path.clone(), state.name().to_owned()];
+            let is_in = f64::from(u8::from(device.state == state));
+            self.0.push(Figure::labelled(&table::DEVICE_STATE, labels, is_in));
+        }
+    }
+}
+
+fn seconds(times: &LatencyStats) -> Histogram {
+    Histogram {
+        bounds: Cow::Borrowed(&LATENCY_BOUNDS),
+        counts: times.counts.to_vec(),
+        sum: times.sum_ns as f64 / 1e9,
+    }
+}
+
+fn sizes(batches: &BatchStats) -> Histogram {
+    Histogram {
+        bounds: Cow::Borrowed(&BATCH_SIZES),
+        counts: batches.counts.to_vec(),
+        sum: batches.sum as f64,
+    }
+}
+
+/// [`LATENCY_BOUNDS_US`] in seconds.
+static LATENCY_BOUNDS: [f64; LATENCY_BOUNDS_US.len()] = {
+    let mut bounds = [0.0; LATENCY_BOUNDS_US.len()];
+    let mut index = 0;
+    while index < bounds.len() {
+        bounds[index] = LATENCY_BOUNDS_US[index] as f64 / 1e6;
+        index += 1;
+    }
+    bounds
+};
+
+/// [`BATCH_BOUNDS`] as Prometheus has them.
+static BATCH_SIZES: [f64; BATCH_BOUNDS.len()] = {
+    let mut sizes = [0.0; BATCH_BOUNDS.len()];
+    let mut index = 0;
+    while index < sizes.len() {
+        sizes[index] = BATCH_BOUNDS[index] as f64;
+        index += 1;
+    }
+    sizes
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datapath::{Store, StoreOptions};
+
+    fn store(directory: &tempfile::TempDir) -> Store {
+        Store::open(&StoreOptions {
+            data_dir: directory.path().to_owned(),
+            devices: Vec::new(),
+            extent_file_bytes: Some(64 << 20),
+            index_map_bytes: 64 << 20,
+            memory_bytes: 200 << 20,
+            memory_elsewhere: Vec::new(),
+            lanes: 1,
+            connections_max: 10,
+            create: true,
+            huge_pages: false,
+            lock_memory: false,
+        })
+        .unwrap()
+    }
+
+    /// What only some drives say of themselves, and what the store's filling alone cannot say.
+    fn is_optional(metric: &Metric) -> bool {
+        let of_drives = [
+            &table::DEVICE_WEAR,
+            &table::DEVICE_SPARE,
+            &table::DEVICE_TEMPERATURE,
+            &table::DEVICE_MEDIA_ERRORS,
+            &table::STORE_FULL_IN,
+        ];
+        of_drives.contains(&metric)
+    }
+
+    #[test]
+    fn every_row_about_the_store_has_a_figure() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        let figures = StoreFigures::new(store.handle()).figures();
+        let about = ["Capacity", "Drives", "Memory and cache", "Commit"];
+        let sections = table::SECTIONS.iter().filter(|section| about.contains(&section.title));
+        let rows: Vec<_> = sections.flat_map(|section| section.metrics).collect();
+        assert!(rows.len() > 50, "{}", rows.len());
+        for row in rows {
+            let has = figures.iter().any(|figure| figure.metric == *row);
+            assert!(has || is_optional(row), "{} is never reported", row.name);
+        }
+        let states: Vec<_> =
+            figures.iter().filter(|figure| figure.metric == &table::DEVICE_STATE).collect();
+        assert_eq!(states.len(), 3, "one device, three states");
+        for state in states {
+            let expected = if state.labels[1] == "ok" { 1.0 } else { 0.0 };
+            assert_eq!(state.number(), expected, "{:?}", state.labels);
+        }
+        assert_eq!(StoreFigures::new(store.handle()).troubles(), Vec::<String>::new());
+        store.close();
+    }
+
+    #[test]
+    fn a_failed_device_is_a_trouble_and_a_suspect_one_is_not() {
+        let mut device = DeviceStats {
+            path: "/dev/nvme7n1".to_owned(),
+            engine: Default::default(),
+            flush: Default::default(),
+            state: DeviceState::Suspect,
+            trouble: Some(Trouble::Faults { count: 3 }),
+        };
+        assert_eq!(trouble_of(&device), None);
+        (device.state, device.trouble) = (DeviceState::Failed, Some(Trouble::FlushFailed));
+        let trouble = trouble_of(&device).unwrap();
+        assert!(trouble.starts_with("device /dev/nvme7n1: a flush failed"), "{trouble}");
     }
 }

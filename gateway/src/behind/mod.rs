@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub mod commands;
+pub mod drives;
 pub mod figures;
 
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 
-use crate::auth::{AuthError, Mechanism, Secret, Secrets, Verified, Verifier};
+use crate::auth::{AuthError, Identity, Mechanism, Secret, Secrets, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
 use crate::credentials::KeyRing;
 use crate::door::{Backend, Refused, RequestBody};
@@ -30,6 +31,7 @@ use crate::rdma::lane::LaneRdma;
 use crate::rdma::object;
 use crate::rdma::process::Rdma;
 use crate::rdma::{Concern, Route};
+use crate::record::{AccountSlot, Watch};
 use crate::s3::{self, S3Settings};
 
 impl Secrets for KeyRing {
@@ -103,9 +105,13 @@ impl Backend for LaneBackend {
             && let Some(route) = Route::of_operation(concern.operation)
         {
             let admitted = control::admit(&self.rdma, route, concern, parts, now)?;
+            if let Admitted::Caller(caller) = &admitted {
+                note_user(parts, &caller.identity);
+            }
             return Ok(Admission::Control(admitted));
         }
         let verified = self.verifier.verify(parts, now)?;
+        note_user(parts, &verified.identity);
         if verified.mechanism == Mechanism::Query {
             object::refuse_in_query(parts)?;
         }
@@ -198,6 +204,17 @@ impl LaneBackend {
             tracing::error!(%error, "s3s could not write a response");
             Refused::internal()
         })
+    }
+}
+
+/// Writes down who has signed, where somebody is told.
+fn note_user(parts: &Parts, identity: &Identity) {
+    let account = parts.extensions.get::<AccountSlot>().map(AccountSlot::account);
+    if let (Some(account), Identity::Key(key)) = (account, identity)
+        && account.watch() > Watch::Not
+    {
+        // A request is verified once.
+        let _ = account.user.set(key.clone());
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::server;
+use super::top::View;
 use crate::config::Given;
 use crate::config::keys::{
     self, CONFIG_FILE_VARIABLE, Default as Standard, KEYS, Key, Places, Shape,
@@ -76,6 +78,34 @@ Examples:
 Asks the server that runs on the data directory. The setting belongs to the bucket and goes with
 it. Buckets can also be listed as public_read in the configuration.";
 
+const BUNDLE_EXAMPLES: &str = "\
+Examples:
+  penstock debug bundle --data ./data
+  penstock debug bundle --data ./data --output case-17.tar.gz
+  penstock debug bundle --admin store-1:9001 --token-file ./token
+
+An archive for support: the server's state, metrics, settings and last log lines, and what the
+machine says of itself. No secrets and no stored bytes; buckets, keys and clients of slow and failed
+requests are named. Also made when no server runs.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  penstock status --data ./data
+  penstock status --data ./data --json
+  penstock status --data ./data --slow
+  penstock status --admin store-1:9001 --token-file ./token
+
+Exit code: 0 when it is ready, 1 when it is not, 2 when none runs or none can be asked.";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  penstock top --data ./data
+  penstock top --data ./data --view drives
+  penstock top --data ./data --once --view requests --size 120x40 >top.txt
+  penstock top --admin store-1:9001 --token-file ./token --interval 5s
+
+Keys: 1 to 6 or Tab choose a view, arrows scroll, s slow requests, e errors, p pauses, q quits.";
+
 /// The command tree.
 pub(super) fn command() -> Command {
     let all: Vec<&Key> = KEYS.iter().copied().filter(|key| key.places == Places::All).collect();
@@ -132,6 +162,59 @@ pub(super) fn command() -> Command {
         )
         .subcommand(config_command(&all))
         .subcommand(bucket_command())
+        .subcommand(status_command())
+        .subcommand(top_command())
+        .subcommand(debug_command())
+}
+
+fn status_command() -> Command {
+    let command = Command::new("status")
+        .about("Says how the running server is")
+        .after_help(STATUS_EXAMPLES)
+        .args(server::flags())
+        .arg(switch("json", "Prints the whole state as JSON").conflicts_with("slow"))
+        .arg(switch("slow", "Prints the slowest requests of the last minutes"));
+    taking(command, &[&keys::DATA])
+}
+
+fn top_command() -> Command {
+    let option = |name, value| Arg::new(name).long(name).value_name(value);
+    let views = PossibleValuesParser::new(View::ALL.map(View::name));
+    let command = Command::new("top")
+        .about("Shows the running server live in the terminal")
+        .after_help(TOP_EXAMPLES)
+        .args(server::flags())
+        .arg(option("interval", "TIME").help("Time between two looks [default: 1s]"))
+        .arg(option("view", "VIEW").value_parser(views).help("The view to begin with"))
+        .arg(switch("once", "Prints one frame as plain text"))
+        .arg(
+            option("size", "COLUMNSxROWS")
+                .requires("once")
+                .help("Size of that frame [default: 80x24]"),
+        );
+    taking(command, &[&keys::DATA])
+}
+
+fn debug_command() -> Command {
+    Command::new("debug")
+        .about("For those who look into the server itself")
+        .subcommand_required(true)
+        .subcommand(Command::new("metrics").about("Prints the table of metrics as Markdown"))
+        .subcommand(bundle_command())
+}
+
+fn bundle_command() -> Command {
+    let output = Arg::new("output")
+        .long("output")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The file to make [default: penstock-bundle-TIME.tar.gz in the working directory]");
+    let command = Command::new("bundle")
+        .about("Collects what support asks for into one archive")
+        .after_help(BUNDLE_EXAMPLES)
+        .args(server::flags())
+        .arg(output);
+    taking(command, &[&keys::DATA])
 }
 
 fn config_command(all: &[&'static Key]) -> Command {
@@ -159,7 +242,8 @@ fn bucket_command() -> Command {
             Command::new("public-read")
                 .about("Lets anybody read a bucket's objects, or not")
                 .arg(name)
-                .arg(state),
+                .arg(state)
+                .args(server::flags()),
             &[&keys::DATA],
         ))
 }

@@ -1,9 +1,13 @@
-//! The log: on standard error, in the form and at the level that the configuration says.
+//! The log: on standard error, in the form and at the level that the configuration says, and its last
+//! lines in memory.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::Plan;
 use crate::config::plan::LogFormat;
+use crate::recent_log;
 
 /// Starts logging for the whole process. A second call is without effect.
 ///
@@ -13,12 +17,16 @@ pub(super) fn start(plan: &Plan) {
     let filter = format!("{},s3s=off", plan.log_level);
     // The level has been checked with the configuration.
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info,s3s=off"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match plan.log_format {
-        LogFormat::Text => builder.with_ansi(is_terminal()).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let written = fmt::layer().with_writer(std::io::stderr);
+    let written = match plan.log_format {
+        LogFormat::Text => written.with_ansi(is_terminal()).boxed(),
+        LogFormat::Json => written.json().boxed(),
     };
-    if started.is_ok() {
+    // Kept first: the layers share what a span's fields look like, and the first one decides, so
+    // that no terminal's colours get into what is kept.
+    let kept = fmt::layer().with_ansi(false).with_writer(&recent_log::PROCESS);
+    let subscriber = tracing_subscriber::registry().with(filter).with(kept).with(written);
+    if subscriber.try_init().is_ok() {
         std::panic::set_hook(Box::new(report_panic));
     }
 }

@@ -2,15 +2,22 @@
 //!
 //! Owns: commands and flags, made from the table of keys, and the exit codes: 0 for success, 1 for
 //! a failure, 2 for a command or configuration that is wrong (`check`: 1 for findings, 2 when it
-//! could not run).
+//! could not run; `status`: 1 when not ready, 2 when no server says how it is).
 //! Not here: what commands do with the store; that comes in as [`StoreCommands`].
 
-pub mod bucket;
+mod amounts;
+mod bucket;
+mod bundle;
+#[cfg(test)]
+mod fixture;
 mod flags;
 pub mod keys;
 mod log;
+mod server;
+mod status;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,6 +25,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::config::{self, Given, Machine, Plan, Raw, print};
+use crate::metrics;
 
 /// Success.
 pub const SUCCESS: u8 = 0;
@@ -65,6 +73,19 @@ fn dispatch(
     if name == "config print" {
         return print_config(given, &machine, inner.get_flag("json"));
     }
+    if name == "debug metrics" {
+        show(&metrics::document::text());
+        return SUCCESS;
+    }
+    // These ask a running server, which may be on another machine: no plan is needed, and none that
+    // is wrong for this machine shall be in the way.
+    match name.as_str() {
+        "bucket public-read" => return bucket::public_read(given, inner),
+        "status" => return status::run(given, inner),
+        "top" => return top::run(given, inner),
+        "debug bundle" => return bundle::run(given, inner),
+        _ => {}
+    }
     let plan = match config::load(given, &machine) {
         Ok((_, plan)) => plan,
         Err(findings) => {
@@ -80,7 +101,6 @@ fn dispatch(
         "keys add" => keys::add(&plan, inner),
         "keys list" => keys::list(&plan),
         "keys remove" => keys::remove(&plan, inner),
-        "bucket public-read" => bucket::public_read(&plan, inner),
         // clap asks for a command that is in the table.
         other => fail(&format!("no command {other:?}"), MISUSE),
     }

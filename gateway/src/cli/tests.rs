@@ -119,6 +119,105 @@ fn orders_need_a_running_server() {
     assert_eq!(code(&line), ExitCode::from(FAILURE));
 }
 
+/// `penstock LINE --admin` of a server with these documents, which is asked so often.
+fn code_asking(line: &str, documents: Vec<(&'static str, u16, String)>, asked: usize) -> ExitCode {
+    let (address, served) = fixture::serve(documents, asked);
+    let outcome = code(&format!("{line} --admin {address}"));
+    served.join().unwrap();
+    outcome
+}
+
+#[test]
+fn the_status_of_a_server_is_its_exit_code() {
+    let document = |ready| {
+        let state = crate::admin::state::State { ready, ..fixture::state() };
+        vec![("/api/v1/state", 200, serde_json::to_string(&state).unwrap())]
+    };
+    for line in ["status", "status --json", "status --slow"] {
+        assert_eq!(code_asking(line, document(true), 1), ExitCode::SUCCESS, "{line}");
+        assert_eq!(code_asking(line, document(false), 1), ExitCode::from(FAILURE), "{line}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = format!("status --data {}", folder.path().display());
+    assert_eq!(code(&nobody), ExitCode::from(MISUSE));
+}
+
+#[test]
+fn an_old_server_is_judged_by_its_readiness_alone() {
+    let ready = |status, ready| {
+        vec![("/readyz", status, format!("{{\"ready\":{ready},\"reasons\":[\"draining\"]}}"))]
+    };
+    assert_eq!(code_asking("status", ready(200, true), 2), ExitCode::SUCCESS);
+    assert_eq!(code_asking("status", ready(503, false), 2), ExitCode::from(FAILURE));
+    assert_eq!(code_asking("status --json", ready(200, true), 1), ExitCode::from(MISUSE));
+    assert_eq!(code_asking("top --once", ready(200, true), 1), ExitCode::from(MISUSE));
+    let refused = vec![("/api/v1/state", 401, "a token is needed\n".to_owned())];
+    assert_eq!(code_asking("status", refused, 1), ExitCode::from(MISUSE));
+    let unreadable = vec![("/api/v1/state", 200, "{\"version\":7}".to_owned())];
+    assert_eq!(code_asking("status", unreadable, 1), ExitCode::from(MISUSE));
+}
+
+#[test]
+fn one_frame_of_top_needs_no_terminal() {
+    let document = || {
+        let text = serde_json::to_string(&fixture::state()).unwrap();
+        vec![("/api/v1/state", 200, text)]
+    };
+    for line in ["top --once", "top --once --view requests --size 120x40"] {
+        assert_eq!(code_asking(line, document(), 1), ExitCode::SUCCESS, "{line}");
+    }
+    for line in ["top --size 80x24", "top --once --view none", "top --once --interval 1ms"] {
+        let line = format!("{line} --admin 127.0.0.1:1");
+        assert_eq!(code(&line), ExitCode::from(MISUSE), "{line}");
+    }
+}
+
+#[test]
+fn a_bundle_is_made_with_and_without_a_server_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bundle.tar.gz");
+    let output = format!("debug bundle --output {}", file.display());
+    let line = format!("{output} --data {}", folder.path().display());
+    assert_eq!(code(&line), ExitCode::SUCCESS);
+    assert_eq!(code(&line), ExitCode::from(MISUSE), "there is one already");
+    fs::remove_file(&file).unwrap();
+    let documents = vec![
+        ("/metrics", 200, "up 1\n".to_owned()),
+        ("/readyz", 503, "{}".to_owned()),
+        ("/api/v1/state", 200, serde_json::to_string(&fixture::state()).unwrap()),
+    ];
+    assert_eq!(code_asking(&output, documents, 4), ExitCode::SUCCESS);
+    let unpacked = flate2::read::GzDecoder::new(fs::File::open(&file).unwrap());
+    let mut archive = tar::Archive::new(unpacked);
+    let mut names = Vec::new();
+    let mut page = String::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        let name: std::path::PathBuf = path.components().skip(1).collect();
+        if name.ends_with("README.txt") {
+            std::io::Read::read_to_string(&mut entry, &mut page).unwrap();
+        }
+        names.push(name.display().to_string());
+    }
+    for expected in [
+        "README.txt",
+        "server/metrics.txt",
+        "server/readyz.json",
+        "server/state.json",
+        "server/configuration.txt",
+        "command/configuration.txt",
+        "machine/mounts.txt",
+        "machine/io-uring-probe.txt",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{expected}: {names:?}");
+    }
+    assert!(
+        page.contains("server/log.txt") && page.contains("missing: the server has no"),
+        "{page}"
+    );
+}
+
 #[test]
 fn days_are_days() {
     for (seconds, expected) in [

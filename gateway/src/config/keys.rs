@@ -190,7 +190,43 @@ pub const ADMIN_LISTEN: Key = Key::new(
     "admin_listen",
     Shape::Address,
     Default::Is("127.0.0.1:9001"),
-    "Address of /metrics, /healthz and /readyz. They are open to whoever reaches the address.",
+    "Address of the console, /metrics, /healthz and /readyz. On a loopback address reading is open; \
+     any other needs admin.token_file or admin.client_ca.",
+);
+
+/// Tokens of the administration.
+pub const ADMIN_TOKEN_FILE: Key = Key::new(
+    "admin.token_file",
+    Shape::Path,
+    Default::Nothing("the token of admin.json in the data directory alone"),
+    "File of tokens that may read and change things at the administration address, one a line, 32 \
+     characters at least, mode 0640 or stricter. Changes are taken up within ten seconds.",
+);
+
+/// Certificate of the administration.
+pub const ADMIN_TLS_CERTIFICATE: Key = Key::new(
+    "admin.tls_certificate",
+    Shape::Path,
+    Default::Nothing("the administration speaks plain HTTP"),
+    "The certificate, with those up to its authority, in PEM, that the administration address \
+     speaks TLS 1.3 with. Changes are taken up within ten seconds.",
+);
+
+/// Its key.
+pub const ADMIN_TLS_KEY: Key = Key::new(
+    "admin.tls_key",
+    Shape::Path,
+    Default::Nothing("the administration speaks plain HTTP"),
+    "The private key of admin.tls_certificate, in PEM, mode 0640 or stricter.",
+);
+
+/// Authorities of clients of the administration.
+pub const ADMIN_CLIENT_CA: Key = Key::new(
+    "admin.client_ca",
+    Shape::Path,
+    Default::Nothing("clients of the administration show tokens"),
+    "Authorities, in PEM, whose clients may read and change things at the administration address \
+     without a token.",
 );
 
 /// Virtual-host domains.
@@ -300,6 +336,25 @@ pub const LOG_FORMAT: Key = Key::new(
     Shape::Choice(&["text", "json"]),
     Default::Is("text"),
     "Form of the log on standard error.",
+);
+
+/// Whether requests are measured.
+pub const METRICS_REQUESTS: Key = Key::new(
+    "metrics.requests",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests are measured: their times by stage, bytes by path, tenants, the slowest of \
+     them. Off leaves what serving itself needs, and what of logs and traces is turned on.",
+);
+
+/// Receipts.
+pub const RECEIPTS: Key = Key::new(
+    "receipts",
+    Shape::Choice(&["on_request", "always", "off"]),
+    Default::Is("on_request"),
+    "Which responses say by which path their bytes went and where time was spent: those to requests \
+     with `x-penstock-receipt: 1`, all, or none. Whoever may read an object then learns whether it \
+     was cached.",
 );
 
 /// Connections.
@@ -488,6 +543,85 @@ pub const RDMA_STRICT_PLACEMENT: Key = Key::new(
      the bytes are in memory and not only in the client's network card. Costs a round trip.",
 );
 
+/// Access log.
+pub const ACCESS_LOG_FILE: Key = Key::new(
+    "access_log.file",
+    Shape::Path,
+    Default::Nothing("no access log"),
+    "File to which one line per request is appended, or `stdout`. Lines that the disk does not \
+     keep up with are dropped and counted. Opened again on SIGHUP.",
+);
+
+/// Form of the access log.
+pub const ACCESS_LOG_FORMAT: Key = Key::new(
+    "access_log.format",
+    Shape::Choice(&["json", "s3"]),
+    Default::Is("json"),
+    "Form of its lines: a JSON object, or the format of Amazon S3's server access logs with a few \
+     fields more.",
+);
+
+/// Sampling of the access log.
+pub const ACCESS_LOG_SAMPLE: Key = Key::new(
+    "access_log.sample",
+    Shape::Count,
+    Default::Is("1"),
+    "Of requests that succeed within a second, one of so many is logged. Errors and slow requests \
+     always are.",
+);
+
+/// Rotation of the access log.
+pub const ACCESS_LOG_ROTATE: Key = Key::new(
+    "access_log.rotate",
+    Shape::Bytes,
+    Default::Is("256MiB"),
+    "A file of this size is renamed to FILE.1, that one to FILE.2 and so on. 0 leaves rotation to \
+     another program, which then sends SIGHUP.",
+);
+
+/// How much of the access log is kept.
+pub const ACCESS_LOG_KEEP: Key = Key::new(
+    "access_log.keep",
+    Shape::Count,
+    Default::Is("8"),
+    "How many files that were put aside are kept.",
+);
+
+/// Where traces go.
+pub const TRACE_ENDPOINT: Key = Key::new(
+    "trace.endpoint",
+    Shape::Text,
+    Default::Nothing("no traces"),
+    "OpenTelemetry collector that spans are sent to by OTLP over HTTP, such as \
+     http://127.0.0.1:4318. Requests whose `traceparent` is sampled are traced.",
+);
+
+/// Sampling of traces.
+pub const TRACE_SAMPLE: Key = Key::new(
+    "trace.sample",
+    Shape::Count,
+    Default::Is("0"),
+    "Of requests that bring no sampled `traceparent`, one of so many is traced; 0 for none.",
+);
+
+/// Buckets with series.
+pub const METRICS_BUCKETS: Key = Key::new(
+    "metrics.buckets",
+    Shape::Count,
+    Default::Is("50"),
+    "How many buckets have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about five series.",
+);
+
+/// Access keys with series.
+pub const METRICS_USERS: Key = Key::new(
+    "metrics.users",
+    Shape::Count,
+    Default::Is("50"),
+    "How many access keys have metrics of their own, the busiest; all others add up under `other`. \
+     Each takes about five series.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -499,6 +633,10 @@ pub const KEYS: &[&Key] = &[
     &PIN_LANES,
     &LISTEN,
     &ADMIN_LISTEN,
+    &ADMIN_TOKEN_FILE,
+    &ADMIN_TLS_CERTIFICATE,
+    &ADMIN_TLS_KEY,
+    &ADMIN_CLIENT_CA,
     &DOMAINS,
     &REGION,
     &PUBLIC_READ,
@@ -511,6 +649,8 @@ pub const KEYS: &[&Key] = &[
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &METRICS_REQUESTS,
+    &RECEIPTS,
     &LIMIT_CONNECTIONS,
     &LIMIT_HEADER_TIME,
     &LIMIT_IDLE_TIME,
@@ -533,6 +673,15 @@ pub const KEYS: &[&Key] = &[
     &RDMA_ALLOW_UNSIGNED_CONNECT,
     &RDMA_REQUIRE_SAME_ADDRESS,
     &RDMA_STRICT_PLACEMENT,
+    &ACCESS_LOG_FILE,
+    &ACCESS_LOG_FORMAT,
+    &ACCESS_LOG_SAMPLE,
+    &ACCESS_LOG_ROTATE,
+    &ACCESS_LOG_KEEP,
+    &TRACE_ENDPOINT,
+    &TRACE_SAMPLE,
+    &METRICS_BUCKETS,
+    &METRICS_USERS,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

@@ -4,21 +4,31 @@
 //! an unknown key or variable is an error like a malformed value, and all errors are reported
 //! together. The table of keys is `keys.rs`.
 
+pub mod access_log;
+pub mod admin;
 pub mod amount;
 pub mod finding;
 pub mod keys;
 mod machine;
+pub mod metrics;
 pub mod plan;
 pub mod print;
 pub mod raw;
 pub mod rdma;
+pub mod receipts;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
+pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
+pub use admin::{AdminPlan, AdminTlsPlan};
 pub use finding::Finding;
+pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
+pub use receipts::{MeasuringPlan, Receipts};
+pub use trace::TracePlan;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -9,9 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access_log::AccessLogPlan;
+use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::metrics::MetricsPlan;
+use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
+use super::receipts::MeasuringPlan;
+use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
 use crate::limits;
@@ -94,6 +100,8 @@ pub struct Plan {
     pub listen: Vec<SocketAddr>,
     /// Administration address.
     pub admin_listen: SocketAddr,
+    /// Who may come to it.
+    pub admin: AdminPlan,
     /// Virtual-host domains, lower case.
     pub domains: Vec<String>,
     /// Region reported to clients.
@@ -116,10 +124,20 @@ pub struct Plan {
     pub log_level: String,
     /// Log form.
     pub log_format: LogFormat,
+    /// Measuring requests.
+    pub measuring: MeasuringPlan,
     /// Bounds on clients.
     pub limits: Limits,
     /// RDMA.
     pub rdma: RdmaPlan,
+    /// Access log.
+    pub access_log: AccessLogPlan,
+    /// Traces.
+    pub trace: TracePlan,
+    /// Metrics of tenants.
+    pub metrics: MetricsPlan,
+    /// Every key with what it comes to, to be shown. Secrets are hidden.
+    pub settings: Vec<Setting>,
 }
 
 impl Plan {
@@ -199,6 +217,10 @@ impl Reader<'_> {
         let pin_lanes = self.one(&keys::PIN_LANES, preference);
         let listen = self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address);
         let admin_listen = self.one(&keys::ADMIN_LISTEN, address);
+        let admin = self.admin();
+        if let (Some(admin), Some(address)) = (&admin, admin_listen) {
+            self.admin_checks(admin, address);
+        }
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
@@ -209,11 +231,15 @@ impl Reader<'_> {
         let drain_deadline = self.one(&keys::DRAIN_DEADLINE, time);
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
+        let measuring = self.measuring();
         let limits = self.limits();
         let rdma = self.rdma();
+        let access_log = self.access_log();
+        let trace = self.trace();
         if let Some(rdma) = &rdma {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
+        let metrics = self.metrics();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -230,6 +256,7 @@ impl Reader<'_> {
             pin_lanes: pin_lanes?,
             listen: listen?,
             admin_listen: admin_listen?,
+            admin: admin?,
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
@@ -241,8 +268,13 @@ impl Reader<'_> {
             drain_deadline: drain_deadline?,
             log_level: log_level?,
             log_format: log_format?,
+            measuring: measuring?,
             limits: limits?,
             rdma: rdma?,
+            access_log: access_log?,
+            trace: trace?,
+            metrics: metrics?,
+            settings: print::settings(self.raw, self.machine),
         })
     }
 
@@ -426,7 +458,7 @@ fn example(shape: Shape) -> &'static str {
     }
 }
 
-fn path(text: &str) -> Parsed<PathBuf> {
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     match text.is_empty() || text.contains('\0') {
         true => wrong("not a path", "write a path such as /var/lib/penstock"),
         false => Ok(PathBuf::from(text)),
@@ -527,6 +559,10 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
             wrong("not one of the choices", format!("write one of {}", listed.join(", ")))
         }
     }
+}
+
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    choice(text, &[("on", true), ("off", false)])
 }
 
 pub(super) fn preference(text: &str) -> Parsed<Preference> {

@@ -1,4 +1,4 @@
-//! `penstock config print`: every key with its value, its default and where the value came from.
+//! `penstock config print` and whoever else shows the configuration: every key with its value, its default and where the value came from.
 //!
 //! Not here: checking. What is printed is what would be read, right or wrong; findings come beside.
 
@@ -58,6 +58,26 @@ pub fn as_json(raw: &Raw, machine: &Machine) -> Value {
             })
         })
         .collect()
+}
+
+/// The same for those who show it beside other things.
+pub fn settings(raw: &Raw, machine: &Machine) -> Vec<Setting> {
+    let setting = |key: &&Key| {
+        let (values, source) = shown(raw, key, machine);
+        Setting { name: key.name, value: values.join(", "), source }
+    };
+    KEYS.iter().map(setting).collect()
+}
+
+/// One key with what it comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The key.
+    pub name: &'static str,
+    /// Its values, with commas between them; hidden where they are secret, empty without any.
+    pub value: String,
+    /// Who wrote it.
+    pub source: Source,
 }
 
 fn shown(raw: &Raw, key: &Key, machine: &Machine) -> (Vec<String>, Source) {

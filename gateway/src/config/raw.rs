@@ -31,6 +31,18 @@ pub enum Source {
     Flag(String),
 }
 
+impl Source {
+    /// Which kind of place it is: `default`, `file`, `environment` or `flag`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Source::Default => "default",
+            Source::File(..) => "file",
+            Source::Environment(_) => "environment",
+            Source::Flag(_) => "flag",
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

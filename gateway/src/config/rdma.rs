@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::amount::print_bytes;
 use super::keys;
-use super::plan::{Parsed, Preference, Reader, bytes, choice, count, preference, wrong};
+use super::plan::{Parsed, Preference, Reader, bytes, choice, count, preference, switch, wrong};
 use crate::limits;
 
 /// What is configured of RDMA.
@@ -133,10 +133,6 @@ impl Reader<'_> {
             self.fault(&keys::RDMA_STAGING, value, "more than half of the memory budget", &remedy);
         }
     }
-}
-
-fn switch(text: &str) -> Parsed<bool> {
-    choice(text, &[("on", true), ("off", false)])
 }
 
 fn decline_status(text: &str) -> Parsed<u16> {

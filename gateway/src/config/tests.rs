@@ -295,3 +295,98 @@ fn unsigned_connections_need_loopback() {
     let closed = Setup::new().flag(&keys::RDMA_ALLOW_UNSIGNED_CONNECT, "on");
     assert!(closed.plan().rdma.allow_unsigned_connect);
 }
+
+#[test]
+fn tenants_with_metrics_are_bounded() {
+    let metrics = Setup::new().plan().metrics;
+    assert_eq!(metrics, MetricsPlan { buckets: 50, users: 50 });
+    let file = "[metrics]\nbuckets = 0\nusers = 10000\n";
+    let metrics = Setup::new().file(file).plan().metrics;
+    assert_eq!(metrics, MetricsPlan { buckets: 0, users: 10_000 });
+    for (key, value, remedy) in [
+        (&keys::METRICS_BUCKETS, "10001", "write a number from 0 to 10000"),
+        (&keys::METRICS_USERS, "-1", "write a number from 0 to 10000"),
+    ] {
+        let findings = Setup::new().flag(key, value).findings();
+        let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };
+        for part in [key.name, value, remedy] {
+            assert!(finding.contains(part), "{part} in {finding}");
+        }
+    }
+}
+
+#[test]
+fn logs_and_traces_are_off_until_they_have_a_place_to_go() {
+    let plan = Setup::new().plan();
+    assert_eq!((plan.access_log.to, plan.trace.endpoint), (None, None));
+    assert_eq!(plan.access_log.format, AccessLogFormat::Json);
+    assert_eq!((plan.access_log.sample, plan.trace.sample), (1, 0));
+    assert_eq!((plan.access_log.rotate_bytes, plan.access_log.keep), (Some(256 << 20), 8));
+    let file = "[access_log]\nfile = \"/var/log/p.log\"\nformat = \"s3\"\nrotate = 0\nkeep = 3\n\
+                [trace]\nendpoint = \"http://[::1]:4318\"\nsample = 1000";
+    let plan = Setup::new().file(file).plan();
+    assert_eq!(plan.access_log.to, Some(AccessLogTarget::File("/var/log/p.log".into())));
+    assert_eq!((plan.access_log.rotate_bytes, plan.access_log.keep), (None, 3));
+    assert_eq!(plan.trace.endpoint.unwrap(), "http://[::1]:4318/v1/traces");
+    let stdout = Setup::new().flag(&keys::ACCESS_LOG_FILE, "stdout").plan();
+    assert_eq!(stdout.access_log.to, Some(AccessLogTarget::Stdout));
+    let whole = Setup::new().flag(&keys::TRACE_ENDPOINT, "http://collector/otlp/v1/traces");
+    assert_eq!(whole.plan().trace.endpoint.unwrap(), "http://collector/otlp/v1/traces");
+}
+
+#[test]
+fn wrong_values_of_logs_and_traces_are_named_with_their_remedy() {
+    let cases: [(&'static Key, &str, &str); 10] = [
+        (&keys::ACCESS_LOG_FILE, "", "write a path such as"),
+        (&keys::ACCESS_LOG_FORMAT, "xml", "write one of json, s3"),
+        (&keys::ACCESS_LOG_SAMPLE, "0", "write a number from 1 to 1000000"),
+        (&keys::ACCESS_LOG_ROTATE, "1", "write at least 64KiB"),
+        (&keys::ACCESS_LOG_KEEP, "0", "write a number from 1 to 1000"),
+        (&keys::TRACE_ENDPOINT, "localhost:4318", "write http://HOST:PORT"),
+        (&keys::TRACE_ENDPOINT, "/v1/traces", "write http://HOST:PORT"),
+        (&keys::TRACE_ENDPOINT, "https://collector:4318", "run an OpenTelemetry collector"),
+        (&keys::TRACE_ENDPOINT, "http://me:secret@collector", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (&keys::TRACE_SAMPLE, "10", "set trace.endpoint too"),
+    ];
+    for (key, value, remedy) in cases {
+        let findings = Setup::new().flag(key, value).findings();
+        let [finding] = &findings[..] else { panic!("{}: {findings:?}", key.name) };
+        for part in [key.name, value, remedy] {
+            assert!(finding.contains(part), "{part} in {finding}");
+        }
+    }
+}
+
+#[test]
+fn an_administration_that_others_reach_is_never_open() {
+    for open in ["0.0.0.0:9001", "[::]:9001", "10.1.2.3:9001"] {
+        let findings = Setup::new().flag(&keys::ADMIN_LISTEN, open).findings();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        for part in ["admin_listen", open, "others than this machine", "admin.token_file"] {
+            assert!(findings[0].contains(part), "{findings:?}");
+        }
+    }
+    let plan = Setup::new()
+        .file("admin_listen = \"0.0.0.0:9001\"\n[admin]\ntoken_file = \"/etc/penstock/tokens\"")
+        .plan();
+    assert_eq!(plan.admin.token_file, Some(PathBuf::from("/etc/penstock/tokens")));
+    let tls = "tls_certificate = \"/c\"\ntls_key = \"/k\"\n";
+    let open = "admin_listen = \"[::]:9001\"\n[admin]\n";
+    // TLS alone keeps nobody away.
+    assert_eq!(Setup::new().file(&format!("{open}{tls}")).findings().len(), 1);
+    let plan = Setup::new().file(&format!("{open}{tls}client_ca = \"/a\"")).plan();
+    assert_eq!(plan.admin.tls.unwrap().client_ca, Some(PathBuf::from("/a")));
+    assert_eq!(Setup::new().plan().admin, AdminPlan::default());
+}
+
+#[test]
+fn tls_of_the_administration_is_whole_or_not() {
+    for (written, said) in [
+        ("tls_certificate = \"/c\"", "set admin.tls_key too"),
+        ("tls_key = \"/k\"", "set admin.tls_certificate too"),
+        ("client_ca = \"/a\"", "set admin.tls_certificate and admin.tls_key too"),
+    ] {
+        let findings = Setup::new().file(&format!("[admin]\n{written}")).findings();
+        assert!(findings.len() == 1 && findings[0].contains(said), "{findings:?}");
+    }
+}

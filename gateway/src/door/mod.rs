@@ -6,21 +6,24 @@
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
 pub mod batch;
+pub mod exchange;
 pub mod host;
 pub mod operation;
 pub mod outgoing;
 pub mod paced;
+pub mod receipt;
 pub mod refused;
 pub mod request_id;
 pub mod unwind;
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use http::header::{CONNECTION, EXPECT, HeaderName, SERVER};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderName, REFERER, SERVER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -29,16 +32,21 @@ use hyper::body::Incoming;
 pub use batch::Batch;
 pub use outgoing::Outgoing;
 pub use paced::{BodyFault, PacedBody};
-pub use refused::Refused;
+pub use refused::{ErrorCode, Refused};
 pub use request_id::RequestId;
 
+use crate::config::Receipts;
 use crate::lane::pulse::Pulse;
 use crate::lane::{LaneContext, OrderError};
 use crate::limits;
-use crate::metrics::Refusal;
+use crate::metrics::{Operation, Refusal, Stage};
 use crate::rdma::Concern;
-use outgoing::{Content, Exchange};
+use crate::record::account::Asked;
+use crate::record::{Account, AccountSlot, Watch};
+use exchange::Exchange;
+use outgoing::Content;
 use paced::LeftoverSlot;
+use receipt::Telling;
 use request_id::RequestIds;
 
 /// The body of a request as it comes from the socket.
@@ -96,6 +104,8 @@ pub struct DoorSettings {
     pub domains: Vec<String>,
     /// `x-amz-id-2`.
     pub host_id: HeaderValue,
+    /// Which responses carry a receipt.
+    pub receipts: Receipts,
 }
 
 /// The door of one lane.
@@ -108,6 +118,8 @@ pub struct Door<B> {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
 const PRODUCT: HeaderValue = HeaderValue::from_static("Penstock");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -144,27 +156,23 @@ impl<B: Backend> Door<B> {
     ) -> Response<Outgoing> {
         let id = self.ids.next();
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(id);
         let seen = Seen::of(&parts, &self.settings.domains);
-        let in_host = matches!(&seen.bucket_in_host, Ok(true));
-        let operation = operation::name(&parts, in_host);
+        let bucket_in_host = seen.bucket_in_host.as_ref().ok().copied().flatten();
+        let operation = operation::name(&parts, bucket_in_host.is_some());
         if let Some(concern) = Concern::of(operation, &parts.headers, pulse.peer()) {
             parts.extensions.insert(concern);
         }
-        let exchange = Exchange::begin(
-            self.context.clone(),
-            pulse.clone(),
-            operation,
-            id,
-            (&seen.method, &seen.uri),
-        );
+        let telling = Telling::of(self.settings.receipts, &parts);
+        let account = Rc::new(self.account(id, operation, &parts, bucket_in_host, &pulse));
+        parts.extensions.insert(AccountSlot::new(account.clone()));
+        let exchange = Exchange::begin(self.context.clone(), pulse.clone(), account.clone());
         // hyper sends `100 Continue` when the body is read, and an empty one never is. botocore, which
         // asks before every PUT, takes the next answer on such a connection for the missing 100 and
         // waits for ever; Amazon S3 sends it. So the connection ends with the answer.
         let unanswered = seen.expects && parts.version == Version::HTTP_11 && body.is_end_stream();
-        let (body, leftover) = PacedBody::new(body, self.context.clone());
+        let (body, leftover) = PacedBody::new(body, self.context.clone(), account.clone());
         let outcome = {
-            let answer = pin!(self.answer(parts, body, &seen));
+            let answer = pin!(self.answer(parts, body, &seen, &account));
             unwind::caught(answer).await
         };
         let head_only = seen.method == Method::HEAD;
@@ -193,8 +201,36 @@ impl<B: Backend> Door<B> {
         headers.insert(REQUEST_ID, id.header());
         headers.insert(HOST_ID, self.settings.host_id.clone());
         headers.insert(SERVER, PRODUCT);
-        let status = response.status();
-        response.map(|content| Outgoing::new(content, exchange, status, head_only))
+        exchange.answer(&response);
+        let trailer = telling
+            .filter(|_| account.is_measured())
+            .is_some_and(|it| receipt::write_head(it, &account, &mut response, head_only));
+        response.map(|content| Outgoing::new(content, exchange, head_only, trailer))
+    }
+
+    fn account(
+        &self,
+        id: RequestId,
+        operation: Operation,
+        parts: &Parts,
+        bucket_in_host: Option<usize>,
+        pulse: &Pulse,
+    ) -> Account {
+        let watch = self.context.watch;
+        let began = match watch {
+            Watch::Not => self.context.clock.instant(),
+            Watch::Ends | Watch::Stages => Instant::now(),
+        };
+        let told = watch > Watch::Not;
+        let asked = asked(id, operation, parts, bucket_in_host, pulse.peer(), told);
+        let account = Account::watched(self.context.index, asked, watch, began);
+        if let Some(took) = pulse.heads.take_served_after() {
+            account.spent(Stage::Accept, took);
+        }
+        if let Some(head) = pulse.heads.take_beginning() {
+            account.spent(Stage::Parse, began.saturating_duration_since(head));
+        }
+        account
     }
 
     async fn answer(
@@ -202,22 +238,31 @@ impl<B: Backend> Door<B> {
         mut parts: Parts,
         body: RequestBody,
         seen: &Seen,
+        account: &Account,
     ) -> Result<Response<s3s::Body>, Refused> {
+        let admitted = self.admit(&mut parts, body, seen);
+        if account.is_measured() {
+            account.spent_since(Stage::Auth, account.began);
+        }
+        self.backend.call(Request::from_parts(parts, admitted?)).await
+    }
+
+    /// Everything until the request is an operation: its body.
+    fn admit(
+        &self,
+        parts: &mut Parts,
+        body: RequestBody,
+        seen: &Seen,
+    ) -> Result<s3s::Body, Refused> {
         let counted = |reason| move |refused| self.counted(reason, refused);
-        check(&parts).map_err(counted(Refusal::Request))?;
+        check(parts).map_err(counted(Refusal::Request))?;
         if let Err(refused) = &seen.bucket_in_host {
             return Err(self.counted(Refusal::Request, refused.clone()));
         }
-        let admission = self
-            .backend
-            .admit(&parts, SystemTime::now())
-            .map_err(counted(Refusal::Verification))?;
-        host::normalise(&mut parts);
-        let body = self
-            .backend
-            .frame(&mut parts, admission, body)
-            .map_err(counted(Refusal::Verification))?;
-        self.backend.call(Request::from_parts(parts, body)).await
+        let admission =
+            self.backend.admit(parts, SystemTime::now()).map_err(counted(Refusal::Verification))?;
+        host::normalise(parts);
+        self.backend.frame(parts, admission, body).map_err(counted(Refusal::Verification))
     }
 
     fn counted(&self, reason: Refusal, refused: Refused) -> Refused {
@@ -263,8 +308,8 @@ impl<B: Backend> Door<B> {
 struct Seen {
     method: Method,
     uri: http::Uri,
-    /// Whether the host names a bucket.
-    bucket_in_host: Result<bool, Refused>,
+    /// The bucket that the host begins with, by its length.
+    bucket_in_host: Result<Option<usize>, Refused>,
     /// Whether the client waits for `100 Continue`.
     expects: bool,
 }
@@ -272,13 +317,42 @@ struct Seen {
 impl Seen {
     fn of(parts: &Parts, domains: &[String]) -> Seen {
         let host = host::host(parts);
-        let named = |host: Option<&str>| host.is_some_and(|it| host::bucket(it, domains).is_some());
+        let named = |host: Option<&str>| host::bucket(host?, domains).map(str::len);
         Seen {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             bucket_in_host: host.map(named),
             expects: parts.headers.contains_key(EXPECT),
         }
+    }
+}
+
+/// What the account keeps of a request; headers where somebody is told of them. Clones count
+/// references.
+fn asked(
+    id: RequestId,
+    operation: Operation,
+    parts: &Parts,
+    bucket_in_host: Option<usize>,
+    peer: Option<IpAddr>,
+    told: bool,
+) -> Asked {
+    let header = |name: &HeaderName| parts.headers.get(name).filter(|_| told).cloned();
+    let traceparent = header(&TRACEPARENT);
+    let tracestate = traceparent.is_some().then(|| header(&TRACESTATE)).flatten();
+    Asked {
+        id,
+        operation,
+        method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        version: parts.version,
+        host: header(&HOST),
+        bucket_in_host,
+        user_agent: header(&USER_AGENT),
+        referer: header(&REFERER),
+        traceparent,
+        tracestate,
+        peer,
     }
 }
 

@@ -1,23 +1,19 @@
-//! A response on its way out, and the account of its request.
+//! A response's body on its way out, as hyper takes it.
 //!
-//! Owns: the response's body as hyper takes it, and the exchange: what is counted when it ends, in
-//! whatever way it ends.
+//! Not here: what is counted of it (`exchange.rs`), the trailer's text (`receipt.rs`).
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::{Method, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::batch::Batch;
-use super::request_id::RequestId;
-use crate::lane::LaneContext;
-use crate::lane::pulse::{Pulse, Sending};
+use super::exchange::Exchange;
+use super::receipt;
+use crate::lane::pulse::Sending;
 use crate::limits;
-use crate::metrics::{Operation, StatusClass};
 
 /// What a response consists of.
 #[derive(Debug, Default)]
@@ -48,77 +44,14 @@ impl Content {
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    /// Bytes that are still to come.
+    pub fn size_hint(&self) -> SizeHint {
         match self {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64))
             }
             Content::Streamed(body) => body.size_hint(),
-        }
-    }
-}
-
-/// One request from its head to the end of its response. Counts itself when dropped.
-#[derive(Debug)]
-pub struct Exchange {
-    context: Rc<LaneContext>,
-    pulse: Rc<Pulse>,
-    operation: Operation,
-    began: Instant,
-    status: Option<StatusCode>,
-    sent: u64,
-    broken_off: bool,
-    log: Option<Box<(RequestId, Method, Uri)>>,
-}
-
-impl Exchange {
-    /// A request's head is complete.
-    pub fn begin(
-        context: Rc<LaneContext>,
-        pulse: Rc<Pulse>,
-        operation: Operation,
-        id: RequestId,
-        request: (&Method, &Uri),
-    ) -> Exchange {
-        pulse.request_started(context.clock.now());
-        context.cells.request_started();
-        let log = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| Box::new((id, request.0.clone(), request.1.clone())));
-        let (began, status) = (Instant::now(), None);
-        Exchange { context, pulse, operation, began, status, sent: 0, broken_off: false, log }
-    }
-
-    /// The lane's state.
-    pub fn context(&self) -> &Rc<LaneContext> {
-        &self.context
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let took = self.began.elapsed();
-        // Without a status the client went before there was one; 4xx is the nearest class.
-        let class = self.status.map_or(StatusClass::ClientError, StatusClass::of);
-        let cells = &self.context.cells;
-        cells.request_ended(self.operation, class, took);
-        if self.broken_off || self.status.is_none() {
-            cells.aborted.add(1);
-        }
-        self.pulse.request_ended(self.context.clock.now());
-        if let Some((id, method, uri)) = self.log.as_deref() {
-            tracing::debug!(
-                id = id.as_str(),
-                %method,
-                // The query may carry a signature, which is a credential for its lifetime.
-                path = uri.path(),
-                operation = self.operation.label(),
-                status = self.status.map_or(0, |status| status.as_u16()),
-                sent = self.sent,
-                microseconds = took.as_micros() as u64,
-                broken_off = self.broken_off,
-                "request"
-            );
         }
     }
 }
@@ -133,26 +66,22 @@ pub struct Outgoing {
     ended: bool,
     /// On HTTP/2: the state of progress, and what is left of a frame that was too large.
     stream: Option<(Rc<Sending>, Bytes)>,
+    /// Whether a receipt is to follow the body.
+    trailer: bool,
     /// Why there is nothing after the batch that was given last.
     failure: Option<s3s::StdError>,
 }
 
 impl Outgoing {
-    /// The body of a response with that status.
-    pub fn new(
-        content: Content,
-        mut exchange: Exchange,
-        status: StatusCode,
-        head_only: bool,
-    ) -> Outgoing {
-        exchange.status = Some(status);
+    /// The body of a response whose head is known. `trailer` has its receipt follow it.
+    pub fn new(content: Content, exchange: Exchange, head_only: bool, trailer: bool) -> Outgoing {
         let stream = exchange
             .pulse
             .is_http2()
             .then(|| (exchange.pulse.sends(exchange.context.clock.now()), Bytes::new()));
         let expected = content.size_hint().exact();
         let (ended, failure) = (false, None);
-        Outgoing { content, exchange, head_only, expected, ended, stream, failure }
+        Outgoing { content, exchange, head_only, expected, ended, stream, trailer, failure }
     }
 
     /// Hands a frame out in pieces that HTTP/2's flow control can show the progress of.
@@ -220,6 +149,16 @@ impl Outgoing {
         Poll::Ready(Some(Ok(Frame::data(batch))))
     }
 
+    /// What follows the body, if anything does.
+    fn poll_trailer(&mut self) -> Option<Frame<Batch>> {
+        self.ended = true;
+        let account = &self.exchange.account;
+        std::mem::take(&mut self.trailer).then(|| {
+            self.exchange.end_sending(account.began.elapsed());
+            Frame::trailers(receipt::trailer(account))
+        })
+    }
+
     fn has_rest(&self) -> bool {
         self.stream.as_ref().is_some_and(|(_, rest)| !rest.is_empty())
     }
@@ -240,25 +179,27 @@ impl Body for Outgoing {
         }
         match &outcome {
             Poll::Ready(Some(Ok(frame))) => {
-                let count = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                this.exchange.sent += count;
-                this.exchange.context.cells.sent.add(count);
+                this.exchange.leave(frame.data_ref().map_or(0, |data| data.remaining() as u64));
             }
             Poll::Ready(Some(Err(error))) => {
-                let id = this.exchange.log.as_deref().map_or("", |log| log.0.as_str());
+                let id = this.exchange.account.asked.id.as_str();
                 tracing::warn!(id, %error, "a response's body broke off");
             }
-            Poll::Ready(None) => this.ended = true,
+            Poll::Ready(None) => return Poll::Ready(this.poll_trailer().map(Ok)),
             Poll::Pending => {}
         }
         outcome
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failure.is_none() && !self.has_rest() && self.content.is_end()
+        self.failure.is_none() && !self.has_rest() && self.content.is_end() && !self.trailer
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.trailer && self.stream.is_none() {
+            // On HTTP/1.1, trailers come after chunks, which hyper writes when it knows no length.
+            return SizeHint::default();
+        }
         match (&self.stream, self.content.size_hint().exact()) {
             (Some((_, rest)), Some(more)) => SizeHint::with_exact(more + rest.len() as u64),
             _ => self.content.size_hint(),
@@ -270,8 +211,10 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         let whole = self.ended
             || self.head_only
-            || self.expected == Some(self.exchange.sent)
+            || self.expected == Some(self.exchange.account.sent())
             || (self.expected.is_none() && self.is_end_stream());
-        self.exchange.broken_off = !whole;
+        if !whole {
+            self.exchange.account.break_off();
+        }
     }
 }

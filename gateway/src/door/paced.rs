@@ -15,7 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use crate::lane::LaneContext;
-use crate::metrics::Refusal;
+use crate::metrics::{Copying, Refusal, Stage};
+use crate::record::Account;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,7 @@ pub struct PacedBody<B> {
     body: Option<B>,
     leftover: LeftoverSlot<B>,
     context: Rc<LaneContext>,
+    account: Rc<Account>,
     pace: Pace,
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -56,11 +58,28 @@ pub struct PacedBody<B> {
 
 impl<B> PacedBody<B> {
     /// The body, and the slot that its rest will be in when it is dropped.
-    pub fn new(body: B, context: Rc<LaneContext>) -> (PacedBody<B>, LeftoverSlot<B>) {
+    pub fn new(
+        body: B,
+        context: Rc<LaneContext>,
+        account: Rc<Account>,
+    ) -> (PacedBody<B>, LeftoverSlot<B>) {
         let leftover = Rc::new(RefCell::new(Leftover { body: None, asked: false }));
         let pace = Pace::new(context.limits.body_window, context.limits.body_bytes);
         let slot = leftover.clone();
-        (PacedBody { body: Some(body), leftover, context, pace, timer: None, ended: false }, slot)
+        let body = Some(body);
+        (PacedBody { body, leftover, context, account, pace, timer: None, ended: false }, slot)
+    }
+
+    /// Writes down that bytes have come, after so much waiting.
+    fn note(&self, count: u64, waited: Duration) {
+        self.account.receive(count);
+        if self.account.is_measured() {
+            self.account.spent(Stage::Receive, waited);
+            let cells = &self.context.cells;
+            cells.received[self.account.asked.operation as usize].add(count);
+            cells.copied[Copying::SocketReceive as usize].add(count);
+            self.account.copy(Copying::SocketReceive, count);
+        }
     }
 
     /// Waits for the client; ready when it has had its time.
@@ -101,8 +120,8 @@ where
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let count = frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.pace.arrived(count, Instant::now);
-                this.context.cells.received.add(count);
+                let waited = this.pace.arrived(count, Instant::now);
+                this.note(count, waited);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -144,20 +163,27 @@ struct Pace {
     least: u64,
     waited: Duration,
     waiting_since: Option<Instant>,
+    /// What the present waiting took of windows that are over.
+    before: Duration,
     bytes: u64,
 }
 
 impl Pace {
     fn new(window: Duration, least: u64) -> Pace {
-        Pace { window, least, waited: Duration::ZERO, waiting_since: None, bytes: 0 }
+        let zero = Duration::ZERO;
+        Pace { window, least, waited: zero, waiting_since: None, before: zero, bytes: 0 }
     }
 
     /// Bytes have come. The clock is looked at only when there was waiting.
-    fn arrived(&mut self, count: u64, now: impl Fn() -> Instant) {
+    /// Gives how long was waited for them.
+    fn arrived(&mut self, count: u64, now: impl Fn() -> Instant) -> Duration {
         self.bytes += count;
-        if let Some(since) = self.waiting_since.take() {
-            self.waited += now().saturating_duration_since(since);
-        }
+        let Some(since) = self.waiting_since.take() else {
+            return Duration::ZERO;
+        };
+        let waited = now().saturating_duration_since(since);
+        self.waited += waited;
+        waited + std::mem::take(&mut self.before)
     }
 
     /// There is nothing yet. What is left of the window, or `None` when it is over and too little
@@ -171,7 +197,8 @@ impl Pace {
         if self.bytes < self.least {
             return None;
         }
-        *self = Pace { waiting_since: Some(now), ..Pace::new(self.window, self.least) };
+        let before = self.before + now.saturating_duration_since(since);
+        *self = Pace { waiting_since: Some(now), before, ..Pace::new(self.window, self.least) };
         Some(self.window)
     }
 }

@@ -27,6 +27,19 @@ pub struct Refused {
     pub headers: Option<Box<HeaderMap>>,
 }
 
+/// S3's code of an error, in the extensions of a response that is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorCode(pub Cow<'static, str>);
+
+impl ErrorCode {
+    /// The one that an error's document names.
+    pub fn of(document: &[u8]) -> Option<ErrorCode> {
+        let (_, rest) = std::str::from_utf8(document).ok()?.split_once("<Code>")?;
+        let (code, _) = rest.split_once("</Code>")?;
+        Some(ErrorCode(code.to_owned().into()))
+    }
+}
+
 impl Refused {
     /// A refusal without further elements.
     pub fn new(
@@ -74,6 +87,7 @@ impl Refused {
         };
         let mut response = Response::new(content);
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(ErrorCode(self.code.clone()));
         let xml = HeaderValue::from_static("application/xml");
         response.headers_mut().insert(header::CONTENT_TYPE, xml);
         if let Some(headers) = &self.headers {

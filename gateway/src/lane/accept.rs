@@ -5,6 +5,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
@@ -60,7 +61,9 @@ fn queued(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
 fn admit<B: Backend>(socket: TcpStream, protocols: &Rc<Protocols>, door: &Rc<Door<B>>) {
     match door.context().connections.take(1) {
         Some(share) => {
-            let serving = connection::serve(socket, share, protocols.clone(), door.clone());
+            let accepted = door.context().measures().then(Instant::now);
+            let serving =
+                connection::serve(socket, share, accepted, protocols.clone(), door.clone());
             tokio::task::spawn_local(serving);
         }
         // Dropped, and so closed: an answer would need the memory that is being protected.

@@ -41,6 +41,11 @@ impl Clock {
         self.now.get()
     }
 
+    /// The same as the system's clock shows it.
+    pub fn instant(&self) -> Instant {
+        self.began + Duration::from_millis(self.now.get().0)
+    }
+
     /// Looks at the system's clock.
     pub fn advance(&self) -> Moment {
         self.now.set(Moment::after(self.began.elapsed()));

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -100,10 +101,11 @@ impl Drop for Entry {
     }
 }
 
-/// Serves a connection until it ends or is told to.
+/// Serves a connection until it ends or is told to. `accepted` is when it was, if that is measured.
 pub async fn serve<B: Backend>(
     socket: TcpStream,
     share: Share,
+    accepted: Option<Instant>,
     protocols: Rc<Protocols>,
     door: Rc<Door<B>>,
 ) {
@@ -114,6 +116,7 @@ pub async fn serve<B: Backend>(
     }
     let peer = socket.peer_addr();
     let entry = Entry::new(context, share);
+    entry.pulse.heads.served_after(accepted.map(|accepted| accepted.elapsed()));
     if let Ok(peer) = peer {
         entry.pulse.comes_from(peer.ip());
     }
@@ -145,7 +148,7 @@ async fn converse<B: Backend>(
     protocols: &Protocols,
     door: &Rc<Door<B>>,
 ) {
-    let Ok(Some((protocol, opening))) = recognise(&mut socket, &entry.pulse).await else {
+    let Ok(Some((protocol, opening))) = recognise(&mut socket, entry).await else {
         return;
     };
     let (context, pulse) = (&entry.context, &entry.pulse);
@@ -264,7 +267,7 @@ impl Grace {
 /// lane stops and nothing comes for a while, before that.
 async fn recognise(
     socket: &mut TcpStream,
-    pulse: &Pulse,
+    entry: &Entry,
 ) -> io::Result<Option<(Protocol, Opening)>> {
     let mut opening = Opening::default();
     let mut grace = Grace::default();
@@ -272,8 +275,9 @@ async fn recognise(
         loop {
             match poll_opening(socket, &mut opening, cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(None)),
+                Poll::Ready(_) if entry.context.measures() => entry.pulse.heads.begins(),
                 Poll::Ready(_) => {}
-                Poll::Pending if pulse.command() == Command::Serve => return Poll::Pending,
+                Poll::Pending if entry.pulse.command() == Command::Serve => return Poll::Pending,
                 Poll::Pending => return grace.poll(cx).map(|()| Ok(None)),
             }
             if let Some(protocol) = protocol_of(opening.bytes()) {

@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::pulse::Registry;
 use crate::config::Limits;
 use crate::metrics::LaneCells;
+use crate::record::{Sinks, Watch};
 
 /// Lane-local state, behind an `Rc`.
 #[derive(Debug)]
@@ -19,10 +20,21 @@ pub struct LaneContext {
     pub clock: Clock,
     /// Counts.
     pub cells: Arc<LaneCells>,
+    /// How closely requests are watched.
+    pub watch: Watch,
+    /// Who is told of requests that have ended.
+    pub sinks: Sinks,
     /// The process's share of connections.
     pub connections: Arc<ConnectionBudget>,
     /// This lane's connections.
     pub registry: Registry,
+}
+
+impl LaneContext {
+    /// Whether stages' times and bytes are counted.
+    pub fn measures(&self) -> bool {
+        self.watch == Watch::Stages
+    }
 }
 
 /// How many connections the whole process may have open. Shared by all lanes, touched once or

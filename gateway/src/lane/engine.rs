@@ -6,9 +6,12 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::task::LocalSet;
 
+use super::load::{self, Load};
 use crate::config::plan::EngineChoice;
 use crate::limits;
 
@@ -67,16 +70,25 @@ pub fn probe() -> Result<(), String> {
     datapath::device::probe_io_uring().map(drop).map_err(|refused| refused.to_string())
 }
 
-/// Runs a future to its end on a lane's runtime, with tasks that stay on this thread.
+/// Runs a future to its end on a lane's runtime, with tasks that stay on this thread. `begun` is told
+/// of the runtime's load when it runs.
 ///
 /// # Errors
 /// When the runtime cannot be made.
-pub fn run<F: Future>(engine: Engine, future: F) -> io::Result<F::Output> {
+pub fn run<F: Future>(
+    engine: Engine,
+    begun: impl FnOnce(Load),
+    future: F,
+) -> io::Result<F::Output> {
+    let observed = |ring| async move {
+        begun(Load::here(ring));
+        future.await
+    };
     match engine {
         // This runtime cannot be told of a bound on its helper threads: the turns at reading listings are one.
         Engine::IoUring => {
-            let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
-            Ok(runtime.block_on(future))
+            let (runtime, ring) = with_ring()?;
+            Ok(runtime.block_on(observed(ring)))
         }
         Engine::Blocking => {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,9 +96,23 @@ pub fn run<F: Future>(engine: Engine, future: F) -> io::Result<F::Output> {
                 .max_blocking_threads(limits::HELPER_THREADS_MAX)
                 .build()?;
             let tasks = LocalSet::new();
-            Ok(tasks.block_on(&runtime, future))
+            Ok(tasks.block_on(&runtime, observed(None)))
         }
     }
+}
+
+/// A runtime and its ring's descriptor, which it does not tell: it is the one that was not there
+/// before. Lanes make theirs one after the other for that.
+fn with_ring() -> io::Result<(tokio_uring::Runtime, Option<RawFd>)> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = load::rings();
+    let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
+    let mut made = load::rings();
+    made.retain(|ring| !before.contains(ring));
+    // Without /proc, or when somebody else makes rings, the lane's is not known.
+    let ring = <[RawFd; 1]>::try_from(made).ok().map(|[ring]| ring);
+    Ok((runtime, ring))
 }
 
 #[cfg(test)]
@@ -98,7 +124,7 @@ mod tests {
         let settled = settle(EngineChoice::Blocking).unwrap();
         assert_eq!(settled.engine, Engine::Blocking);
         let task = async { tokio::task::spawn_local(async { 7 }).await.unwrap() };
-        assert_eq!(run(Engine::Blocking, task).unwrap(), 7);
+        assert_eq!(run(Engine::Blocking, drop, task).unwrap(), 7);
     }
 
     #[test]
@@ -108,7 +134,7 @@ mod tests {
             Ok(()) => {
                 assert_eq!(settled, Settled { engine: Engine::IoUring, reason: None });
                 let task = async { tokio::task::spawn_local(async { 7 }).await.unwrap() };
-                assert_eq!(run(Engine::IoUring, task).unwrap(), 7);
+                assert_eq!(run(Engine::IoUring, drop, task).unwrap(), 7);
             }
             Err(reason) => {
                 assert_eq!(settled.reason, Some(reason.clone()));

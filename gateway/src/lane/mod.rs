@@ -11,7 +11,9 @@ pub mod connection;
 pub mod context;
 pub mod cores;
 pub mod engine;
+pub mod heads;
 pub mod listener;
+pub mod load;
 pub mod pulse;
 pub mod stream;
 pub mod sweep;
@@ -32,11 +34,13 @@ use tokio::task::JoinSet;
 pub use context::{ConnectionBudget, LaneContext};
 pub use cores::Pinning;
 pub use engine::{Engine, Settled};
+pub use load::Loads;
 
 use crate::config::Limits;
 use crate::door::{Backend, Door, DoorSettings};
 use crate::limits;
 use crate::metrics::{LaneCells, Refusal};
+use crate::record::{Sinks, Watch};
 use clock::Clock;
 use pulse::{Command, Registry};
 
@@ -109,6 +113,21 @@ pub struct LanePlan {
     pub door: Arc<DoorSettings>,
     /// Listeners, one list per lane.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Whether requests are measured.
+    pub measures: bool,
+    /// Who is told of requests that have ended.
+    pub sinks: Sinks,
+}
+
+impl LanePlan {
+    /// How closely requests are watched: as closely as somebody is told of it.
+    fn watch(&self) -> Watch {
+        match (self.measures, self.sinks.is_empty()) {
+            (true, _) => Watch::Stages,
+            (false, false) => Watch::Ends,
+            (false, true) => Watch::Not,
+        }
+    }
 }
 
 /// The running lanes.
@@ -116,6 +135,7 @@ pub struct LanePlan {
 pub struct Lanes {
     threads: Vec<JoinHandle<()>>,
     cells: Vec<Arc<LaneCells>>,
+    loads: Arc<Loads>,
     phase: watch::Sender<Phase>,
     /// Orders for lane 0.
     pub orders: async_mpsc::Sender<Order>,
@@ -129,7 +149,7 @@ impl Lanes {
     /// # Errors
     /// The first lane's reason; the others have been stopped and joined then.
     pub fn start<A: Application>(plan: LanePlan, application: Arc<A>) -> Result<Lanes, String> {
-        let count = plan.listeners.len();
+        let (count, watch) = (plan.listeners.len(), plan.watch());
         let cells: Vec<_> = (0..count).map(|_| Arc::new(LaneCells::default())).collect();
         let connections = Arc::new(ConnectionBudget::new(plan.limits.connections));
         let (phase, watching) = watch::channel(Phase::Serving);
@@ -139,7 +159,8 @@ impl Lanes {
         };
         let (end, ends) = async_mpsc::channel(count.max(1));
         let (ready, readiness) = mpsc::channel();
-        let mut lanes = Lanes { threads: Vec::new(), cells, phase, orders, ends };
+        let loads = Arc::new(Loads::new(count));
+        let mut lanes = Lanes { threads: Vec::new(), cells, loads, phase, orders, ends };
         for (index, listeners) in plan.listeners.into_iter().enumerate() {
             let lane = Lane {
                 index,
@@ -149,6 +170,9 @@ impl Lanes {
                 door: plan.door.clone(),
                 listeners,
                 cells: lanes.cells[index].clone(),
+                loads: lanes.loads.clone(),
+                watch,
+                sinks: plan.sinks.clone(),
                 connections: connections.clone(),
                 phase: watching.clone(),
                 orders: taking.take(),
@@ -176,6 +200,11 @@ impl Lanes {
     /// The lanes' counts.
     pub fn cells(&self) -> &[Arc<LaneCells>] {
         &self.cells
+    }
+
+    /// How busy they are.
+    pub fn loads(&self) -> &Arc<Loads> {
+        &self.loads
     }
 
     /// Begins the drain. Lanes end by themselves then; [`Lanes::ends`] tells.
@@ -207,6 +236,9 @@ struct Lane {
     door: Arc<DoorSettings>,
     listeners: Vec<TcpListener>,
     cells: Arc<LaneCells>,
+    loads: Arc<Loads>,
+    watch: Watch,
+    sinks: Sinks,
     connections: Arc<ConnectionBudget>,
     phase: watch::Receiver<Phase>,
     orders: Option<async_mpsc::Receiver<Order>>,
@@ -224,7 +256,9 @@ impl Lane {
         if let Some(error) = self.core.and_then(|core| cores::bind_this_thread(core).err()) {
             tracing::warn!(lane = index, %error, "cannot bind the lane to its core");
         }
-        let living = || engine::run(engine, self.serve(application, ready));
+        let loads = self.loads.clone();
+        let begun = |load| loads.begun(index, load);
+        let living = || engine::run(engine, begun, self.serve(application, ready));
         let outcome = match catch_unwind(AssertUnwindSafe(living)) {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(format!("lane {index}: no {}: {error}", engine.label())),
@@ -249,6 +283,8 @@ impl Lane {
             limits: self.limits,
             clock: Clock::start(),
             cells: self.cells,
+            watch: self.watch,
+            sinks: self.sinks,
             connections: self.connections,
             registry: Registry::default(),
         });

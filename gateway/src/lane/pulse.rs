@@ -7,8 +7,9 @@
 //!  accept ─▶ Head ──head complete──▶ Busy ──last response ended──▶ Idle ──first byte──▶ Head
 //!              └────────── closing with bytes unread ──────────────┴──▶ Lingering
 //! ```
-//! Not here: the clock's ticking (`sweep.rs`), the sockets (`stream.rs`). The pace of a request's
-//! body is `door/paced.rs`'s, since only there is it known that a body is being waited for.
+//! Not here: the clock's ticking (`sweep.rs`), the sockets (`stream.rs`), times that are measured
+//! (`heads.rs`). The pace of a request's body is `door/paced.rs`'s, since only there is it known that
+//! a body is being waited for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::clock::Moment;
+use super::heads::Heads;
 use crate::config::Limits;
 use crate::limits;
 use crate::metrics::Refusal;
@@ -75,6 +77,8 @@ pub struct Pulse {
     write_blocked: Cell<bool>,
     unread: Cell<bool>,
     peer: Cell<Option<IpAddr>>,
+    /// When its heads came.
+    pub heads: Heads,
     sending: RefCell<Vec<Weak<Sending>>>,
 }
 
@@ -91,6 +95,7 @@ impl Pulse {
             write_blocked: Cell::new(false),
             unread: Cell::new(false),
             peer: Cell::new(None),
+            heads: Heads::default(),
             sending: RefCell::new(Vec::new()),
         }
     }
@@ -132,6 +137,7 @@ impl Pulse {
     /// idle is timed here.
     pub fn speaks_http2(&self, now: Moment) {
         self.http2.set(true);
+        self.heads.forget();
         self.enter(Stage::Idle, now);
     }
 
@@ -140,11 +146,13 @@ impl Pulse {
         self.http2.get()
     }
 
-    /// Bytes have come from the client.
-    pub fn received(&self, now: Moment) {
-        if self.stage.get() == Stage::Idle && !self.http2.get() {
+    /// Bytes have come from the client. Says whether a head begins with them.
+    pub fn received(&self, now: Moment) -> bool {
+        let begins = self.stage.get() == Stage::Idle && !self.http2.get();
+        if begins {
             self.enter(Stage::Head, now);
         }
+        begins
     }
 
     /// Whether the socket takes no more for now.

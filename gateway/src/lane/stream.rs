@@ -114,8 +114,11 @@ impl Read for Stream {
             return Poll::Ready(Ok(()));
         }
         let outcome = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if outcome.is_ready() {
-            self.pulse.received(self.context.clock.now());
+        if outcome.is_ready()
+            && self.pulse.received(self.context.clock.now())
+            && self.context.measures()
+        {
+            self.pulse.heads.begins();
         }
         outcome
     }

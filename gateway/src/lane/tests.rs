@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use send_wrapper::SendWrapper;
 
 use super::*;
+use crate::config::Receipts;
 use crate::door::{Refused, RequestBody};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -104,9 +105,12 @@ impl Running {
         let door = DoorSettings {
             domains: vec!["s3.example.com".into()],
             host_id: HeaderValue::from_static("host"),
+            receipts: Receipts::OnRequest,
         };
         let pinning = Pinning { cores: Vec::new() };
-        let plan = LanePlan { engine, pinning, limits, door: Arc::new(door), listeners };
+        let (door, sinks) = (Arc::new(door), Sinks::default());
+        let measures = true;
+        let plan = LanePlan { engine, pinning, limits, door, listeners, measures, sinks };
         let lanes = Lanes::start(plan, Arc::new(TestApplication)).unwrap();
         Running { lanes: Some(lanes), address }
     }
@@ -579,13 +583,19 @@ fn lanes_start_together_or_not_at_all() {
     }
     let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()], 3).unwrap();
     let address = listeners[0][0].local_addr().unwrap();
-    let door = DoorSettings { domains: Vec::new(), host_id: HeaderValue::from_static("h") };
+    let door = DoorSettings {
+        domains: Vec::new(),
+        host_id: HeaderValue::from_static("h"),
+        receipts: Receipts::OnRequest,
+    };
     let plan = LanePlan {
         engine: Engine::Blocking,
         pinning: Pinning { cores: Vec::new() },
         limits: limits(),
         door: Arc::new(door),
         listeners,
+        measures: true,
+        sinks: Sinks::default(),
     };
     assert_eq!(Lanes::start(plan, Arc::new(Failing)).unwrap_err(), "lane 1 cannot");
     assert!(TcpStream::connect(address).is_err());

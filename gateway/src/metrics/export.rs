@@ -1,7 +1,8 @@
-//! Prometheus's text form of everything that is counted, made when it is asked for.
+//! The exposition of everything that is counted, made when it is asked for.
 //!
 //! Owns: the registry (a value, never the global one) and the collector that adds the lanes up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,36 +10,18 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 use prometheus::{Registry, TextEncoder};
 
-use super::process;
-use super::{
-    ABORTED, ACCEPTED, BUILD, Cell, DRAINING, DURATION, DURATION_BOUNDS_US, IN_FLIGHT, Kind, LANES,
-    LIMIT, LaneCells, METRICS, Metric, OPEN, Operation, RECEIVED, REFUSED, REQUESTS, Refusal, SENT,
-    StatusClass,
+use super::cells::LaneCells;
+use super::codes;
+use super::figure::{Figure, Figures, Histogram, Value};
+use super::labels::{
+    Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
 };
-
-/// One value that another part of the process reports when asked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    /// Name with its unit; the same name always comes with the same help and kind.
-    pub name: &'static str,
-    /// One sentence.
-    pub help: &'static str,
-    /// Counter or gauge.
-    pub kind: Kind,
-    /// Names and values of labels, bounded in number by what they name.
-    pub labels: Vec<(&'static str, String)>,
-    /// The value now.
-    pub value: f64,
-}
-
-/// A part of the process that reports figures, such as the store.
-pub trait Figures: Send + Sync {
-    /// Everything it has to report now.
-    fn figures(&self) -> Vec<Figure>;
-}
+use super::openmetrics::{self, Exemplars};
+use super::process;
+use super::table::{self, Kind, Metric};
 
 /// What is exported besides the figures of others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Observed {
     /// The cells of each lane.
     pub lanes: Vec<Arc<LaneCells>>,
@@ -51,9 +34,10 @@ pub struct Observed {
 }
 
 /// Turns counts into text.
-#[derive(Debug)]
 pub struct Exporter {
     registry: Registry,
+    everything: Arc<Everything>,
+    exemplars: Option<Arc<dyn Exemplars>>,
 }
 
 impl Exporter {
@@ -65,16 +49,18 @@ impl Exporter {
         observed: Observed,
         others: Vec<Arc<dyn Figures>>,
     ) -> Result<Exporter, prometheus::Error> {
-        let descriptions = METRICS
-            .iter()
-            .map(|metric| {
-                let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
-                Desc::new(metric.name.into(), metric.help.into(), labels, Default::default())
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let everything = Arc::new(Everything { observed, others });
+        let descriptions = table::all().map(describe).collect::<Result<Vec<_>, _>>()?;
         let registry = Registry::new();
-        registry.register(Box::new(Everything { observed, others, descriptions }))?;
-        Ok(Exporter { registry })
+        registry.register(Box::new(Collected { everything: everything.clone(), descriptions }))?;
+        Ok(Exporter { registry, everything, exemplars: None })
+    }
+
+    /// The same with traces next to the buckets of histograms, where the form has a place for them.
+    #[must_use]
+    pub fn with_exemplars(mut self, exemplars: Option<Arc<dyn Exemplars>>) -> Exporter {
+        self.exemplars = exemplars;
+        self
     }
 
     /// The text form, version 0.0.4.
@@ -84,25 +70,56 @@ impl Exporter {
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+
+    /// OpenMetrics' text form, version 1.0.0.
+    pub fn open_metrics(&self) -> String {
+        let exemplars = self.exemplars.as_ref().map(|it| it.exemplars()).unwrap_or_default();
+        openmetrics::text(&self.figures(), &exemplars)
+    }
+
+    /// Everything as it is now, for those who show it in another form.
+    pub fn figures(&self) -> Vec<Figure> {
+        self.everything.figures()
+    }
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+fn describe(metric: &Metric) -> Result<Desc, prometheus::Error> {
+    let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+    Desc::new(metric.name.into(), metric.help.into(), labels, Default::default())
 }
 
 struct Everything {
     observed: Observed,
     others: Vec<Arc<dyn Figures>>,
+}
+
+impl Everything {
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = self.observed.figures();
+        figures.extend(process::figures());
+        figures.extend(self.others.iter().flat_map(|other| other.figures()));
+        figures
+    }
+}
+
+struct Collected {
+    everything: Arc<Everything>,
     descriptions: Vec<Desc>,
 }
 
-impl Collector for Everything {
+impl Collector for Collected {
     fn desc(&self) -> Vec<&Desc> {
         self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let mut families = self.observed.families();
-        let mut figures = process::figures();
-        figures.extend(self.others.iter().flat_map(|other| other.figures()));
-        families.extend(figures_as_families(figures));
-        families
+        families(self.everything.figures())
     }
 }
 
@@ -111,132 +128,143 @@ impl Observed {
         self.lanes.iter().map(|lane| cell(lane)).sum::<u64>() as f64
     }
 
-    fn families(&self) -> Vec<proto::MetricFamily> {
-        let draining = f64::from(u8::from(self.draining.load(Ordering::Relaxed)));
-        vec![
-            single(&BUILD, [(&[("version", env!("CARGO_PKG_VERSION"))][..], 1.0)]),
-            single(&LANES, [(&[("engine", self.engine)][..], self.lanes.len() as f64)]),
-            single(&DRAINING, [(&[][..], draining)]),
-            self.requests(),
-            self.durations(),
-            single(&IN_FLIGHT, [(&[][..], self.sum(LaneCells::in_flight))]),
-            single(&RECEIVED, [(&[][..], self.sum(|lane| lane.received.value()))]),
-            single(&SENT, [(&[][..], self.sum(|lane| lane.sent.value()))]),
-            single(&ABORTED, [(&[][..], self.sum(|lane| lane.aborted.value()))]),
-            single(
-                &ACCEPTED,
-                [
-                    (&[("protocol", "http1")][..], self.sum(|lane| lane.accepted[0].value())),
-                    (&[("protocol", "http2")][..], self.sum(|lane| lane.accepted[1].value())),
-                ],
-            ),
-            single(&OPEN, [(&[][..], self.sum(LaneCells::open))]),
-            single(&LIMIT, [(&[][..], self.connections_limit as f64)]),
-            self.refusals(),
-        ]
+    /// The lanes' histograms added up; `None` without lanes or observations.
+    fn times(&self, cells: impl Fn(&LaneCells) -> Histogram) -> Option<Histogram> {
+        let mut lanes = self.lanes.iter();
+        let mut sum = cells(lanes.next()?);
+        lanes.for_each(|lane| sum.add(&cells(lane)));
+        (sum.count() > 0).then_some(sum)
     }
 
-    /// Only what has happened: 27 operations of 5 classes would be 135 lines of zeros.
-    fn requests(&self) -> proto::MetricFamily {
-        let mut metrics = Vec::new();
-        for operation in Operation::ALL {
-            for class in StatusClass::ALL {
-                let count = self.sum(|lane| lane.answered(*operation, *class));
-                if count > 0.0 || *class == StatusClass::Success {
-                    let labels = [("operation", operation.label()), ("status", class.label())];
-                    metrics.push(sample(Kind::Counter, &labels, count));
-                }
+    fn figures(&self) -> Vec<Figure> {
+        let draining = f64::from(u8::from(self.draining.load(Ordering::Relaxed)));
+        let mut figures = vec![
+            Figure::labelled(&table::BUILD, [env!("CARGO_PKG_VERSION")], 1.0),
+            Figure::labelled(&table::LANES, [self.engine], self.lanes.len() as f64),
+            Figure::of(&table::DRAINING, draining),
+            Figure::of(&table::ABORTED, self.sum(|lane| lane.aborted.value())),
+            Figure::of(&table::OPEN, self.sum(LaneCells::open)),
+            Figure::of(&table::LIMIT, self.connections_limit as f64),
+        ];
+        figures.extend(Operation::ALL.iter().flat_map(|operation| self.of_operation(*operation)));
+        figures.extend(self.stages());
+        figures.extend(self.errors());
+        figures.extend(self.bytes());
+        for protocol in Protocol::ALL {
+            let count = self.sum(|lane| lane.spoken(*protocol));
+            figures.push(Figure::labelled(&table::ACCEPTED, [protocol.label()], count));
+        }
+        for reason in Refusal::ALL {
+            let count = self.sum(|lane| lane.refusals(*reason));
+            figures.push(Figure::labelled(&table::REFUSED, [reason.label()], count));
+        }
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let answered = lane.answered_in_all() as f64;
+            figures.push(Figure::labelled(&table::LANE_REQUESTS, [index.to_string()], answered));
+            let in_flight = lane.in_flight() as f64;
+            figures.push(Figure::labelled(&table::LANE_IN_FLIGHT, [index.to_string()], in_flight));
+            let open = lane.open() as f64;
+            figures.push(Figure::labelled(&table::LANE_CONNECTIONS, [index.to_string()], open));
+        }
+        figures
+    }
+
+    /// Only what has happened: 27 operations of 5 classes would be 2,400 lines of zeros.
+    fn of_operation(&self, operation: Operation) -> Vec<Figure> {
+        let (row, name) = (operation as usize, operation.label());
+        let mut figures = Vec::new();
+        for class in StatusClass::ALL {
+            let labels = || [name, class.label()];
+            let count = self.sum(|lane| lane.answered(operation, *class));
+            if count > 0.0 || *class == StatusClass::Success {
+                figures.push(Figure::labelled(&table::REQUESTS, labels(), count));
+            }
+            let took = self.times(|lane| lane.durations(operation, *class));
+            figures.extend(took.map(|it| Figure::histogram(&table::DURATION, labels(), it)));
+        }
+        let began = self.times(|lane| lane.first_bytes(operation));
+        figures.extend(began.map(|it| Figure::histogram(&table::FIRST_BYTE, [name], it)));
+        let in_flight = self.sum(|lane| lane.in_flight_of(operation));
+        figures.push(Figure::labelled(&table::IN_FLIGHT, [name], in_flight));
+        let received = self.sum(|lane| lane.received[row].value());
+        figures.push(Figure::labelled(&table::RECEIVED, [name], received));
+        let sent = self.sum(|lane| lane.sent[row].value());
+        figures.push(Figure::labelled(&table::SENT, [name], sent));
+        figures
+    }
+
+    fn stages(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for stage in Stage::ALL {
+            for group in Group::ALL {
+                let labels = [stage.label(), group.label()];
+                let took = self.times(|lane| lane.stages(*stage, *group));
+                figures.extend(took.map(|it| Figure::histogram(&table::STAGES, labels, it)));
             }
         }
-        family(REQUESTS.name, REQUESTS.help, REQUESTS.kind, metrics)
+        figures
     }
 
-    fn durations(&self) -> proto::MetricFamily {
-        let metrics = Operation::ALL.iter().map(|operation| self.duration(*operation)).collect();
-        family(DURATION.name, DURATION.help, DURATION.kind, metrics)
-    }
-
-    fn duration(&self, operation: Operation) -> proto::Metric {
-        let row = operation as usize;
-        let mut cumulated = 0;
-        let mut buckets = Vec::with_capacity(DURATION_BOUNDS_US.len());
-        let count_of = |index: usize| -> u64 {
-            self.lanes.iter().map(|lane| lane.durations[row][index].value()).sum()
-        };
-        for (index, bound) in DURATION_BOUNDS_US.iter().enumerate() {
-            cumulated += count_of(index);
-            let mut bucket = proto::Bucket::default();
-            bucket.set_cumulative_count(cumulated);
-            bucket.set_upper_bound(*bound as f64 / 1e6);
-            buckets.push(bucket);
-        }
-        let mut histogram = proto::Histogram::default();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulated + count_of(DURATION_BOUNDS_US.len()));
-        histogram.set_sample_sum(self.sum(|lane| lane.duration_sums_us[row].value()) / 1e6);
-        let mut metric = proto::Metric::from_label(pairs(&[("operation", operation.label())]));
-        metric.set_histogram(histogram);
-        metric
-    }
-
-    fn refusals(&self) -> proto::MetricFamily {
-        let metrics = Refusal::ALL
+    fn errors(&self) -> Vec<Figure> {
+        let counts = codes::ALL
             .iter()
-            .map(|reason| {
-                let count = self.sum(|lane| lane.refusals(*reason));
-                sample(Kind::Counter, &[("reason", reason.label())], count)
-            })
-            .collect();
-        family(REFUSED.name, REFUSED.help, REFUSED.kind, metrics)
+            .enumerate()
+            .map(|(index, code)| (*code, self.sum(|lane| lane.errors(index))));
+        counts
+            .filter(|(_, count)| *count > 0.0)
+            .map(|(code, count)| Figure::labelled(&table::ERRORS, [code], count))
+            .collect()
     }
-}
 
-/// Figures of the same name become one family.
-fn figures_as_families(figures: Vec<Figure>) -> Vec<proto::MetricFamily> {
-    let mut families: Vec<proto::MetricFamily> = Vec::new();
-    for figure in figures {
-        let labels: Vec<_> =
-            figure.labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let metric = sample(figure.kind, &labels, figure.value);
-        match families.iter_mut().find(|family| family.name() == figure.name) {
-            Some(present) => present.mut_metric().push(metric),
-            None => families.push(family(figure.name, figure.help, figure.kind, vec![metric])),
+    fn bytes(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        // What RDMA delivers and copies, `rdma::receipts` counts.
+        for source in Source::ALL {
+            let bytes = self.sum(|lane| lane.responses[*source as usize].value());
+            let labels = [source.label(), Delivery::Socket.label()];
+            figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
         }
+        for path in [Copying::SocketSend, Copying::SocketReceive, Copying::Frame] {
+            let bytes = self.sum(|lane| lane.copied[path as usize].value());
+            figures.push(Figure::labelled(&table::COPIED, [path.label()], bytes));
+        }
+        figures
     }
-    families
 }
 
-fn single<const N: usize>(
-    metric: &Metric,
-    samples: [(&[(&str, &str)], f64); N],
-) -> proto::MetricFamily {
-    let metrics =
-        samples.iter().map(|(labels, value)| sample(metric.kind, labels, *value)).collect();
-    family(metric.name, metric.help, metric.kind, metrics)
+/// Figures of the same metric become one family.
+fn families(figures: Vec<Figure>) -> Vec<proto::MetricFamily> {
+    let mut families: BTreeMap<&'static str, proto::MetricFamily> = BTreeMap::new();
+    for figure in figures {
+        let metric = figure.metric;
+        let family = families.entry(metric.name).or_insert_with(|| empty_family(metric));
+        family.mut_metric().push(sample(figure));
+    }
+    families.into_values().collect()
 }
 
-fn family(name: &str, help: &str, kind: Kind, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
+fn empty_family(metric: &Metric) -> proto::MetricFamily {
     let mut family = proto::MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(match kind {
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
+    family.set_field_type(match metric.kind {
         Kind::Counter => proto::MetricType::COUNTER,
         Kind::Gauge => proto::MetricType::GAUGE,
         Kind::Histogram => proto::MetricType::HISTOGRAM,
     });
-    family.set_metric(metrics);
     family
 }
 
-fn sample(kind: Kind, labels: &[(&str, &str)], value: f64) -> proto::Metric {
-    let mut metric = proto::Metric::from_label(pairs(labels));
-    match kind {
-        Kind::Counter => {
+fn sample(figure: Figure) -> proto::Metric {
+    let mut metric = proto::Metric::from_label(pairs(&figure));
+    match (figure.value, figure.metric.kind) {
+        (Value::Histogram(histogram), _) => metric.set_histogram(buckets(&histogram)),
+        (Value::Number(value), Kind::Counter) => {
             let mut counter = proto::Counter::default();
             counter.set_value(value);
             metric.set_counter(counter);
         }
-        Kind::Gauge | Kind::Histogram => {
+        (Value::Number(value), _) => {
             let mut gauge = proto::Gauge::default();
             gauge.set_value(value);
             metric.set_gauge(gauge);
@@ -245,19 +273,30 @@ fn sample(kind: Kind, labels: &[(&str, &str)], value: f64) -> proto::Metric {
     metric
 }
 
-fn pairs(labels: &[(&str, &str)]) -> Vec<proto::LabelPair> {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
+fn buckets(histogram: &Histogram) -> proto::Histogram {
+    let mut cumulated = 0;
+    let bucket = |(bound, count): (&f64, &u64)| {
+        cumulated += count;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_cumulative_count(cumulated);
+        bucket.set_upper_bound(*bound);
+        bucket
     };
-    labels.iter().map(pair).collect()
+    let mut out = proto::Histogram::default();
+    out.set_bucket(histogram.bounds.iter().zip(&histogram.counts).map(bucket).collect());
+    out.set_sample_count(histogram.count());
+    out.set_sample_sum(histogram.sum);
+    out
 }
 
-/// Adds up one cell over lanes; for those who show a total outside the exposition.
-pub fn total(lanes: &[Arc<LaneCells>], cell: impl Fn(&LaneCells) -> &Cell) -> u64 {
-    lanes.iter().map(|lane| cell(lane).value()).sum()
+fn pairs(figure: &Figure) -> Vec<proto::LabelPair> {
+    let pair = |(name, value): (&&str, &std::borrow::Cow<'static, str>)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.as_ref().to_owned());
+        pair
+    };
+    figure.metric.labels.iter().zip(&figure.labels).map(pair).collect()
 }
 
 #[cfg(test)]
@@ -265,17 +304,11 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    struct Store;
+    struct Drives;
 
-    impl Figures for Store {
+    impl Figures for Drives {
         fn figures(&self) -> Vec<Figure> {
-            let of = |device: &str, value| Figure {
-                name: "penstock_store_free_bytes",
-                help: "Free bytes.",
-                kind: Kind::Gauge,
-                labels: vec![("device", device.to_owned())],
-                value,
-            };
+            let of = |device, value| Figure::labelled(&table::DEVICE_READS, [device], value);
             vec![of("0", 7.0), of("1", 9.0)]
         }
     }
@@ -287,65 +320,45 @@ mod tests {
             connections_limit: 100,
             draining: Arc::default(),
         };
-        Exporter::new(observed, vec![Arc::new(Store)]).unwrap()
+        Exporter::new(observed, vec![Arc::new(Drives)]).unwrap()
     }
 
     #[test]
     fn lanes_are_added_up() {
         let lanes = [Arc::new(LaneCells::default()), Arc::new(LaneCells::default())];
         for lane in &lanes {
-            lane.request_started();
+            lane.request_started(Operation::GetObject);
             lane.request_ended(
                 Operation::GetObject,
                 StatusClass::Success,
                 Duration::from_micros(60),
             );
-            lane.sent.add(10);
+            lane.sent[Operation::GetObject as usize].add(10);
+            lane.stage_took(Stage::Auth, Group::Read, Duration::from_millis(2));
         }
-        lanes[0].request_started();
+        lanes[0].request_started(Operation::PutObject);
         lanes[0].refused(Refusal::HeaderTime);
+        lanes[1].error_answered("NoSuchKey");
         let text = exporter(lanes.to_vec()).text().unwrap();
         for line in [
             "penstock_requests_total{operation=\"GetObject\",status=\"2xx\"} 2",
-            "penstock_requests_in_flight 1",
-            "penstock_sent_body_bytes_total 20",
+            "penstock_requests_in_flight{operation=\"PutObject\"} 1",
+            "penstock_sent_body_bytes_total{operation=\"GetObject\"} 20",
             "penstock_refused_total{reason=\"header_time\"} 1",
-            "penstock_request_duration_seconds_bucket{operation=\"GetObject\",le=\"0.00005\"} 0",
-            "penstock_request_duration_seconds_bucket{operation=\"GetObject\",le=\"0.0001\"} 2",
-            "penstock_request_duration_seconds_count{operation=\"GetObject\"} 2",
+            "penstock_request_errors_total{code=\"NoSuchKey\"} 1",
+            "penstock_request_duration_seconds_bucket{operation=\"GetObject\",status=\"2xx\",le=\"0.00005\"} 0",
+            "penstock_request_duration_seconds_bucket{operation=\"GetObject\",status=\"2xx\",le=\"0.0001\"} 2",
+            "penstock_request_duration_seconds_count{operation=\"GetObject\",status=\"2xx\"} 2",
+            "penstock_request_stage_seconds_count{stage=\"auth\",group=\"read\"} 2",
             "penstock_lanes{engine=\"blocking\"} 2",
-            "penstock_store_free_bytes{device=\"0\"} 7",
-            "penstock_store_free_bytes{device=\"1\"} 9",
+            "penstock_lane_requests_total{lane=\"1\"} 1",
+            "penstock_lane_requests_in_flight{lane=\"0\"} 1",
+            "penstock_store_device_reads_total{device=\"0\"} 7",
+            "penstock_store_device_reads_total{device=\"1\"} 9",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }
-        assert_eq!(text.matches("# TYPE penstock_store_free_bytes gauge").count(), 1);
-    }
-
-    #[test]
-    fn every_metric_of_the_table_is_exported_and_the_other_way_round() {
-        let text = exporter(vec![Arc::default()]).text().unwrap();
-        for metric in METRICS {
-            assert!(text.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
-        }
-        let known = |name: &str| {
-            METRICS.iter().any(|metric| metric.name == name)
-                || name.starts_with("process_")
-                || name.starts_with("penstock_store_")
-        };
-        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-            let name = line.split(' ').next().unwrap();
-            assert!(known(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_duration_on_the_bound_counts_below_it() {
-        let lane = LaneCells::default();
-        for us in [50, 51, u64::MAX] {
-            lane.request_ended(Operation::Other, StatusClass::Success, Duration::from_micros(us));
-        }
-        let row = &lane.durations[Operation::Other as usize];
-        assert_eq!([row[0].value(), row[1].value(), row[16].value()], [1, 1, 1]);
+        assert_eq!(text.matches("# TYPE penstock_store_device_reads_total counter").count(), 1);
+        assert!(!text.contains("status=\"5xx\""), "nothing that has not happened");
     }
 }

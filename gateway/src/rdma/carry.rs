@@ -3,6 +3,7 @@
 //!
 //! Whatever the outcome: when it is sent, no operation of the transfer can move anything any more.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,15 +11,19 @@ use rdma::server::{LaneServer, Operation, SessionError, Transfer};
 
 use super::decline::Reason;
 use super::delivery::{Delivery, DeliveryOutcome};
-use super::mailbox::{Job, Outcome, Wanted};
+use super::mailbox::{Done, Job, Outcome, Wanted};
 use super::process::Rdma;
 use super::{inward, principal, status};
 use crate::auth::Identity;
 use crate::door::Refused;
+use crate::metrics::Delivery as Delivered;
+use crate::record::{Account, AccountSlot};
 use crate::s3::Service;
 
 /// What jobs are carried out with.
 pub(super) struct Carrier {
+    /// This lane.
+    pub(super) lane: usize,
     /// This lane's queue pairs.
     pub(super) server: LaneServer,
     /// S3 on this lane.
@@ -30,10 +35,16 @@ pub(super) struct Carrier {
 impl Carrier {
     /// Carries a job out and sends its outcome.
     pub(super) async fn carry_out(&self, job: Job) {
-        let Job { wanted, head, answer } = job;
+        let Job { wanted, mut head, asked, answer } = job;
+        let account = asked.map(|asked| Rc::new(Account::new(self.lane, *asked)));
+        if let Some(account) = &account {
+            account.deliver_by(Delivered::Rdma);
+            head.extensions.insert(AccountSlot::new(account.clone()));
+        }
         let outcome = self.outcome(wanted, *head).await;
+        let tally = Box::new(account.map(|account| account.tally()).unwrap_or_default());
         // Who waited may have gone; the transfer was aborted then, and is over all the same.
-        let _ = answer.send(outcome);
+        let _ = answer.send(Done { outcome, tally });
     }
 
     async fn outcome(&self, wanted: Wanted, mut head: http::request::Parts) -> Outcome {

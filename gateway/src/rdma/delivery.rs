@@ -24,6 +24,8 @@ use send_wrapper::SendWrapper;
 
 use super::receipts::Receipts;
 use crate::door::unwind;
+use crate::metrics::Copying;
+use crate::record::Account;
 
 /// The transfer of one request, as an extension of it. Clones share it. It belongs to the thread that made it, the lane
 /// that owns the queue pair; the last clone must be dropped there.
@@ -106,11 +108,16 @@ impl Delivery {
         self.0.outcome.get()
     }
 
-    /// Writes a range of an object to the client, and settles.
+    /// Writes a range of an object to the client, and settles. The account's sources are those that
+    /// have given the bytes.
     ///
     /// # Errors
     /// Why it was not written, or not all of it; nothing moves any more then.
-    pub(crate) async fn send(&self, mut stream: ReadStream) -> Result<Delivered, Failure> {
+    pub(crate) async fn send(
+        &self,
+        mut stream: ReadStream,
+        account: Option<&Account>,
+    ) -> Result<Delivered, Failure> {
         let mut transfer = self.take()?;
         let sent = unwind::caught(pin!(transfer.send(Pieces(&mut stream)))).await;
         self.0.receipts.add_copied(stream.copied_bytes());
@@ -118,7 +125,11 @@ impl Delivery {
         drop(stream);
         let (transfer, sent) = unbroken(transfer, sent).await;
         let delivered = self.settle(transfer, sent).await?;
-        self.0.receipts.add_delivered(delivered.bytes);
+        if let Some(account) = account {
+            account.move_by_rdma(delivered.bytes);
+            account.all_left();
+        }
+        self.0.receipts.add_delivered(delivered.bytes, account);
         Ok(delivered)
     }
 
@@ -126,7 +137,11 @@ impl Delivery {
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub(crate) async fn receive<K>(&self, sink: &mut K) -> Result<Received, Failure>
+    pub(crate) async fn receive<K>(
+        &self,
+        sink: &mut K,
+        account: Option<&Account>,
+    ) -> Result<Received, Failure>
     where
         K: FrameSink<Error = StoreError>,
     {
@@ -134,6 +149,10 @@ impl Delivery {
         let received = unwind::caught(pin!(transfer.receive(sink))).await;
         let (transfer, received) = unbroken(transfer, received).await;
         let received = self.settle(transfer, received).await?;
+        if let Some(account) = account {
+            account.move_by_rdma(received.bytes);
+            account.copy(Copying::RdmaStaging, received.copied_bytes);
+        }
         self.0.receipts.add_collected(received.bytes, received.copied_bytes);
         Ok(received)
     }

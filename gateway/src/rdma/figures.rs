@@ -11,7 +11,8 @@ use rdma::server::{
 
 use super::decline::Reason;
 use super::process::Rdma;
-use crate::metrics::{Figure, Figures, Kind};
+use crate::metrics::table::{self, Metric};
+use crate::metrics::{Copying, Delivery, Figure, Figures, Source};
 
 /// Reads the figures whenever somebody asks.
 pub struct RdmaFigures {
@@ -28,11 +29,7 @@ impl RdmaFigures {
 impl Figures for RdmaFigures {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = Collected(Vec::new());
-        figures.gauge(
-            "penstock_rdma_enabled",
-            "1 where objects' bytes may go by RDMA.",
-            u64::from(self.rdma.server().is_some()),
-        );
+        figures.add(&table::RDMA_ENABLED, u64::from(self.rdma.server().is_some()));
         figures.declines(&self.rdma);
         figures.receipts(&self.rdma);
         if let Some(server) = self.rdma.server() {
@@ -47,137 +44,83 @@ impl Figures for RdmaFigures {
 struct Collected(Vec<Figure>);
 
 impl Collected {
-    fn gauge(&mut self, name: &'static str, help: &'static str, value: u64) {
-        self.add(Kind::Gauge, name, help, Vec::new(), value as f64);
+    fn add(&mut self, metric: &'static Metric, value: u64) {
+        self.0.push(Figure::of(metric, value as f64));
     }
 
-    fn add(
-        &mut self,
-        kind: Kind,
-        name: &'static str,
-        help: &'static str,
-        labels: Vec<(&'static str, String)>,
-        value: f64,
-    ) {
-        self.0.push(Figure { name, help, kind, labels, value });
+    fn add_labelled(&mut self, metric: &'static Metric, label: &'static str, value: u64) {
+        self.0.push(Figure::labelled(metric, [label], value as f64));
     }
 
     fn declines(&mut self, rdma: &Rdma) {
         for reason in Reason::ALL {
-            let labels = vec![("reason", reason.label().to_owned())];
-            let help = "Requests whose bytes went by HTTP, or were to, instead of RDMA.";
-            let count = rdma.declines.of(reason) as f64;
-            self.counter("penstock_rdma_declines_total", help, labels, count);
+            self.add_labelled(&table::RDMA_DECLINES, reason.label(), rdma.declines.of(reason));
         }
     }
 
     fn receipts(&mut self, rdma: &Rdma) {
         let receipts = &rdma.receipts;
-        for (way, bytes) in
-            [("get", receipts.delivered_bytes()), ("put", receipts.collected_bytes())]
-        {
-            let labels = vec![("operation", way.to_owned())];
-            let help = "Bytes of objects and parts that went by RDMA.";
-            self.counter("penstock_rdma_object_bytes_total", help, labels, bytes as f64);
+        self.add_labelled(&table::RDMA_OBJECT_BYTES, "get", receipts.delivered_bytes());
+        self.add_labelled(&table::RDMA_OBJECT_BYTES, "put", receipts.collected_bytes());
+        self.add_labelled(&table::COPIED, Copying::Rdma.label(), receipts.copied_bytes());
+        for source in Source::ALL {
+            let labels = [source.label(), Delivery::Rdma.label()];
+            let bytes = receipts.delivered_from(*source) as f64;
+            self.0.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
         }
-        for (path, bytes) in
-            [("rdma", receipts.copied_bytes()), ("rdma_staging", receipts.staging_copied_bytes())]
-        {
-            let labels = vec![("path", path.to_owned())];
-            let help = "Bytes of objects that were copied in memory on their way.";
-            self.counter("penstock_copied_bytes_total", help, labels, bytes as f64);
-        }
+        let staging = receipts.staging_copied_bytes();
+        self.add_labelled(&table::COPIED, Copying::RdmaStaging.label(), staging);
     }
 
     fn fabric(&mut self, facts: &rdma::fabric::FabricFacts) {
-        let labels = vec![
-            ("device", facts.device.clone()),
-            ("port", facts.port.to_string()),
-            ("kind", facts.kind.to_owned()),
-        ];
-        let help = "Always 1; the labels are the RDMA device.";
-        self.add(Kind::Gauge, "penstock_rdma_device_info", help, labels, 1.0);
-        let help = "Bytes of the arena registered with the RDMA device.";
-        self.gauge("penstock_rdma_registered_bytes", help, facts.registered_bytes);
-        let help = "Bytes per RDMA packet.";
-        self.gauge("penstock_rdma_path_mtu_bytes", help, u64::from(facts.path_mtu.bytes()));
+        let labels = [facts.device.clone(), facts.port.to_string(), facts.kind.to_owned()];
+        self.0.push(Figure::labelled(&table::RDMA_DEVICE, labels, 1.0));
+        self.add(&table::RDMA_REGISTERED, facts.registered_bytes);
+        self.add(&table::RDMA_MTU, u64::from(facts.path_mtu.bytes()));
     }
 
     fn health(&mut self, health: &FabricHealth) {
-        let help = "1 while the RDMA device works and its port has a link.";
         let is_well = health.failed.is_none() && health.port_active;
-        self.gauge("penstock_rdma_device_up", help, u64::from(is_well));
+        self.add(&table::RDMA_DEVICE_UP, u64::from(is_well));
         for (event, count) in [
             ("port_lost", health.port_losses),
             ("address_changed", health.address_changes),
             ("queue_pair_error", health.queue_pair_errors),
             ("completion_queue_error", health.completion_queue_errors),
         ] {
-            let labels = vec![("event", event.to_owned())];
-            let help = "What the RDMA device has told of itself.";
-            self.counter("penstock_rdma_device_events_total", help, labels, count as f64);
+            self.add_labelled(&table::RDMA_EVENTS, event, count);
         }
     }
 
     fn server(&mut self, stats: &ServerStats) {
-        self.gauge("penstock_rdma_sessions", "Sessions of hipobj-rc-v2 now.", stats.sessions);
-        self.gauge("penstock_rdma_connections", "Pooled RDMA connections now.", stats.connections);
-        self.gauge("penstock_rdma_queue_pairs", "RDMA queue pairs now.", stats.queue_pairs);
-        let help = "Memory that clients may write to now.";
-        self.gauge("penstock_rdma_staging_bytes", help, stats.staging_bytes);
-        let help = "RDMA transfers that are not settled.";
-        self.gauge("penstock_rdma_transfers_in_flight", help, stats.transfers_active);
-        for (name, help, value) in [
-            (
-                "penstock_rdma_sessions_prepared_total",
-                "Sessions of hipobj-rc-v2 that were prepared.",
-                stats.sessions_prepared,
-            ),
-            (
-                "penstock_rdma_connections_made_total",
-                "Pooled RDMA connections that were made.",
-                stats.connections_made,
-            ),
-            (
-                "penstock_rdma_refused_busy_total",
-                "Sessions, connections and requests that a limit refused.",
-                stats.refused_busy,
-            ),
-            (
-                "penstock_rdma_rearmed_total",
-                "Sessions whose client did not answer and may try again.",
-                stats.rearmed,
-            ),
-            (
-                "penstock_rdma_work_requests_total",
-                "RDMA work requests posted.",
-                stats.work_requests,
-            ),
-            ("penstock_rdma_fences_total", "Queue pairs fenced.", stats.fences),
-            (
-                "penstock_rdma_leaked_total",
-                "Queue pairs and memory that the device did not give back.",
-                stats.leaked,
-            ),
+        for (metric, value) in [
+            (&table::RDMA_SESSIONS, stats.sessions),
+            (&table::RDMA_CONNECTIONS, stats.connections),
+            (&table::RDMA_QUEUE_PAIRS, stats.queue_pairs),
+            (&table::RDMA_STAGING, stats.staging_bytes),
+            (&table::RDMA_IN_FLIGHT, stats.transfers_active),
+            (&table::RDMA_PREPARED, stats.sessions_prepared),
+            (&table::RDMA_MADE, stats.connections_made),
+            (&table::RDMA_BUSY, stats.refused_busy),
+            (&table::RDMA_REARMED, stats.rearmed),
+            (&table::RDMA_WORK_REQUESTS, stats.work_requests),
+            (&table::RDMA_FENCES, stats.fences),
+            (&table::RDMA_LEAKED, stats.leaked),
         ] {
-            self.counter(name, help, Vec::new(), value as f64);
+            self.add(metric, value);
         }
-        let help = "Time that fences took.";
         let seconds = stats.fence_time.as_secs_f64();
-        self.counter("penstock_rdma_fence_seconds_total", help, Vec::new(), seconds);
+        self.0.push(Figure::of(&table::RDMA_FENCE_SECONDS, seconds));
         self.ends(stats);
         self.transfers(stats);
     }
 
     fn ends(&mut self, stats: &ServerStats) {
         for outcome in SessionOutcome::ALL {
-            let labels = || vec![("outcome", outcome.name().to_owned())];
-            let sessions = stats.sessions_ended[outcome.index()] as f64;
-            let help = "Sessions of hipobj-rc-v2 that have ended.";
-            self.counter("penstock_rdma_sessions_ended_total", help, labels(), sessions);
-            let connections = stats.connections_ended[outcome.index()] as f64;
-            let help = "Pooled RDMA connections that have ended.";
-            self.counter("penstock_rdma_connections_ended_total", help, labels(), connections);
+            let sessions = stats.sessions_ended[outcome.index()];
+            self.add_labelled(&table::RDMA_SESSIONS_ENDED, outcome.name(), sessions);
+            let connections = stats.connections_ended[outcome.index()];
+            self.add_labelled(&table::RDMA_CONNECTIONS_ENDED, outcome.name(), connections);
         }
     }
 
@@ -185,14 +128,10 @@ impl Collected {
         for protocol in Protocol::ALL {
             for operation in [Operation::Get, Operation::Put] {
                 for outcome in TransferOutcome::ALL {
-                    let labels = vec![
-                        ("protocol", protocol.name().to_owned()),
-                        ("operation", operation.to_string().to_ascii_lowercase()),
-                        ("outcome", outcome.name().to_owned()),
-                    ];
+                    let way = operation.to_string().to_ascii_lowercase();
+                    let labels = [protocol.name().to_owned(), way, outcome.name().to_owned()];
                     let count = stats.transfers_of(protocol, operation, outcome) as f64;
-                    let help = "RDMA transfers that were settled.";
-                    self.counter("penstock_rdma_transfers_total", help, labels, count);
+                    self.0.push(Figure::labelled(&table::RDMA_TRANSFERS, labels, count));
                 }
             }
         }
@@ -201,26 +140,11 @@ impl Collected {
             ("read", stats.bytes_read),
             ("written_by_peer", stats.bytes_written_by_peers),
         ] {
-            let labels = vec![("verb", verb.to_owned())];
-            let help =
-                "Payload moved by RDMA, by who did it: our WRITEs, our READs, peers' WRITEs.";
-            self.counter("penstock_rdma_bytes_total", help, labels, bytes as f64);
+            self.add_labelled(&table::RDMA_BYTES, verb, bytes);
         }
         for (status, count) in FAILURE_NAMES.iter().zip(stats.failures) {
-            let labels = vec![("status", (*status).to_owned())];
-            let help = "RDMA transfers that ended in a failed completion.";
-            self.counter("penstock_rdma_completion_errors_total", help, labels, count as f64);
+            self.add_labelled(&table::RDMA_COMPLETION_ERRORS, status, count);
         }
-    }
-
-    fn counter(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-        labels: Vec<(&'static str, String)>,
-        value: f64,
-    ) {
-        self.add(Kind::Counter, name, help, labels, value);
     }
 }
 
@@ -239,18 +163,16 @@ mod tests {
         let mut figures = Collected(Vec::new());
         figures.server(&stats);
         let samples: BTreeSet<_> =
-            figures.0.iter().map(|figure| (figure.name, figure.labels.clone())).collect();
+            figures.0.iter().map(|it| (it.metric.name, it.labels.clone())).collect();
         assert_eq!(samples.len(), figures.0.len());
-        let value = |name: &str, labels: &[(&'static str, &str)]| {
-            let labels: Vec<_> =
-                labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-            let found = figures.0.iter().find(|it| it.name == name && it.labels == labels);
-            found.map(|figure| figure.value)
+        let value = |metric: &Metric, labels: &[&str]| {
+            let found = figures.0.iter().find(|it| it.metric == metric && it.labels == labels);
+            found.map(Figure::number)
         };
-        assert_eq!(value("penstock_rdma_fence_seconds_total", &[]), Some(1.5));
-        let pooled = [("protocol", "pooled-rc"), ("operation", "put"), ("outcome", "deadline")];
-        assert_eq!(value("penstock_rdma_transfers_total", &pooled), Some(7.0));
-        let status = [("status", "retry_exceeded")];
-        assert_eq!(value("penstock_rdma_completion_errors_total", &status), Some(3.0));
+        assert_eq!(value(&table::RDMA_FENCE_SECONDS, &[]), Some(1.5));
+        let pooled = ["pooled-rc", "put", "deadline"];
+        assert_eq!(value(&table::RDMA_TRANSFERS, &pooled), Some(7.0));
+        let status = ["retry_exceeded"];
+        assert_eq!(value(&table::RDMA_COMPLETION_ERRORS, &status), Some(3.0));
     }
 }

@@ -21,6 +21,7 @@ use super::process::{Present, Rdma};
 use super::{capability, status};
 use crate::auth::Verifier;
 use crate::door::Refused;
+use crate::record::AccountSlot;
 use crate::s3::Service;
 
 /// RDMA on one lane.
@@ -61,6 +62,7 @@ impl LaneRdma {
         let working = server.as_ref().and_then(|server| {
             let jobs = shared.mailboxes.take(lane)?;
             let carrier = Rc::new(Carrier {
+                lane,
                 server: server.clone(),
                 service: service.clone(),
                 shared: shared.clone(),
@@ -105,10 +107,14 @@ impl LaneRdma {
         &self,
         lane: usize,
         wanted: Wanted,
-        head: Box<http::request::Parts>,
+        mut head: Box<http::request::Parts>,
     ) -> Result<Outcome, Refused> {
-        let (answer, outcome) = oneshot::channel();
-        let job = Job { wanted, head, answer };
+        // The account stays on this lane; what is measured on the other comes back.
+        let slot = head.extensions.remove::<AccountSlot>();
+        let account = slot.as_ref().map(AccountSlot::account).filter(|it| it.is_measured());
+        let asked = account.map(|account| Box::new(account.asked.clone()));
+        let (answer, done) = oneshot::channel();
+        let job = Job { wanted, head, asked, answer };
         if let Err(job) = self.shared.mailboxes.post(lane, job) {
             if let Wanted::Session { claim, .. } = job.wanted {
                 // The client may send READY again.
@@ -118,7 +124,11 @@ impl LaneRdma {
         }
         // Without an answer the job has panicked, or its lane ended. Its transfer is fenced all the same, but not yet
         // perhaps: nothing but an error may be said.
-        outcome.await.map_err(|_| status::failed("The transfer was broken off."))
+        let done = done.await.map_err(|_| status::failed("The transfer was broken off."))?;
+        if let Some(account) = account {
+            account.add(&done.tally);
+        }
+        Ok(done.outcome)
     }
 
     /// Ends it. Called once, when this lane has no requests of its own any more; the store must be quiet only after.

@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 use super::decline::Reason;
 use crate::door::Refused;
 use crate::limits;
+use crate::record::Tally;
+use crate::record::account::Asked;
 
 /// Which queue pair, and what for.
 #[derive(Debug)]
@@ -52,8 +54,25 @@ pub(super) struct Job {
     pub(super) wanted: Wanted,
     /// The S3 request that it is for, as the door leaves it.
     pub(super) head: Box<http::request::Parts>,
+    /// What its account says of it; none where nothing is measured.
+    pub(super) asked: Option<Box<Asked>>,
     /// Where the outcome goes. Whoever waits may have gone.
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<Done>,
+}
+
+/// A job that has ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// What has become of it.
+    pub(super) outcome: Outcome,
+    /// What it cost.
+    pub(super) tally: Box<Tally>,
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Done {
+        Done { outcome, tally: Box::default() }
+    }
 }
 
 /// What has become of a job. Whatever it is: nothing moves any more.
@@ -168,14 +187,14 @@ mod tests {
             Bench { server, lane, connection }
         }
 
-        fn job(&self) -> (Job, oneshot::Receiver<Outcome>) {
+        fn job(&self) -> (Job, oneshot::Receiver<Done>) {
             let claim = self.server.connection(self.connection, "owner").unwrap();
             let window = RemoteWindow { address: 0x1000, size: 1, rkey: 1 };
             let (operation, checksum) = (Operation::Get, ChecksumAlgorithm::Crc64Nvme);
             let wanted = Wanted::Pooled { claim, window, operation, checksum };
             let (answer, outcome) = oneshot::channel();
             let head = Box::new(http::Request::new(()).into_parts().0);
-            (Job { wanted, head, answer }, outcome)
+            (Job { wanted, head, asked: None, answer }, outcome)
         }
     }
 
@@ -217,7 +236,7 @@ mod tests {
                 async move {
                     begun.send(()).await.unwrap();
                     gone.wait_for(|gone| *gone).await.unwrap();
-                    let _ = job.answer.send(Outcome::ByHttp(Reason::Busy));
+                    let _ = job.answer.send(Outcome::ByHttp(Reason::Busy).into());
                 }
             };
             let jobs = mailboxes.take(0).unwrap();
@@ -231,7 +250,7 @@ mod tests {
             let _ = mailboxes.post(0, late);
             assert!(told.await.is_err());
             go.send_replace(true);
-            assert!(matches!(outcome.await, Ok(Outcome::ByHttp(Reason::Busy))));
+            assert!(matches!(outcome.await.unwrap().outcome, Outcome::ByHttp(Reason::Busy)));
             task.await.unwrap();
         });
     }
@@ -247,7 +266,7 @@ mod tests {
                 let first = times.get() == 1;
                 async move {
                     assert!(!first, "as asked");
-                    let _ = job.answer.send(Outcome::ByHttp(Reason::Failed));
+                    let _ = job.answer.send(Outcome::ByHttp(Reason::Failed).into());
                 }
             };
             let jobs = mailboxes.take(0).unwrap();
@@ -256,7 +275,7 @@ mod tests {
             mailboxes.post(0, first).unwrap();
             assert!(told.await.is_err());
             mailboxes.post(0, second).unwrap();
-            assert!(matches!(outcome.await, Ok(Outcome::ByHttp(Reason::Failed))));
+            assert!(matches!(outcome.await.unwrap().outcome, Outcome::ByHttp(Reason::Failed)));
             end.send_replace(true);
             task.await.unwrap();
         });

@@ -36,6 +36,14 @@ pub fn expect(plan: &RdmaPlan) -> Result<Expected, String> {
     insist(plan, found.err()).map(|absent| Expected(absent.map_or(Ok(()), Err)))
 }
 
+/// Every device that there is with its ports and limits, for a support bundle.
+///
+/// # Errors
+/// Why there is none.
+pub fn devices() -> Result<String, String> {
+    devices::describe()
+}
+
 /// RDMA as it was opened.
 pub struct Opened {
     /// The server half, or why there is none.
@@ -138,6 +146,12 @@ mod devices {
         }
     }
 
+    pub(super) fn describe() -> Result<String, String> {
+        look()?;
+        let found = verbs::devices().map_err(|error| error.to_string())?;
+        Ok(found.iter().map(|device| format!("{device:#?}\n")).collect())
+    }
+
     pub(super) fn open(plan: &RdmaPlan, arena: &Arena) -> Result<Arc<dyn Fabric>, String> {
         let options = VerbsOptions {
             device: plan.device.clone(),
@@ -160,6 +174,10 @@ mod devices {
 
     pub(super) fn look() -> Result<(), String> {
         Err(BUILT_WITHOUT.to_owned())
+    }
+
+    pub(super) fn describe() -> Result<String, String> {
+        look().map(|()| String::new())
     }
 
     pub(super) fn open(_: &RdmaPlan, _: &Arena) -> Result<Arc<dyn Fabric>, String> {

@@ -19,6 +19,7 @@ use super::lane::LaneRdma;
 use super::mailbox::{Outcome, Wanted};
 use super::{capability, inward, status};
 use crate::door::Refused;
+use crate::record::AccountSlot;
 
 /// Answers READY.
 ///
@@ -45,7 +46,10 @@ pub(super) async fn ready(
             return Err(refused);
         }
     };
-    let head = Box::new(inward::carry_out(&order, &caller.identity)?);
+    let mut head = Box::new(inward::carry_out(&order, &caller.identity)?);
+    if let Some(account) = parts.extensions.get::<AccountSlot>() {
+        head.extensions.insert(account.clone());
+    }
     // Held while this request waits: dropped with it when the client goes.
     let _watch = claim.watch();
     let owner = claim.lane();

@@ -1,13 +1,19 @@
-//! Owns how much object data went by RDMA and how much of it was copied on the way. Lanes share it; the metrics read it.
+//! Owns how much object data went by RDMA, where it came from, and how much of it was copied on the way. Lanes share
+//! it; the metrics read it. What left by TCP is in lanes' cells: a transfer may outlive its request and so its lane's
+//! account, and is counted all the same.
 //!
 //! Not here: work requests, sessions and fences ([`rdma::server::ServerStats`]).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::metrics::Source;
+use crate::record::Account;
+
 /// Bytes of objects and parts that went by RDMA, in all.
 #[derive(Debug, Default)]
 pub struct Receipts {
     delivered_bytes: AtomicU64,
+    delivered_from: [AtomicU64; Source::COUNT],
     collected_bytes: AtomicU64,
     copied_bytes: AtomicU64,
     staging_copied_bytes: AtomicU64,
@@ -18,6 +24,11 @@ impl Receipts {
     /// Bytes that GetObject has written to clients.
     pub fn delivered_bytes(&self) -> u64 {
         self.delivered_bytes.load(Relaxed)
+    }
+
+    /// `response_bytes{delivery="rdma"}`: of those bytes, what came from there.
+    pub fn delivered_from(&self, source: Source) -> u64 {
+        self.delivered_from[source as usize].load(Relaxed)
     }
 
     /// Bytes that PutObject and UploadPart have taken from clients.
@@ -42,8 +53,12 @@ impl Receipts {
         self.declined.load(Relaxed)
     }
 
-    pub(super) fn add_delivered(&self, bytes: u64) {
+    pub(super) fn add_delivered(&self, bytes: u64, account: Option<&Account>) {
         self.delivered_bytes.fetch_add(bytes, Relaxed);
+        for (source, cell) in Source::ALL.iter().zip(&self.delivered_from) {
+            let bytes = account.map_or(0, |account| account.source(*source));
+            cell.fetch_add(bytes, Relaxed);
+        }
     }
 
     pub(super) fn add_collected(&self, bytes: u64, staging_copied_bytes: u64) {

@@ -17,6 +17,8 @@ use super::limits::{
 use super::operations::Operations;
 use super::page;
 use super::refusal::{Outcome, Refusal};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// The one owner of all buckets and objects.
 pub(super) const OWNER_ID: &str = "penstock";
@@ -55,9 +57,11 @@ pub(super) async fn list_buckets(
                 .is_none_or(|asked| asked.as_str() == region(operations, bucket))
     };
     let listings = operations.settings().listings();
-    let mut memory = listings.begin_with(BUCKETS_PAGE_MAX * BUCKET_READ_BYTES).await?;
-    let mut found: Vec<datapath::Bucket> =
-        operations.lane().buckets()?.into_iter().filter(wanted).collect();
+    let mut laps = Laps::begin(&request.extensions);
+    let memory = listings.begin_with(BUCKETS_PAGE_MAX * BUCKET_READ_BYTES).await;
+    let mut memory = laps.ends(Stage::Queue, memory)?;
+    let all = laps.ends(Stage::Index, operations.lane().buckets())?;
+    let mut found: Vec<datapath::Bucket> = all.into_iter().filter(wanted).collect();
     let truncated = found.len() > limit;
     found.truncate(limit);
     memory.resize(LISTING_HEAD_BYTES + found.len() * BUCKET_WRITTEN_BYTES).await?;
@@ -82,9 +86,11 @@ pub(super) async fn create_bucket(
     operations: &Operations,
     request: S3Request<CreateBucketInput>,
 ) -> Outcome<S3Response<CreateBucketOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let location = location_asked(input.create_bucket_configuration)?;
-    operations.lane().create_bucket(&input.bucket, encode_location(&location)).await?;
+    let created = operations.lane().create_bucket(&input.bucket, encode_location(&location)).await;
+    laps.ends(Stage::Commit, created)?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }
 
@@ -93,7 +99,8 @@ pub(super) async fn head_bucket(
     operations: &Operations,
     request: S3Request<HeadBucketInput>,
 ) -> Outcome<S3Response<HeadBucketOutput>> {
-    let bucket = operations.bucket(&request.input.bucket)?;
+    let mut laps = Laps::begin(&request.extensions);
+    let bucket = laps.ends(Stage::Index, operations.bucket(&request.input.bucket))?;
     let output = HeadBucketOutput {
         bucket_region: Some(region(operations, &bucket).to_owned()),
         ..Default::default()
@@ -106,7 +113,9 @@ pub(super) async fn delete_bucket(
     operations: &Operations,
     request: S3Request<DeleteBucketInput>,
 ) -> Outcome<S3Response<DeleteBucketOutput>> {
-    operations.lane().delete_bucket(&request.input.bucket).await?;
+    let mut laps = Laps::begin(&request.extensions);
+    let deleted = operations.lane().delete_bucket(&request.input.bucket).await;
+    laps.ends(Stage::Commit, deleted)?;
     Ok(S3Response::new(DeleteBucketOutput::default()))
 }
 
@@ -115,7 +124,8 @@ pub(super) async fn location(
     operations: &Operations,
     request: S3Request<GetBucketLocationInput>,
 ) -> Outcome<S3Response<GetBucketLocationOutput>> {
-    let bucket = operations.bucket(&request.input.bucket)?;
+    let mut laps = Laps::begin(&request.extensions);
+    let bucket = laps.ends(Stage::Index, operations.bucket(&request.input.bucket))?;
     let region = region(operations, &bucket);
     let constraint = (region != REGION_WITHOUT_CONSTRAINT)
         .then(|| BucketLocationConstraint::from(region.to_owned()));

@@ -16,7 +16,9 @@ use rdma::wire::{ChecksumAlgorithm, Crc32c, Crc64Nvme, ReplyCode, header};
 
 use super::refusal::{Outcome, RdmaRefusal, Refusal};
 use crate::body::checksum::{Algorithm, DigestValues, Digests};
+use crate::metrics::Stage;
 use crate::rdma::delivery::{Delivery, Failure};
+use crate::record::Laps;
 
 /// The operation's half of a request that moves bytes by RDMA; none where they are in bodies.
 pub(super) fn take(extensions: &mut http::Extensions) -> Option<Delivery> {
@@ -88,10 +90,14 @@ pub(super) async fn collect(
     delivery: &Delivery,
     writer: FrameWriter,
     digests: Digests,
+    laps: &mut Laps,
 ) -> Outcome<(Staged, Digests)> {
     let mut sink = Sink { writer, digests, out: 0 };
-    delivery.receive(&mut sink).await?;
-    Ok((sink.writer.finish().await?, sink.digests))
+    let received = delivery.receive(&mut sink, laps.account()).await;
+    laps.ends(Stage::Receive, received)?;
+    let staged = sink.writer.finish().await;
+    laps.skip();
+    Ok((staged?, sink.digests))
 }
 
 struct Sink {

@@ -26,12 +26,15 @@ use super::refusal::{Outcome, Refusal};
 use super::uploads::dto_kind;
 use super::{condition, entity_tag, uploads};
 use crate::body::checksum::{Algorithm, Value};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// See the module.
 pub(super) async fn complete(
     operations: &Operations,
     mut request: S3Request<CompleteMultipartUploadInput>,
 ) -> Outcome<S3Response<CompleteMultipartUploadOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
@@ -46,7 +49,8 @@ pub(super) async fn complete(
     let mut attributes = Attributes::decode(&upload.attributes)?;
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
-    let chosen = chosen_parts(operations.lane(), upload.id, &named).await?;
+    let chosen = chosen_parts(operations.lane(), upload.id, &named).await;
+    let chosen = laps.ends(Stage::Index, chosen)?;
     // The list has said all: what a commit waits for is held without it.
     drop(named);
     drop(list);
@@ -68,7 +72,9 @@ pub(super) async fn complete(
     let ids: Vec<(PartNumber, PartId)> =
         chosen.iter().map(|chosen| (chosen.number, chosen.id)).collect();
     drop(chosen);
-    let object = operations.lane().complete(upload.id, ids, new, crc64).await?;
+    let completed = operations.lane().complete(upload.id, ids, new, crc64).await;
+    let object = laps.ends(Stage::Commit, completed)?;
+    laps.object(object.size);
     Ok(answer(&request.headers, input, object.entity_tag, checksum))
 }
 

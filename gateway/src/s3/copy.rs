@@ -19,12 +19,15 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::{condition, http_date, source};
 use crate::body::checksum::{Algorithm, Selection};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// See the module.
 pub(super) async fn copy_object(
     operations: &Operations,
     mut request: S3Request<CopyObjectInput>,
 ) -> Outcome<S3Response<CopyObjectOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
@@ -37,7 +40,8 @@ pub(super) async fn copy_object(
         input.checksum_algorithm.as_ref().map(|name| algorithm_named(name.as_str())).transpose()?;
     let condition = condition::of_write(&aside)?;
     let (object, answer) = source::until_unchanged(async || {
-        let opened = source::open(operations, &input.copy_source, &aside)?;
+        let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
+        laps.object(opened.object().size);
         check_size(opened.object())?;
         let attributes =
             new_attributes(&opened, replaces, wanted, &request.headers, &aside).await?;
@@ -49,7 +53,8 @@ pub(super) async fn copy_object(
             attributes: attributes.encode()?,
             condition: condition.clone(),
         };
-        Ok((operations.lane().copy(&opened, new).await?, answer))
+        laps.skip();
+        Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
     })
     .await?;
     let output =

@@ -16,18 +16,22 @@ use super::names::check_key;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::versions;
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// See the module.
 pub(super) async fn delete_object(
     operations: &Operations,
     mut request: S3Request<DeleteObjectInput>,
 ) -> Outcome<S3Response<DeleteObjectOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
-    operations.lane().delete(bucket.id, Bytes::from(input.key), condition).await?;
+    let deleted = operations.lane().delete(bucket.id, Bytes::from(input.key), condition).await;
+    laps.ends(Stage::Commit, deleted)?;
     Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..Default::default() }))
 }
 
@@ -37,8 +41,9 @@ pub(super) async fn delete_objects(
     operations: &Operations,
     request: S3Request<DeleteObjectsInput>,
 ) -> Outcome<S3Response<DeleteObjectsOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let quiet = input.delete.quiet.unwrap_or(false);
     let objects = input.delete.objects;
     if objects.is_empty() {
@@ -60,7 +65,9 @@ pub(super) async fn delete_objects(
         }
     }
     if !conditions.is_empty() {
-        let results = operations.lane().delete_many(bucket.id, conditions).await?;
+        laps.skip();
+        let results = operations.lane().delete_many(bucket.id, conditions).await;
+        let results = laps.ends(Stage::Commit, results)?;
         for (object, result) in wanted.into_iter().zip(results) {
             match result {
                 Ok(_) => answers.deleted(object),

@@ -20,7 +20,9 @@ use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, RdmaRefusal, Refusal};
 use super::{access, stream, versions};
+use crate::metrics::Stage;
 use crate::rdma::delivery::Delivery;
+use crate::record::Laps;
 
 /// See the module. All but the bytes is done before there is a future, so that the request, 1 KiB, is not moved into
 /// one.
@@ -30,10 +32,10 @@ pub(super) fn get_object(
 ) -> impl Future<Output = Outcome<S3Response<GetObjectOutput>>> + use<> {
     let found = find(operations, request);
     async move {
-        let Found { opened, range, mut described, content_range, delivery } = found?;
+        let Found { opened, range, mut described, content_range, delivery, laps } = found?;
         let body = if let Some(delivery) = delivery {
             // Boxed: every download would carry its state otherwise.
-            let moved = Box::pin(deliver(&delivery, &opened, range)).await?;
+            let moved = Box::pin(deliver(&delivery, &opened, range, laps)).await?;
             moved.describe(content_range.is_some(), &mut described.headers);
             stream::empty()
         } else if range.is_empty() {
@@ -52,7 +54,12 @@ pub(super) fn get_object(
 }
 
 /// Moves a range to the client's memory; all of it is there when this returns.
-async fn deliver(delivery: &Delivery, opened: &OpenObject, range: Range<u64>) -> Outcome<Moved> {
+async fn deliver(
+    delivery: &Delivery,
+    opened: &OpenObject,
+    range: Range<u64>,
+    mut laps: Laps,
+) -> Outcome<Moved> {
     let (needed, window) = (range.end - range.start, delivery.size());
     if needed == 0 {
         delivery.nothing_to_send().await;
@@ -62,7 +69,10 @@ async fn deliver(delivery: &Delivery, opened: &OpenObject, range: Range<u64>) ->
         delivery.decline(needed).await;
         return Err(Refusal::Rdma(RdmaRefusal::Declined { needed, window }));
     }
-    Ok(delivery.send(opened.read_in_frames(range).await?).await?.into())
+    let stream = opened.read_in_frames(range).await?;
+    laps.skip();
+    let sent = delivery.send(stream, laps.account()).await;
+    Ok(laps.ends(Stage::Send, sent)?.into())
 }
 
 /// What is answered, but for the bytes.
@@ -73,19 +83,25 @@ struct Found {
     content_range: Option<String>,
     /// How the bytes move, where not in the body.
     delivery: Option<Delivery>,
+    laps: Laps,
 }
 
 fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outcome<Found> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
-    let opened = operations
-        .lane()
-        .open(bucket.id, input.key.as_bytes())?
-        .ok_or_else(|| access::absent(&request.extensions))?;
+    let opened = operations.lane().open(bucket.id, input.key.as_bytes());
+    let opened =
+        laps.ends(Stage::Index, opened)?.ok_or_else(|| access::absent(&request.extensions))?;
+    let opened = match laps.meter() {
+        Some(meter) => opened.metered(meter),
+        None => opened,
+    };
     let object = opened.object();
+    laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, object, &attributes)?;
     let part = match input.part_number {
@@ -97,7 +113,7 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
-    Ok(Found { opened, range: selection.range, described, content_range, delivery })
+    Ok(Found { opened, range: selection.range, described, content_range, delivery, laps })
 }
 
 /// `x-amz-checksum-mode: ENABLED`.

@@ -13,34 +13,34 @@ use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
 use super::{access, range, versions};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// See the module.
 pub(super) async fn head_object(
     operations: &Operations,
     mut request: S3Request<HeadObjectInput>,
 ) -> Outcome<S3Response<HeadObjectOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
     let key = input.key.as_bytes();
     let (object, part) = match input.part_number {
-        None => (
-            operations
-                .lane()
-                .lookup(bucket.id, key)?
-                .ok_or_else(|| access::absent(&request.extensions))?,
-            None,
-        ),
+        None => {
+            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key))?;
+            (found.ok_or_else(|| access::absent(&request.extensions))?, None)
+        }
         Some(number) => {
-            let opened = operations
-                .lane()
-                .open(bucket.id, key)?
-                .ok_or_else(|| access::absent(&request.extensions))?;
-            let part = opened.part(part_number(number)?)?.ok_or(Refusal::InvalidPartNumber)?;
+            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key))?;
+            let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
+            let part = opened.part(part_number(number)?);
+            let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
             (opened.object().clone(), Some(part))
         }
     };
+    laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, &object, &attributes)?;
     let selection = select(&aside, &object, part)?;

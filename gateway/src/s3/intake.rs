@@ -22,6 +22,7 @@ use super::refusal::{Outcome, Refusal};
 use crate::body::checksum::{Algorithm, DigestValues, Digests, Selection, Value};
 use crate::body::{BodyError, Promised, TrailerSlot};
 use crate::rdma::delivery::Delivery;
+use crate::record::Laps;
 
 /// What the door knows of the body.
 #[derive(Debug, Default)]
@@ -153,7 +154,7 @@ impl Source {
     }
 }
 
-/// Takes the bytes in. `also` is an algorithm to compute beside those promised.
+/// Takes the bytes in, and tells of it. `also` is an algorithm to compute beside those promised.
 ///
 /// # Errors
 /// What the body, the transfer or the store meets; BadDigest where a promise is not kept.
@@ -162,6 +163,7 @@ pub(super) async fn receive(
     source: Source,
     promises: &Promises,
     also: Option<Algorithm>,
+    laps: &mut Laps,
 ) -> Outcome<Received> {
     // The store computes CRC-64/NVME of all it writes: no second pass for it.
     let reported = match &source {
@@ -173,13 +175,16 @@ pub(super) async fn receive(
     let digests = Digests::new(wanted.fold(Selection::none().with_md5(), Selection::with));
     let (staged, digests, delivery) = match source {
         Source::Body(body, size) => {
-            let (staged, digests) = take_body(lane, body, size, digests).await?;
+            let (staged, digests) = take_body(lane, body, size, digests, laps).await?;
+            // The body has told how long it was waited for.
+            laps.skip();
             (staged, digests, None)
         }
         Source::Rdma(delivery) => {
-            let writer = lane.frame_writer(delivery.size()).await?;
+            let writer = lane.metered_frame_writer(delivery.size(), laps.meter()).await?;
+            laps.skip();
             // Boxed: every upload would carry its state otherwise.
-            let collecting = Box::pin(by_rdma::collect(&delivery, writer, digests));
+            let collecting = Box::pin(by_rdma::collect(&delivery, writer, digests, laps));
             let (staged, digests) = collecting.await?;
             (staged, digests, Some(delivery))
         }
@@ -202,8 +207,9 @@ async fn take_body(
     body: Option<StreamingBlob>,
     size: u64,
     mut digests: Digests,
+    laps: &Laps,
 ) -> Outcome<(Staged, Digests)> {
-    let mut writer = lane.writer(size).await?;
+    let mut writer = lane.metered_writer(size, laps.meter()).await?;
     let mut received = 0_u64;
     if let Some(mut body) = body {
         while let Some(piece) = next(&mut body).await {

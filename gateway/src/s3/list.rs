@@ -20,14 +20,17 @@ use super::listings::PageMemory;
 use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::Outcome;
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// The first form: `marker`; a page names its successor's marker only where keys are rolled up.
 pub(super) async fn list_objects(
     operations: &Operations,
     request: S3Request<ListObjectsInput>,
 ) -> Outcome<S3Response<ListObjectsOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let encoding = Encoding::parse(input.encoding_type.as_ref())?;
     let limit = page::entries(input.max_keys, PAGE_ENTRIES_MAX, "max-keys")?;
     let marker = input.marker.unwrap_or_default();
@@ -38,7 +41,7 @@ pub(super) async fn list_objects(
         after: page::filled(Some(marker.clone())),
         limit,
     };
-    let (found, memory) = fetch(operations, &asked).await?;
+    let (found, memory) = fetch(operations, &asked, &mut laps).await?;
     let written = write(&found, encoding, Some(&owner()))?;
     let next = last(&found).filter(|_| found.truncated && asked.delimiter.is_some());
     Ok(memory.answer(ListObjectsOutput {
@@ -61,8 +64,9 @@ pub(super) async fn list_objects_v2(
     operations: &Operations,
     request: S3Request<ListObjectsV2Input>,
 ) -> Outcome<S3Response<ListObjectsV2Output>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let encoding = Encoding::parse(input.encoding_type.as_ref())?;
     let limit = page::entries(input.max_keys, PAGE_ENTRIES_MAX, "max-keys")?;
     let after = match &input.continuation_token {
@@ -76,7 +80,7 @@ pub(super) async fn list_objects_v2(
         after,
         limit,
     };
-    let (found, memory) = fetch(operations, &asked).await?;
+    let (found, memory) = fetch(operations, &asked, &mut laps).await?;
     let owner = input.fetch_owner.unwrap_or(false).then(owner);
     let written = write(&found, encoding, owner.as_ref())?;
     Ok(memory.answer(ListObjectsV2Output {
@@ -106,9 +110,13 @@ struct Asked {
     limit: usize,
 }
 
-async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<(ListPage, PageMemory)> {
+async fn fetch(
+    operations: &Operations,
+    asked: &Asked,
+    laps: &mut Laps,
+) -> Outcome<(ListPage, PageMemory)> {
     let listings = operations.settings().listings();
-    let mut memory = listings.begin(asked.limit).await?;
+    let mut memory = laps.ends(Stage::Queue, listings.begin(asked.limit).await)?;
     if page::is_hopeless(&asked.prefix, asked.limit) {
         return Ok((ListPage { entries: Vec::new(), truncated: false }, memory));
     }
@@ -119,7 +127,8 @@ async fn fetch(operations: &Operations, asked: &Asked) -> Outcome<(ListPage, Pag
         after: page::start(asked.after.clone()),
         limit: asked.limit,
     };
-    let found = listings.read(operations.lane().list(list)).await?;
+    let found = listings.read(operations.lane().list(list)).await;
+    let found = laps.ends(Stage::Index, found)?;
     memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
     Ok((found, memory))
 }

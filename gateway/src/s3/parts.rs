@@ -25,6 +25,8 @@ use super::range::Wanted;
 use super::refusal::{Outcome, Refusal};
 use super::{by_rdma, entity_tag, http_date, page, source, uploads};
 use crate::body::checksum::{Algorithm, Selection};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// A part's number from a request.
 ///
@@ -44,25 +46,28 @@ pub(super) async fn upload_part(
     operations: &Operations,
     mut request: S3Request<UploadPartInput>,
 ) -> Outcome<S3Response<UploadPartOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let promises = Promises::take(&mut request.extensions);
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
-    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
+    let upload = laps.ends(Stage::Index, upload)?;
     let declared = Attributes::decode(&upload.attributes)?.declared;
     check_algorithm(declared, promises.algorithm())?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let also = declared.map(|declared| declared.algorithm);
-    let received = intake::receive(operations.lane(), source, &promises, also).await?;
+    let received = intake::receive(operations.lane(), source, &promises, also, &mut laps).await?;
     let (answer, headers) = (received.answer(), received.headers());
     let attributes =
         Attributes { checksums: received.checksum.into_iter().collect(), ..Attributes::default() };
     let encoded = attributes.encode()?;
-    let part = operations
-        .lane()
-        .put_part(upload.id, number, received.entity_tag, encoded, received.staged)
-        .await?;
+    laps.object(received.staged.size());
+    let lane = operations.lane();
+    let part =
+        lane.put_part(upload.id, number, received.entity_tag, encoded, received.staged).await;
+    let part = laps.ends(Stage::Commit, part)?;
     let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(part.entity_tag.into())),
         ..Default::default()
@@ -92,19 +97,23 @@ pub(super) async fn upload_part_copy(
     operations: &Operations,
     mut request: S3Request<UploadPartCopyInput>,
 ) -> Outcome<S3Response<UploadPartCopyOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
     let (part, answer) = source::until_unchanged(async || {
-        let opened = source::open(operations, &input.copy_source, &aside)?;
+        let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
         let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
         let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
         let answer = checksums.first().copied();
         let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
         let lane = operations.lane();
-        Ok((lane.copy_part(upload.id, number, &opened, range, tag, encoded).await?, answer))
+        laps.object(range.end - range.start);
+        laps.skip();
+        let part = lane.copy_part(upload.id, number, &opened, range, tag, encoded).await;
+        Ok((laps.ends(Stage::Commit, part)?, answer))
     })
     .await?;
     let mut result = CopyPartResult {
@@ -181,21 +190,25 @@ pub(super) async fn list_parts(
     operations: &Operations,
     request: S3Request<ListPartsInput>,
 ) -> Outcome<S3Response<ListPartsOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
-    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
+    let upload = laps.ends(Stage::Index, upload)?;
     let declared = Attributes::decode(&upload.attributes)?.declared;
     let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
     let after = PartNumber(u16::try_from(after).unwrap_or(PART_NUMBER_MAX));
-    let memory = operations.settings().listings().begin(limit + 1).await?;
+    let memory = operations.settings().listings().begin(limit + 1).await;
+    let memory = laps.ends(Stage::Queue, memory)?;
     // One more than the page tells whether there is another.
     let mut parts = if limit == 0 {
         Vec::new()
     } else {
         operations.lane().parts(upload.id, after, limit + 1)?
     };
+    laps.lap(Stage::Index);
     let truncated = parts.len() > limit;
     parts.truncate(limit);
     let next = parts.last().map(|part| i32::from(part.number.0));

@@ -12,12 +12,15 @@ use super::intake::{self, Promises, Source};
 use super::operations::Operations;
 use super::refusal::Outcome;
 use super::{by_rdma, condition};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// See the module.
 pub(super) async fn put_object(
     operations: &Operations,
     mut request: S3Request<PutObjectInput>,
 ) -> Outcome<S3Response<PutObjectOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let promises = Promises::take(&mut request.extensions);
     let delivery = by_rdma::take(&mut request.extensions);
@@ -26,10 +29,13 @@ pub(super) async fn put_object(
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let mut attributes = Attributes::from_request(&request.headers, &aside)?;
     let condition = condition::of_write(&aside)?;
-    condition::foresee(&condition, || operations.lane().lookup(bucket.id, input.key.as_bytes()))?;
+    let foreseen = condition::foresee(&condition, || {
+        operations.lane().lookup(bucket.id, input.key.as_bytes())
+    });
+    laps.ends(Stage::Index, foreseen)?;
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
     attributes.encode()?;
-    let received = intake::receive(operations.lane(), source, &promises, None).await?;
+    let received = intake::receive(operations.lane(), source, &promises, None, &mut laps).await?;
     let (answer, headers) = (received.answer(), received.headers());
     attributes.checksums.extend(received.checksum);
     let new = NewObject {
@@ -39,7 +45,9 @@ pub(super) async fn put_object(
         attributes: attributes.encode()?,
         condition,
     };
-    let object = operations.lane().put(new, received.staged).await?;
+    laps.object(received.staged.size());
+    let put = operations.lane().put(new, received.staged).await;
+    let object = laps.ends(Stage::Commit, put)?;
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
         ..Default::default()

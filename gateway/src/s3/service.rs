@@ -23,6 +23,7 @@ use super::names::{BucketNames, Domains, check_target, names_object, parameter_n
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
+use crate::door::ErrorCode;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -178,6 +179,11 @@ fn refused(refusal: Refusal) -> Result<HttpResponse, HttpError> {
 
 fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
     let status = response.status();
+    if status.as_u16() >= 400
+        && let Some(code) = response.body().bytes().and_then(|document| ErrorCode::of(&document))
+    {
+        response.extensions_mut().insert(code);
+    }
     if *method == Method::HEAD
         && status == StatusCode::OK
         && response.headers().contains_key(CONTENT_RANGE)
@@ -238,5 +244,11 @@ mod tests {
         assert_eq!(listed.body().bytes().unwrap(), "<a>&#xd;</a>");
         let missing = finish(&Method::HEAD, answer(404, "content-type", "application/xml"));
         assert_eq!((missing.status().as_u16(), missing.body().bytes().unwrap().len()), (404, 0));
+        let document = Response::builder().status(404);
+        let document =
+            document.body(Body::from("<Error><Code>NoSuchKey</Code></Error>".to_owned()));
+        let missing = finish(&Method::HEAD, document.unwrap());
+        let code = missing.extensions().get::<ErrorCode>();
+        assert_eq!(code, Some(&ErrorCode("NoSuchKey".into())), "though HEAD has no document");
     }
 }

@@ -14,6 +14,8 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::versions;
 use crate::body::checksum::{DigestValues, Digests, Selection};
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// The bucket and key that are named.
 ///
@@ -40,12 +42,17 @@ pub(super) fn open(
     operations: &Operations,
     source: &CopySource,
     aside: &HeaderMap,
+    laps: &mut Laps,
 ) -> Outcome<OpenObject> {
     let (bucket, key) = address(source)?;
     let bucket = operations.bucket(bucket)?;
-    let opened = operations.lane().open(bucket.id, key.as_bytes())?.ok_or(Refusal::NoSuchKey)?;
+    let opened = operations.lane().open(bucket.id, key.as_bytes());
+    let opened = laps.ends(Stage::Index, opened)?.ok_or(Refusal::NoSuchKey)?;
     condition::of_copy_source(aside, opened.object())?;
-    Ok(opened)
+    Ok(match laps.waits() {
+        Some(meter) => opened.metered(meter),
+        None => opened,
+    })
 }
 
 /// Tries a copy again for as long as its source is replaced between being opened and being recorded, up to

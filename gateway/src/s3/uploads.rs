@@ -22,6 +22,8 @@ use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::{Outcome, Refusal};
 use crate::body::checksum::Algorithm;
+use crate::metrics::Stage;
+use crate::record::Laps;
 
 /// An upload's id in requests and answers.
 pub(super) fn id_text(id: UploadId) -> String {
@@ -54,13 +56,15 @@ pub(super) async fn create(
     operations: &Operations,
     mut request: S3Request<CreateMultipartUploadInput>,
 ) -> Outcome<S3Response<CreateMultipartUploadOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let mut attributes = Attributes::from_request(&request.headers, &aside)?;
     attributes.declared = declared(&request.headers)?;
     let key = Bytes::from(input.key.clone());
-    let id = operations.lane().create_upload(bucket.id, key, attributes.encode()?).await?;
+    let id = operations.lane().create_upload(bucket.id, key, attributes.encode()?).await;
+    let id = laps.ends(Stage::Commit, id)?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
@@ -132,10 +136,13 @@ pub(super) async fn abort(
     operations: &Operations,
     request: S3Request<AbortMultipartUploadInput>,
 ) -> Outcome<S3Response<AbortMultipartUploadOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
-    let upload = find(operations, &bucket, &input.key, &input.upload_id)?;
-    operations.lane().abort(upload.id).await?;
+    let upload = find(operations, &bucket, &input.key, &input.upload_id);
+    let upload = laps.ends(Stage::Index, upload)?;
+    let aborted = operations.lane().abort(upload.id).await;
+    laps.ends(Stage::Commit, aborted)?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
 }
 
@@ -144,8 +151,9 @@ pub(super) async fn list(
     operations: &Operations,
     request: S3Request<ListMultipartUploadsInput>,
 ) -> Outcome<S3Response<ListMultipartUploadsOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let encoding = Encoding::parse(input.encoding_type.as_ref())?;
     let limit = page::entries(input.max_uploads, PAGE_ENTRIES_MAX, "max-uploads")?;
     let prefix = Bytes::from(input.prefix.unwrap_or_default());
@@ -153,7 +161,7 @@ pub(super) async fn list(
     let key_marker = input.key_marker.unwrap_or_default();
     let id_marker = input.upload_id_marker.unwrap_or_default();
     let listings = operations.settings().listings();
-    let mut memory = listings.begin(limit).await?;
+    let mut memory = laps.ends(Stage::Queue, listings.begin(limit).await)?;
     let found = if page::is_hopeless(&prefix, limit) {
         UploadPage { entries: Vec::new(), truncated: false }
     } else {
@@ -165,7 +173,8 @@ pub(super) async fn list(
             upload_after: upload_after(&key_marker, &id_marker)?,
             limit,
         };
-        listings.read(operations.lane().list_uploads(list)).await?
+        let found = listings.read(operations.lane().list_uploads(list)).await;
+        laps.ends(Stage::Index, found)?
     };
     memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
     let written = write(&found, encoding)?;

@@ -27,6 +27,7 @@ mod conformance;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::{DeviceFault, Operation};
 use super::set::DeviceSet;
@@ -73,6 +74,18 @@ pub struct Completion<G> {
     pub frame: Frame,
     /// The caller's guard.
     pub guard: G,
+    /// How long it took.
+    pub times: TransferTimes,
+}
+
+/// How long a transfer took, by what it waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransferTimes {
+    /// For a place in the device's queue; zero where there was one at once.
+    pub queue: Duration,
+    /// For the device, from the submission to the completion. On threads that block this includes
+    /// waiting for one.
+    pub device: Duration,
 }
 
 /// One lane's engine over all devices. Cheap to clone within its lane.
@@ -203,6 +216,13 @@ impl Engine {
         }
     }
 
+    /// Counts a block that was read from the device and is not what was written.
+    pub(crate) fn mismatched(&self, device: DeviceId) {
+        if let Some(port) = self.lane.ports.get(usize::from(device.0)) {
+            port.mismatched();
+        }
+    }
+
     /// Reads this lane's figures from any thread, also when the lane has ended.
     pub fn meter(&self) -> EngineMeter {
         EngineMeter(self.lane.ports.iter().map(Arc::clone).collect())
@@ -229,19 +249,22 @@ impl Engine {
     ) -> Completion<G> {
         let fault = |errno| DeviceFault { device, operation, errno };
         let Some(port) = self.lane.ports.get(usize::from(device.0)) else {
-            return Completion { result: Err(fault(libc::ENODEV)), frame, guard };
+            let (result, times) = (Err(fault(libc::ENODEV)), TransferTimes::default());
+            return Completion { result, frame, guard, times };
         };
         if !port.admits(offset, length, frame.capacity()) {
             port.refused(operation);
-            return Completion { result: Err(fault(libc::EINVAL)), frame, guard };
+            let (result, times) = (Err(fault(libc::EINVAL)), TransferTimes::default());
+            return Completion { result, frame, guard, times };
         }
-        let slot = Port::enter(port).await;
+        let (slot, queue) = Port::enter(port).await;
         slot.port().began(operation);
         let whole = Step { operation, offset, start: 0, length };
         let flight = Flight::new(frame, guard, slot);
         let (result, flight) = self.move_all(whole, flight).await;
+        let times = TransferTimes { queue, device: flight.took() };
         let (frame, guard) = flight.end(operation, result.is_err());
-        Completion { result: result.map_err(fault), frame, guard }
+        Completion { result: result.map_err(fault), frame, guard, times }
     }
 
     /// Submits until all is moved. A device may move less than asked, and what is left begins on

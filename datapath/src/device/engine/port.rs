@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -11,6 +12,7 @@ use super::super::open::DeviceKind;
 use super::super::set::Device;
 use super::EngineKind;
 use crate::arena::Frame;
+use crate::latency::{LatencyCells, LatencyStats};
 use crate::limits;
 
 /// A device as one lane has it.
@@ -28,9 +30,12 @@ struct Counters {
     reads: AtomicU64,
     read_bytes: AtomicU64,
     read_errors: AtomicU64,
+    read_times: LatencyCells,
+    checksum_failures: AtomicU64,
     writes: AtomicU64,
     write_bytes: AtomicU64,
     write_errors: AtomicU64,
+    write_times: LatencyCells,
     waits: AtomicU64,
 }
 
@@ -44,16 +49,45 @@ pub struct EngineStats {
     pub read_bytes: u64,
     /// Reads that failed or were refused.
     pub read_errors: u64,
+    /// Times of reads from submission to completion, failed ones included. A read that the device
+    /// did in parts counts once for each.
+    pub read_times: LatencyStats,
+    /// Blocks that were read and had a wrong checksum, each attempt counted.
+    pub checksum_failures: u64,
     /// Writes given to the device.
     pub writes: u64,
     /// Bytes that the device wrote.
     pub write_bytes: u64,
     /// Writes that failed or were refused.
     pub write_errors: u64,
+    /// Times of writes, as of reads.
+    pub write_times: LatencyStats,
     /// Operations that had to wait for a place in the queue.
     pub waits: u64,
     /// Operations in flight now.
     pub in_flight: u64,
+    /// Operations that may be in flight.
+    pub queue_depth: u64,
+}
+
+impl EngineStats {
+    /// Of these and of another lane.
+    pub(crate) fn plus(&self, other: &EngineStats) -> EngineStats {
+        EngineStats {
+            reads: self.reads + other.reads,
+            read_bytes: self.read_bytes + other.read_bytes,
+            read_errors: self.read_errors + other.read_errors,
+            read_times: self.read_times.plus(&other.read_times),
+            checksum_failures: self.checksum_failures + other.checksum_failures,
+            writes: self.writes + other.writes,
+            write_bytes: self.write_bytes + other.write_bytes,
+            write_errors: self.write_errors + other.write_errors,
+            write_times: self.write_times.plus(&other.write_times),
+            waits: self.waits + other.waits,
+            in_flight: self.in_flight + other.in_flight,
+            queue_depth: self.queue_depth + other.queue_depth,
+        }
+    }
 }
 
 impl Port {
@@ -82,17 +116,18 @@ impl Port {
             && end.is_some_and(|end| end <= area.end)
     }
 
-    /// Takes a place in the queue, behind those who wait already.
-    pub(super) async fn enter(port: &Arc<Port>) -> Slot {
-        let permit = match port.places.try_acquire() {
-            Ok(permit) => permit,
+    /// Takes a place in the queue, behind those who wait already. Says how long that took.
+    pub(super) async fn enter(port: &Arc<Port>) -> (Slot, Duration) {
+        let (permit, waited) = match port.places.try_acquire() {
+            Ok(permit) => (permit, Duration::ZERO),
             Err(_) => {
                 port.counters.waits.fetch_add(1, Ordering::Relaxed);
-                port.places.acquire().await.expect("never closed")
+                let began = Instant::now();
+                (port.places.acquire().await.expect("never closed"), began.elapsed())
             }
         };
         permit.forget();
-        Slot { port: Arc::clone(port) }
+        (Slot { port: Arc::clone(port) }, waited)
     }
 
     pub(super) async fn quiesce(&self) {
@@ -120,19 +155,28 @@ impl Port {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn mismatched(&self) {
+        self.counters.checksum_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn stats(&self) -> EngineStats {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { reads, read_bytes, read_errors, .. } = &self.counters;
-        let Counters { writes, write_bytes, write_errors, waits, .. } = &self.counters;
+        let Counters { reads, read_bytes, read_errors, read_times, .. } = &self.counters;
+        let Counters { writes, write_bytes, write_errors, write_times, .. } = &self.counters;
+        let Counters { checksum_failures, waits, .. } = &self.counters;
         EngineStats {
             reads: value(reads),
             read_bytes: value(read_bytes),
             read_errors: value(read_errors),
+            read_times: read_times.stats(),
+            checksum_failures: value(checksum_failures),
             writes: value(writes),
             write_bytes: value(write_bytes),
             write_errors: value(write_errors),
+            write_times: write_times.stats(),
             waits: value(waits),
             in_flight: self.in_flight() as u64,
+            queue_depth: limits::DEVICE_QUEUE_DEPTH as u64,
         }
     }
 }
@@ -162,6 +206,10 @@ pub(super) struct Flight<G> {
     frame: Frame,
     guard: G,
     slot: Slot,
+    /// When the part that is under way was submitted.
+    submitted: Instant,
+    /// What the parts before took.
+    took: Duration,
 }
 
 // Nothing in it is pinned: it is moved about while its frame stays where it is.
@@ -169,7 +217,7 @@ impl<G> Unpin for Flight<G> {}
 
 impl<G> Flight<G> {
     pub(super) fn new(frame: Frame, guard: G, slot: Slot) -> Flight<G> {
-        Flight { frame, guard, slot }
+        Flight { frame, guard, slot, submitted: Instant::now(), took: Duration::ZERO }
     }
 
     pub(super) fn device(&self) -> &Arc<Device> {
@@ -182,8 +230,16 @@ impl<G> Flight<G> {
 
     /// For the one that sees the completion, before anybody else learns of it: counts, and marks
     /// the device as written to, also after a failed write, which may have written a part.
-    pub(super) fn landed(&self, operation: Operation, result: Result<usize, i32>) {
+    pub(super) fn landed(&mut self, operation: Operation, result: Result<usize, i32>) {
+        let now = Instant::now();
+        let took = now - self.submitted;
+        self.took += took;
+        self.submitted = now; // what is left of the transfer is submitted at once
         let counters = &self.slot.port.counters;
+        match operation {
+            Operation::Read => counters.read_times.add(took),
+            Operation::Write | Operation::Flush => counters.write_times.add(took),
+        }
         let bytes = result.unwrap_or(0) as u64;
         match operation {
             Operation::Read => counters.read_bytes.fetch_add(bytes, Ordering::Relaxed),
@@ -192,6 +248,11 @@ impl<G> Flight<G> {
                 counters.write_bytes.fetch_add(bytes, Ordering::Relaxed)
             }
         };
+    }
+
+    /// How long the device took for what has landed.
+    pub(super) fn took(&self) -> Duration {
+        self.took
     }
 
     /// Over: the place is free, the rest goes back to the caller.

@@ -157,7 +157,7 @@ impl<G> OneshotOutputTransform for Finish<G> {
         data: ManuallyDrop<Flight<G>>,
         entry: cqueue::Entry,
     ) -> Self::Output {
-        let flight = ManuallyDrop::into_inner(data);
+        let mut flight = ManuallyDrop::into_inner(data);
         let result = usize::try_from(entry.result()).map_err(|_| -entry.result());
         flight.landed(self.operation, result);
         (result, flight)

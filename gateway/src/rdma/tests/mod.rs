@@ -20,12 +20,13 @@ use tokio::task::LocalSet;
 
 use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
-use crate::config::Limits;
 use crate::config::plan::EngineChoice;
+use crate::config::{Limits, Receipts};
 use crate::credentials::{AccessKey, KeyRing, Secret};
 use crate::door::DoorSettings;
 use crate::lane::{LanePlan, Lanes, Pinning, engine};
 use crate::limits;
+use crate::record::Sinks;
 use crate::s3::S3Settings;
 use client::Http;
 
@@ -38,6 +39,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 struct Setup {
     settings: Settings,
     rules: Rules,
+    receipts: Receipts,
 }
 
 impl Setup {
@@ -48,7 +50,7 @@ impl Setup {
             allow_unsigned_connect: false,
             require_same_address: false,
         };
-        Setup { settings, rules }
+        Setup { settings, rules, receipts: Receipts::OnRequest }
     }
 }
 
@@ -128,7 +130,7 @@ fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
         settings: Arc::new(S3Settings::new("us-east-1", ["s3.test"], Default::default())),
         rdma: rdma.clone(),
     };
-    let (lanes, addresses) = start(gateway);
+    let (lanes, addresses) = start(gateway, setup.receipts);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let kept = LocalSet::new().block_on(&runtime, async {
         let endpoint = Endpoint::open(&theirs).unwrap();
@@ -157,7 +159,7 @@ fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
     store.close();
 }
 
-fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
+fn start(gateway: Gateway, receipts: Receipts) -> (Lanes, Vec<SocketAddr>) {
     let listeners: Vec<_> =
         (0..LANES).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
     let addresses = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
@@ -179,8 +181,11 @@ fn start(gateway: Gateway) -> (Lanes, Vec<SocketAddr>) {
         door: Arc::new(DoorSettings {
             domains: vec!["s3.test".into()],
             host_id: HeaderValue::from_static("host"),
+            receipts,
         }),
         listeners: listeners.into_iter().map(|one| vec![one]).collect(),
+        measures: true,
+        sinks: Sinks::default(),
     };
     (Lanes::start(plan, Arc::new(gateway)).unwrap(), addresses)
 }

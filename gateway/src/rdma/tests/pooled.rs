@@ -6,6 +6,7 @@ use rdma::wire::header;
 
 use super::super::decline::Reason;
 use super::*;
+use crate::metrics::Source;
 
 #[test]
 fn objects_go_up_and_down_whatever_lane_is_asked() {
@@ -41,6 +42,50 @@ fn objects_go_up_and_down_whatever_lane_is_asked() {
         assert_eq!(stats.bytes_read, 2 * 3_000_001);
         let receipts = &bench.rdma.receipts;
         assert_eq!((receipts.copied_bytes(), receipts.staging_copied_bytes()), (0, 0));
+        let by_source: u64 = Source::ALL.iter().map(|it| receipts.delivered_from(*it)).sum();
+        assert_eq!((by_source, receipts.delivered_bytes()), (2 * 3_070_002, 2 * 3_070_002));
+        assert_eq!(receipts.delivered_from(Source::Document), 0);
+    });
+}
+
+#[test]
+fn the_receipt_tells_what_the_other_lane_has_moved() {
+    let setup = Setup { receipts: Receipts::Always, ..Setup::new() };
+    run_with(setup, async |bench| {
+        bench.http.come_on(&[0]);
+        let pool = bench.client.connect(&*bench.http).await.unwrap();
+        let object = content(200_000);
+        bench.http.come_on(&[1]);
+        let put = Put::object("bucket", "object", object.len() as u64);
+        pool.put(&*bench.http, &put, bench.filled(&object)).await.unwrap();
+        let last = |name| {
+            let noted = bench.http.noted.borrow();
+            noted.last().unwrap().answer.header(name).unwrap_or_default().to_owned()
+        };
+        let receipt = last("x-penstock-receipt");
+        assert!(receipt.ends_with("; state=complete; delivery=rdma; bytes=200000"), "{receipt}");
+        let timing = last("server-timing");
+        for stage in ["auth", "index", "receive", "commit", "total"] {
+            assert!(timing.contains(&format!("{stage};dur=")), "{stage} in {timing}");
+        }
+        for source in ["device", "cache"] {
+            let get = Get::object("bucket", "object");
+            pool.get(&*bench.http, &get, bench.memory(200_000)).await.unwrap();
+            let receipt = last("x-penstock-receipt");
+            let said = format!("delivery=rdma; bytes=200000; source={source}:200000");
+            assert!(receipt.ends_with(&said), "{receipt}");
+        }
+        let timing = last("server-timing");
+        assert!(timing.contains("send;dur="), "{timing}");
+        // A record is copied into a frame, which RDMA sends.
+        bench.http.send("PUT", "/bucket/record", &[], b"0123456789").await;
+        let get = Get::object("bucket", "record");
+        pool.get(&*bench.http, &get, bench.memory(10)).await.unwrap();
+        let receipt = last("x-penstock-receipt");
+        let said = "delivery=rdma; bytes=10; source=record:10; copied=rdma:10";
+        assert!(receipt.ends_with(said), "{receipt}");
+        pool.disconnect(&*bench.http).await;
+        bench.nothing_left().await;
     });
 }
 

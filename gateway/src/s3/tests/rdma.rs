@@ -560,7 +560,7 @@ fn a_panic_while_bytes_move_goes_on_after_the_fence() {
         let mut sink = Panicking(writer, false);
         let before = rdma.server.stats();
         assert_eq!((before.queue_pairs, before.fences), (1, 0));
-        let panic = unwind::caught(pin!(delivery.receive(&mut sink))).await;
+        let panic = unwind::caught(pin!(delivery.receive(&mut sink, None))).await;
         assert_eq!(panic.map(drop), Err("as asked".to_owned()));
         // Whoever has caught it answers now.
         let after = rdma.server.stats();

@@ -1,0 +1,144 @@
+//! A request that is remembered after its end: what is kept of it, in the form in which it is shown.
+//!
+//! Limits: every text that a client chose is cut at [`limits::REMEMBERED_CHARS_MAX`] characters.
+//! Not here: which ones are remembered (`slowest.rs`, `errors.rs`).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
+
+use super::Record;
+use crate::admin::state::RequestState;
+use crate::limits;
+use crate::metrics::{Source, Stage};
+
+/// What is kept of a request. Its query, which may hold a signature, is not among it.
+pub fn remembered(record: &Record<'_>) -> RequestState {
+    let account = record.account;
+    let stage = |stage: &Stage| {
+        account.stage(*stage).map(|took| (stage.label().to_owned(), took.as_secs_f64()))
+    };
+    let source = |source: &Source| {
+        let bytes = account.source(*source);
+        (bytes > 0).then(|| (source.label().to_owned(), bytes))
+    };
+    RequestState {
+        time: since_1970(record.ended),
+        id: account.asked.id.as_str().to_owned(),
+        operation: account.asked.operation.label().to_owned(),
+        status: account.status().map_or(0, |status| status.as_u16()),
+        code: account.code.get().map(|code| cut(code)),
+        bucket: account.bucket().map(shown),
+        key: account.key().map(shown),
+        user: account.user.get().map(|user| user.to_string()),
+        client: account.asked.peer.map(|peer| peer.to_string()),
+        seconds: record.took.as_secs_f64(),
+        first_byte_seconds: account.answered().map(|took| took.as_secs_f64()),
+        received_bytes: account.received(),
+        sent_bytes: account.sent(),
+        stages: Stage::ALL.iter().filter_map(stage).collect(),
+        sources: Source::ALL.iter().filter_map(source).collect(),
+        delivery: account.delivery().label().to_owned(),
+        trace: account.asked.traceparent.as_ref().and_then(trace_id),
+    }
+}
+
+/// A moment in seconds since 1970.
+pub fn since_1970(moment: SystemTime) -> f64 {
+    moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// A part of the target's path. Somebody may have pasted a whole presigned URL there.
+fn shown(text: &str) -> String {
+    const MARKS: [&str; 6] = [
+        "x-amz-signature",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "awsaccesskeyid",
+        "signature=",
+        "signature%3d",
+    ];
+    let lower = text.to_ascii_lowercase();
+    match MARKS.iter().any(|mark| lower.contains(mark)) {
+        true => "REDACTED".to_owned(),
+        false => cut(text),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(limits::REMEMBERED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The trace id of `traceparent`: 32 hexadecimal digits, not all 0, after a version that is not `ff`
+/// (W3C Trace Context, 3.2).
+fn trace_id(traceparent: &HeaderValue) -> Option<String> {
+    let (version, rest) = traceparent.to_str().ok()?.split_once('-')?;
+    let (id, _) = rest.split_once('-')?;
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_one = version.len() == 2
+        && digits(version)
+        && version != "ff"
+        && id.len() == 32
+        && digits(id)
+        && id.bytes().any(|byte| byte != b'0');
+    is_one.then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+    use std::time::Duration;
+
+    #[test]
+    fn what_was_gathered_is_kept_and_the_query_is_not() {
+        let mut account = sample::account(0, "/photos/a%20b?X-Amz-Signature=abc");
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        account.asked.traceparent = Some(HeaderValue::from_static(traceparent));
+        account.spent(Stage::Auth, Duration::from_millis(2));
+        account.gave(Source::Cache, 7);
+        account.all_left();
+        account.code.set("NoSuchKey".into()).unwrap();
+        account.answer(http::StatusCode::NOT_FOUND);
+        let took = Duration::from_millis(12);
+        let kept = remembered(&Record { account: &account, ended: SystemTime::now(), took });
+        assert_eq!((kept.bucket.as_deref(), kept.key.as_deref()), (Some("photos"), Some("a%20b")));
+        assert_eq!((kept.status, kept.seconds), (404, 0.012));
+        assert_eq!(kept.stages.into_iter().collect::<Vec<_>>(), [("auth".to_owned(), 0.002)]);
+        assert_eq!(kept.sources.into_iter().collect::<Vec<_>>(), [("cache".to_owned(), 7)]);
+        assert_eq!(kept.trace.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert_eq!(kept.code.as_deref(), Some("NoSuchKey"));
+    }
+
+    #[test]
+    fn a_presigned_url_that_was_pasted_as_a_key_is_not_shown() {
+        for key in ["x?X-Amz-Signature=abc", "x%3FX-Amz-Signature%3Dabc", "a&Signature%3Dabc"] {
+            assert_eq!(shown(key), "REDACTED", "{key}");
+        }
+        assert_eq!(shown("signatures/a.txt"), "signatures/a.txt");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "ü".repeat(limits::REMEMBERED_CHARS_MAX + 1);
+        assert_eq!(cut(&long).chars().count(), limits::REMEMBERED_CHARS_MAX + 1);
+        assert!(cut(&long).ends_with('…'));
+        assert_eq!(cut("short"), "short");
+    }
+
+    #[test]
+    fn what_is_no_trace_is_passed_over() {
+        for text in [
+            "",
+            "00-0-0-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(trace_id(&HeaderValue::from_static(text)), None, "{text}");
+        }
+    }
+}
