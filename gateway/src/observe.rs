@@ -68,16 +68,16 @@ pub fn start(plan: &Plan, host_id: &HeaderValue) -> Result<Observation, String> 
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     let mut figures: Vec<Arc<dyn Figures>> = Vec::new();
     let mut closing = Closing::default();
+    let sampling = sampling(plan)?;
     let remembered = plan.measuring.requests.then(|| Remembered {
         tenants: Arc::new(Tenants::new(plan.lanes, &plan.metrics)),
-        slowest: Arc::new(Slowest::new(plan.lanes)),
-        errors: Arc::new(Errors::new(plan.lanes)),
+        slowest: Arc::new(Slowest::new(plan.lanes, sampling)),
+        errors: Arc::new(Errors::new(plan.lanes, sampling)),
     });
     if let Some(Remembered { tenants, slowest, errors }) = remembered.clone() {
         figures.push(tenants.clone());
         sinks.extend([tenants as Arc<dyn Sink>, slowest, errors]);
     }
-    let sampling = sampling(plan)?;
     let host_id = host_id.to_str().unwrap_or_default().to_owned();
     let style = Style { format: plan.access_log.format, sampling, host_id };
     if let Some((log, closes)) = AccessLog::start(&plan.access_log, plan.lanes, style)? {

@@ -7,7 +7,7 @@
 //! ```
 //! The Host counts because a web page anywhere may have its name point at 127.0.0.1 and read with
 //! its visitor's browser what is open there; such a request still has the page's name in it.
-//! Not here: where certificates are checked (`tls.rs`), and where tokens are read (`tokens.rs`).
+//! Not here: where certificates are checked (`tls.rs`), and where tokens are read (`files.rs`).
 
 use std::net::{IpAddr, SocketAddr};
 

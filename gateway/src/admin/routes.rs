@@ -12,8 +12,6 @@
 //!
 //! Who is who: `access.rs`.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -22,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::access::Standing;
 use super::answer::{Answer, elsewhere, json, not_allowed, plain, unauthorized, whole};
+use super::state::keeper;
 use super::{Administration, console};
 use crate::lane::{Order, OrderError, OrderKind};
 use crate::limits;
@@ -99,10 +98,7 @@ impl Administration {
     }
 
     fn readiness(&self, standing: Standing) -> Answer {
-        let mut reasons = self.health.troubles();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.insert(0, "draining: the server is about to stop".into());
-        }
+        let reasons = keeper::reasons(&*self.health, &self.draining);
         let ready = reasons.is_empty();
         let status = match ready {
             true => StatusCode::OK,

@@ -221,8 +221,13 @@ impl<B: Backend> Door<B> {
             Watch::Not => self.context.clock.instant(),
             Watch::Ends | Watch::Stages => Instant::now(),
         };
-        let told = watch > Watch::Not;
-        let asked = asked(id, operation, parts, bucket_in_host, pulse.peer(), told);
+        let mut asked = asked(id, operation, parts, bucket_in_host, pulse.peer());
+        if watch > Watch::Not {
+            asked.traceparent = parts.headers.get(TRACEPARENT).cloned();
+        }
+        if self.context.sinks.tell_headers() {
+            tell_headers(&mut asked, parts);
+        }
         let account = Account::watched(self.context.index, asked, watch, began);
         if let Some(took) = pulse.heads.take_served_after() {
             account.spent(Stage::Accept, took);
@@ -327,33 +332,37 @@ impl Seen {
     }
 }
 
-/// What the account keeps of a request; headers where somebody is told of them. Clones count
-/// references.
+/// What the account keeps of every request. Clones count references.
 fn asked(
     id: RequestId,
     operation: Operation,
     parts: &Parts,
     bucket_in_host: Option<usize>,
     peer: Option<IpAddr>,
-    told: bool,
 ) -> Asked {
-    let header = |name: &HeaderName| parts.headers.get(name).filter(|_| told).cloned();
-    let traceparent = header(&TRACEPARENT);
-    let tracestate = traceparent.is_some().then(|| header(&TRACESTATE)).flatten();
     Asked {
         id,
         operation,
         method: parts.method.clone(),
         uri: parts.uri.clone(),
         version: parts.version,
-        host: header(&HOST),
+        host: bucket_in_host.and_then(|_| parts.headers.get(HOST).cloned()),
         bucket_in_host,
-        user_agent: header(&USER_AGENT),
-        referer: header(&REFERER),
-        traceparent,
-        tracestate,
+        user_agent: None,
+        referer: None,
+        traceparent: None,
+        tracestate: None,
         peer,
     }
+}
+
+/// What the client says of itself, where somebody tells it on.
+fn tell_headers(asked: &mut Asked, parts: &Parts) {
+    let header = |name: &HeaderName| parts.headers.get(name).cloned();
+    asked.host = header(&HOST);
+    asked.user_agent = header(&USER_AGENT);
+    asked.referer = header(&REFERER);
+    asked.tracestate = asked.traceparent.is_some().then(|| header(&TRACESTATE)).flatten();
 }
 
 /// The checks that need nothing but the request.

@@ -74,10 +74,10 @@ impl Exporter {
     /// OpenMetrics' text form, version 1.0.0.
     pub fn open_metrics(&self) -> String {
         let exemplars = self.exemplars.as_ref().map(|it| it.exemplars()).unwrap_or_default();
-        openmetrics::text(&self.figures(), &exemplars)
+        openmetrics::text(&self.everything.scraped(), &exemplars)
     }
 
-    /// Everything as it is now, for those who show it in another form.
+    /// Everything but what takes long, for those who look every second.
     pub fn figures(&self) -> Vec<Figure> {
         self.everything.figures()
     }
@@ -106,6 +106,12 @@ impl Everything {
         figures.extend(self.others.iter().flat_map(|other| other.figures()));
         figures
     }
+
+    fn scraped(&self) -> Vec<Figure> {
+        let mut figures = self.figures();
+        figures.extend(process::descriptors());
+        figures
+    }
 }
 
 struct Collected {
@@ -119,7 +125,7 @@ impl Collector for Collected {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        families(self.everything.figures())
+        families(self.everything.scraped())
     }
 }
 

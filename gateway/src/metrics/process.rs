@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use super::figure::Figure;
 use super::table::{self, Metric};
 
-/// Memory by kind, processor time, start and open descriptors. What cannot be read is left out.
+/// Memory by kind, processor time, start. What cannot be read is left out.
 pub fn figures() -> Vec<Figure> {
     let mut figures = Vec::new();
     if let Ok(status) = fs::read_to_string("/proc/self/status") {
@@ -19,6 +19,12 @@ pub fn figures() -> Vec<Figure> {
     let used = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(processor_seconds);
     figures.extend(used.map(|used| Figure::of(&table::CPU_SECONDS, used)));
     figures.extend(STARTED.map(|started| Figure::of(&table::START_TIME, started)));
+    figures
+}
+
+/// Open descriptors. Counting them takes time for each, so this is for scrapes and not for every second.
+pub fn descriptors() -> Vec<Figure> {
+    let mut figures = Vec::new();
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         // The directory being read is one of them.
         let count = open.count().saturating_sub(1) as f64;
@@ -84,7 +90,8 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_time_and_descriptors() {
-        let names: Vec<_> = figures().iter().map(|figure| figure.metric.name).collect();
+        let all = [figures(), descriptors()].concat();
+        let names: Vec<_> = all.iter().map(|figure| figure.metric.name).collect();
         for name in [
             "process_resident_memory_bytes",
             "process_cpu_seconds_total",

@@ -11,6 +11,7 @@ use super::remembered::remembered;
 use super::{Record, Sink};
 use crate::admin::state::RequestState;
 use crate::limits;
+use crate::trace::context::Sampling;
 
 /// See the module.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Errors {
     lanes: Box<[Mutex<Blame<Vec<RequestState>>>]>,
     /// Oldest first.
     last: Mutex<Blame<VecDeque<RequestState>>>,
+    traces: Option<Sampling>,
 }
 
 /// Errors by whose they are.
@@ -28,9 +30,10 @@ struct Blame<L> {
 }
 
 impl Errors {
-    /// For so many lanes.
-    pub fn new(lanes: usize) -> Errors {
-        Errors { lanes: (0..lanes).map(|_| Mutex::default()).collect(), last: Mutex::default() }
+    /// For so many lanes; `traces` says which requests are traced.
+    pub fn new(lanes: usize, traces: Option<Sampling>) -> Errors {
+        let lanes = (0..lanes).map(|_| Mutex::default()).collect();
+        Errors { lanes, last: Mutex::default(), traces }
     }
 
     /// Collects what lanes have kept. Called once a second: a lane keeps nothing more until then
@@ -82,7 +85,7 @@ impl Sink for Errors {
             false => &mut kept.client,
         };
         if list.len() < limits::ERRORS_KEPT_MAX {
-            list.push(remembered(record));
+            list.push(remembered(record, self.traces.as_ref()));
         }
     }
 }
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_last_errors_of_all_lanes_come_newest_first() {
-        let errors = Errors::new(2);
+        let errors = Errors::new(2, None);
         for (lane, status) in [(0, 404), (1, 200), (1, 503), (0, 304), (0, 403)] {
             ended(&errors, &account(lane, "/b/k"), status, 10);
         }
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn many_of_one_kind_do_not_wash_out_the_other() {
-        let errors = Errors::new(1);
+        let errors = Errors::new(1, None);
         ended(&errors, &account(0, "/b/k"), 500, 10);
         for _ in 0..1000 {
             ended(&errors, &account(0, "/b/k"), 404, 10);

@@ -46,31 +46,46 @@ pub trait Sink: Send + Sync {
     /// Called on the request's lane, between two other requests of it: must neither wait nor take
     /// long. What takes long is handed to another thread, through a bounded queue.
     fn ended(&self, record: &Record<'_>);
+
+    /// Whether it tells what clients say of themselves (host, agent, referrer, trace state), which
+    /// accounts keep only where somebody does.
+    fn tells_headers(&self) -> bool {
+        false
+    }
 }
 
 /// Everybody who is told. The same for all lanes.
 #[derive(Clone, Default)]
-pub struct Sinks(Arc<[Arc<dyn Sink>]>);
+pub struct Sinks {
+    sinks: Arc<[Arc<dyn Sink>]>,
+    tell_headers: bool,
+}
 
 impl Sinks {
     /// These, told in this order.
     pub fn new(sinks: Vec<Arc<dyn Sink>>) -> Sinks {
-        Sinks(sinks.into())
+        let tell_headers = sinks.iter().any(|sink| sink.tells_headers());
+        Sinks { sinks: sinks.into(), tell_headers }
     }
 
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sinks.is_empty()
+    }
+
+    /// Whether somebody tells what clients say of themselves.
+    pub fn tell_headers(&self) -> bool {
+        self.tell_headers
     }
 
     /// Tells everybody.
     pub fn ended(&self, record: &Record<'_>) {
-        self.0.iter().for_each(|sink| sink.ended(record));
+        self.sinks.iter().for_each(|sink| sink.ended(record));
     }
 }
 
 impl std::fmt::Debug for Sinks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sinks({})", self.0.len())
+        write!(f, "Sinks({})", self.sinks.len())
     }
 }

@@ -5,15 +5,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::HeaderValue;
-
-use super::Record;
+use super::{Record, shown};
 use crate::admin::state::RequestState;
 use crate::limits;
 use crate::metrics::{Source, Stage};
+use crate::trace::context::{self, Sampling};
 
-/// What is kept of a request. Its query, which may hold a signature, is not among it.
-pub fn remembered(record: &Record<'_>) -> RequestState {
+/// What is kept of a request. Its query, which may hold a signature, is not among it. `traces` says
+/// which requests are traced; without it, a trace is the client's alone.
+pub fn remembered(record: &Record<'_>, traces: Option<&Sampling>) -> RequestState {
     let account = record.account;
     let stage = |stage: &Stage| {
         account.stage(*stage).map(|took| (stage.label().to_owned(), took.as_secs_f64()))
@@ -28,8 +28,8 @@ pub fn remembered(record: &Record<'_>) -> RequestState {
         operation: account.asked.operation.label().to_owned(),
         status: account.status().map_or(0, |status| status.as_u16()),
         code: account.code.get().map(|code| cut(code)),
-        bucket: account.bucket().map(shown),
-        key: account.key().map(shown),
+        bucket: shown::bucket(account).map(|bucket| cut(&bucket)),
+        key: shown::key(account).map(|key| cut(&key)),
         user: account.user.get().map(|user| user.to_string()),
         client: account.asked.peer.map(|peer| peer.to_string()),
         seconds: record.took.as_secs_f64(),
@@ -39,30 +39,13 @@ pub fn remembered(record: &Record<'_>) -> RequestState {
         stages: Stage::ALL.iter().filter_map(stage).collect(),
         sources: Source::ALL.iter().filter_map(source).collect(),
         delivery: account.delivery().label().to_owned(),
-        trace: account.asked.traceparent.as_ref().and_then(trace_id),
+        trace: context::trace(traces, &account.asked).map(|trace| format!("{trace:032x}")),
     }
 }
 
 /// A moment in seconds since 1970.
 pub fn since_1970(moment: SystemTime) -> f64 {
     moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// A part of the target's path. Somebody may have pasted a whole presigned URL there.
-fn shown(text: &str) -> String {
-    const MARKS: [&str; 6] = [
-        "x-amz-signature",
-        "x-amz-credential",
-        "x-amz-security-token",
-        "awsaccesskeyid",
-        "signature=",
-        "signature%3d",
-    ];
-    let lower = text.to_ascii_lowercase();
-    match MARKS.iter().any(|mark| lower.contains(mark)) {
-        true => "REDACTED".to_owned(),
-        false => cut(text),
-    }
 }
 
 fn cut(text: &str) -> String {
@@ -72,25 +55,11 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// The trace id of `traceparent`: 32 hexadecimal digits, not all 0, after a version that is not `ff`
-/// (W3C Trace Context, 3.2).
-fn trace_id(traceparent: &HeaderValue) -> Option<String> {
-    let (version, rest) = traceparent.to_str().ok()?.split_once('-')?;
-    let (id, _) = rest.split_once('-')?;
-    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_one = version.len() == 2
-        && digits(version)
-        && version != "ff"
-        && id.len() == 32
-        && digits(id)
-        && id.bytes().any(|byte| byte != b'0');
-    is_one.then(|| id.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::sample;
+    use http::HeaderValue;
     use std::time::Duration;
 
     #[test]
@@ -104,7 +73,7 @@ mod tests {
         account.code.set("NoSuchKey".into()).unwrap();
         account.answer(http::StatusCode::NOT_FOUND);
         let took = Duration::from_millis(12);
-        let kept = remembered(&Record { account: &account, ended: SystemTime::now(), took });
+        let kept = remembered(&Record { account: &account, ended: SystemTime::now(), took }, None);
         assert_eq!((kept.bucket.as_deref(), kept.key.as_deref()), (Some("photos"), Some("a%20b")));
         assert_eq!((kept.status, kept.seconds), (404, 0.012));
         assert_eq!(kept.stages.into_iter().collect::<Vec<_>>(), [("auth".to_owned(), 0.002)]);
@@ -115,10 +84,16 @@ mod tests {
 
     #[test]
     fn a_presigned_url_that_was_pasted_as_a_key_is_not_shown() {
-        for key in ["x?X-Amz-Signature=abc", "x%3FX-Amz-Signature%3Dabc", "a&Signature%3Dabc"] {
-            assert_eq!(shown(key), "REDACTED", "{key}");
+        let key = |key: &str| {
+            let account = sample::account(0, &format!("/photos/{key}"));
+            let record =
+                Record { account: &account, ended: SystemTime::now(), took: Duration::ZERO };
+            remembered(&record, None).key.unwrap()
+        };
+        for pasted in ["x%3FX-Amz-Signature%3Dabc", "x%3FX%2DAmz%2DSignature%3Dabc"] {
+            assert!(!key(pasted).contains("abc"), "{pasted}");
         }
-        assert_eq!(shown("signatures/a.txt"), "signatures/a.txt");
+        assert_eq!(key("signatures/a.txt"), "signatures/a.txt");
     }
 
     #[test]
@@ -127,18 +102,5 @@ mod tests {
         assert_eq!(cut(&long).chars().count(), limits::REMEMBERED_CHARS_MAX + 1);
         assert!(cut(&long).ends_with('…'));
         assert_eq!(cut("short"), "short");
-    }
-
-    #[test]
-    fn what_is_no_trace_is_passed_over() {
-        for text in [
-            "",
-            "00-0-0-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(trace_id(&HeaderValue::from_static(text)), None, "{text}");
-        }
     }
 }

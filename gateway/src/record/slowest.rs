@@ -15,6 +15,7 @@ use super::remembered::remembered;
 use super::{Record, Sink};
 use crate::admin::state::RequestState;
 use crate::limits;
+use crate::trace::context::Sampling;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Slowest {
     lanes: Box<[Mutex<Slow>]>,
     /// The newest last; requests are being collected into it.
     minutes: Mutex<VecDeque<(Instant, Slow)>>,
+    traces: Option<Sampling>,
 }
 
 /// The slowest of many, in no order.
@@ -58,12 +60,13 @@ impl Slow {
 }
 
 impl Slowest {
-    /// For so many lanes.
-    pub fn new(lanes: usize) -> Slowest {
+    /// For so many lanes; `traces` says which requests are traced.
+    pub fn new(lanes: usize, traces: Option<Sampling>) -> Slowest {
         Slowest {
             floor_ns: AtomicU64::new(0),
             lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             minutes: Mutex::new(VecDeque::from([(Instant::now(), Slow::default())])),
+            traces,
         }
     }
 
@@ -112,7 +115,7 @@ impl Sink for Slowest {
         let Some(lane) = self.lanes.get(record.account.lane) else { return };
         let mut slow = lane.lock().unwrap_or_else(PoisonError::into_inner);
         if slow.wants(record.took) {
-            slow.add(record.took, remembered(record));
+            slow.add(record.took, remembered(record, self.traces.as_ref()));
         }
     }
 }
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_slowest_of_all_lanes_are_kept_in_order() {
-        let slowest = Slowest::new(2);
+        let slowest = Slowest::new(2, None);
         for took in 1..=500 {
             ended(&slowest, &account((took % 2) as usize, "/b/k"), 200, took);
             if took % 100 == 0 {
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_minute_that_is_over_is_in_nobodys_way() {
-        let slowest = Slowest::new(1);
+        let slowest = Slowest::new(1, None);
         let start = Instant::now();
         let minute = |number: u64| start + Duration::from_secs(60 * number + 1);
         for _ in 0..100 {

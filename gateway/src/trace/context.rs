@@ -76,6 +76,14 @@ impl Sampling {
     }
 }
 
+/// The trace that a request belongs to: as sampled, or without sampling the client's alone.
+pub fn trace(sampling: Option<&Sampling>, asked: &Asked) -> Option<u128> {
+    match sampling {
+        Some(sampling) => Some(sampling.context(asked)?.trace),
+        None => Some(parse(asked.traceparent.as_ref()?)?.trace),
+    }
+}
+
 /// `VERSION-TRACE-SPAN-FLAGS` in lower-case hexadecimal digits (W3C Trace Context, 3.2). A version
 /// that is not known yet may have more fields behind these (3.2.4).
 fn parse(value: &HeaderValue) -> Option<Parent> {

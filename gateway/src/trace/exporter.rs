@@ -104,6 +104,10 @@ fn resource() -> Resource {
 }
 
 impl Sink for Spans {
+    fn tells_headers(&self) -> bool {
+        true
+    }
+
     fn ended(&self, record: &Record<'_>) {
         let context = self.sampling.context(&record.account.asked);
         let Some(context) = context.filter(|context| context.sampled) else {

@@ -63,8 +63,8 @@ fn bench() -> Bench {
     let plan = MetricsPlan { buckets: 5, users: 5 };
     let remembered = Remembered {
         tenants: Arc::new(Tenants::new(1, &plan)),
-        slowest: Arc::new(Slowest::new(1)),
-        errors: Arc::new(Errors::new(1)),
+        slowest: Arc::new(Slowest::new(1, None)),
+        errors: Arc::new(Errors::new(1, None)),
     };
     let keeper = Keeper::new(Sources {
         exporter: Exporter::new(observed, vec![Arc::new(Store)]).unwrap(),

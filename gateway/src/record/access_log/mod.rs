@@ -99,6 +99,10 @@ impl AccessLog {
 }
 
 impl Sink for AccessLog {
+    fn tells_headers(&self) -> bool {
+        true
+    }
+
     fn ended(&self, record: &Record<'_>) {
         let lane = record.account.lane;
         if !self.has_line(record) {
