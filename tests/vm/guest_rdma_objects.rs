@@ -61,6 +61,7 @@ async fn there_and_back(
     assert_eq!(outcome.checksum, Verification::Verified, "{key}");
     let moved = after.0.since(before.0);
     assert_eq!((moved.delivered, moved.written), (bytes, bytes), "{key}: {moved:?}");
+    assert_eq!(moved.responded, bytes, "by source: {key}: {moved:?}");
     assert_eq!((moved.copied, moved.staging_copied), (0, 0), "{key}: {moved:?}");
     assert_outside(&format!("GET of {key}"), bytes, after.1 - before.1, after.2 - before.2);
 

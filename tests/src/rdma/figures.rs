@@ -16,6 +16,8 @@ pub struct RdmaFigures {
     pub written_by_peers: u64,
     /// Of objects that were got by RDMA.
     pub delivered: u64,
+    /// Of responses, by where they came from, added up.
+    pub responded: u64,
     /// Of objects that were put by RDMA.
     pub collected: u64,
     /// Copied on the way of either.
@@ -47,6 +49,7 @@ impl RdmaFigures {
             read: value("penstock_rdma_bytes_total", &["verb=\"read\""]),
             written_by_peers: value("penstock_rdma_bytes_total", &["verb=\"written_by_peer\""]),
             delivered: value("penstock_rdma_object_bytes_total", &["operation=\"get\""]),
+            responded: value("penstock_response_bytes_total", &["delivery=\"rdma\""]),
             collected: value("penstock_rdma_object_bytes_total", &["operation=\"put\""]),
             copied: value("penstock_copied_bytes_total", &["path=\"rdma\""]),
             staging_copied: value("penstock_copied_bytes_total", &["path=\"rdma_staging\""]),
@@ -63,6 +66,7 @@ impl RdmaFigures {
             read: self.read - earlier.read,
             written_by_peers: self.written_by_peers - earlier.written_by_peers,
             delivered: self.delivered - earlier.delivered,
+            responded: self.responded - earlier.responded,
             collected: self.collected - earlier.collected,
             copied: self.copied - earlier.copied,
             staging_copied: self.staging_copied - earlier.staging_copied,
