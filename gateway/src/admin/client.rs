@@ -59,6 +59,13 @@ impl Place {
         }
         Ok(Place { text: rest.to_owned(), tls })
     }
+
+    /// Whether nobody on the way can read what is sent there: by TLS, or because there is no way.
+    pub fn is_private(&self) -> bool {
+        let host = self.text.rsplit_once(':').map_or(&*self.text, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        self.tls || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
 }
 
 impl From<SocketAddr> for Place {
@@ -367,6 +374,20 @@ mod tests {
             String::from_utf8(asked).unwrap()
         });
         (place, asked)
+    }
+
+    #[test]
+    fn what_is_sent_to_others_is_private_by_tls_alone() {
+        for (text, private) in [
+            ("localhost:9001", true),
+            ("127.0.0.1:9001", true),
+            ("[::1]:9001", true),
+            ("10.0.0.7:9001", false),
+            ("gateway:9001", false),
+            ("https://gateway:9001", true),
+        ] {
+            assert_eq!(Place::parse(text).unwrap().is_private(), private, "{text}");
+        }
     }
 
     #[test]

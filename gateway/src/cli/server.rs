@@ -77,8 +77,17 @@ pub(super) fn named(matches: &ArgMatches) -> Option<Result<Client, Unfound>> {
     let token = file("token-file").map(PathBuf::as_path);
     let identity = file("certificate").cloned().zip(file("key").cloned());
     let trust = Trust { ca: file("ca").cloned(), identity };
-    let client = Place::parse(place).and_then(|place| Client::remote(place, token, &trust));
-    Some(client.map_err(unusable))
+    let place = match Place::parse(place) {
+        Ok(place) => place,
+        Err(error) => return Some(Err(unusable(error))),
+    };
+    if token.is_some() && !place.is_private() {
+        eprintln!(
+            "penstock: the token goes to {place} unencrypted; set admin.tls_certificate and \
+             admin.tls_key there, and write https://{place}"
+        );
+    }
+    Some(Client::remote(place, token, &trust).map_err(unusable))
 }
 
 /// The client for the server that runs on that directory.

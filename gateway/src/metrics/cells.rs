@@ -59,8 +59,7 @@ impl TimeCells {
     /// Adds one observation. As [`Cell::add`], for the owning lane alone.
     pub fn observe(&self, took: Duration) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = DURATION_BOUNDS_US.partition_point(|bound| bound * 1000 < took_ns);
-        self.counts[bucket].add(1);
+        self.counts[bucket(took_ns)].add(1);
         self.sum_ns.add(took_ns);
     }
 
@@ -72,6 +71,11 @@ impl TimeCells {
             sum: self.sum_ns.value() as f64 / 1e9,
         }
     }
+}
+
+/// Which bucket of [`DURATION_BOUNDS_US`] that many nanoseconds are counted in.
+pub fn bucket(took_ns: u64) -> usize {
+    DURATION_BOUNDS_US.partition_point(|bound| bound * 1000 < took_ns)
 }
 
 /// [`DURATION_BOUNDS_US`] in seconds.
@@ -152,7 +156,7 @@ impl LaneCells {
         self.durations[operation as usize][class as usize].observe(took);
     }
 
-    /// The same where nobody measures: only what the drain asks, how many are in flight.
+    /// A request's response has ended: what the drain asks, how many are in flight, needs no more.
     pub fn request_left(&self, operation: Operation, class: StatusClass) {
         self.requests[operation as usize][class as usize].add(1);
     }

@@ -1,6 +1,7 @@
-//! The bounded labels: every value that a label of ours can have is a variant of an enum here.
+//! The bounded labels that lanes count by: every value is a variant of an enum here.
 //!
-//! Not here: labels that name what is there (devices, lanes, buckets), which their owners bound.
+//! Not here: labels that name what is there (devices, lanes, buckets), and the fixed words of parts
+//! that report figures of their own (RDMA's outcomes, shares, jobs), which their owners bound.
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal),* $(,)? }) => {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Sampling;
-use crate::metrics::cells::DURATION_BOUNDS_US;
+use crate::metrics::cells::{self, DURATION_BOUNDS_US};
 use crate::metrics::openmetrics::{Exemplar, ExemplarRow, Exemplars};
 use crate::metrics::table::{self, Metric};
 use crate::metrics::{Operation, StatusClass};
@@ -62,10 +62,9 @@ impl Sink for LatestTraces {
     }
 }
 
-/// The bucket that `TimeCells::observe` counts it in.
+/// The bucket that it is counted in.
 fn bucket(took: Duration) -> usize {
-    let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-    DURATION_BOUNDS_US.partition_point(|bound| bound * 1000 < took_ns)
+    cells::bucket(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl Exemplars for LatestTraces {

@@ -132,7 +132,8 @@ const NAMES = { read: "Reads", write: "Writes", list: "Listings", other: "Other 
 
 /** Who sets the pace of the busiest kind of requests. */
 function paceOf(state) {
-  const { requests, in_flight: flying, window_seconds: over, p50_seconds: p50, p99_seconds: p99 } = state.rates;
+  const { requests, in_flight: flying, p50_seconds: p50, p99_seconds: p99 } = state.rates;
+  const over = Math.round(state.rates.window_seconds);
   if (requests < IDLE_REQUESTS) {
     const waits = flying > 0;
     return {
