@@ -181,7 +181,6 @@ FAULTS = [
         alerts=["PenstockUserFloods"],
         panels=[
             ("overview", "Busiest lane", 0.7),
-            ("tenants", "Time spent by user", 10),
             ("tenants", "Requests by user", 50),
         ],
         view="tenants",
