@@ -42,29 +42,16 @@ pub fn figures(plan: &StorePlan) -> Vec<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::{Store, StoreOptions};
+    use crate::behind::testing::{MEMORY_BYTES, store};
 
     #[test]
     fn a_plan_is_exported_with_all_of_its_memory() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&StoreOptions {
-            data_dir: directory.path().to_owned(),
-            devices: Vec::new(),
-            extent_file_bytes: Some(64 << 20),
-            index_map_bytes: 64 << 20,
-            memory_bytes: 200 << 20,
-            memory_elsewhere: vec![("listings".to_owned(), 1 << 20)],
-            lanes: 1,
-            connections_max: 10,
-            create: true,
-            huge_pages: false,
-            lock_memory: false,
-        })
-        .unwrap();
+        let store = store(&directory);
         let figures = figures(store.plan());
         let of = |metric| figures.iter().filter(|it| it.metric == metric).collect::<Vec<_>>();
         let memory = of(&table::MEMORY_PLAN);
-        assert_eq!(memory.iter().map(|it| it.number()).sum::<f64>(), f64::from(200 << 20));
+        assert_eq!(memory.iter().map(|it| it.number()).sum::<f64>(), MEMORY_BYTES as f64);
         let listings = memory.iter().find(|it| it.labels == ["listings"]);
         assert_eq!(listings.unwrap().number(), f64::from(1 << 20));
         assert_eq!(of(&table::ARENA_PAGES).iter().map(|it| it.number()).sum::<f64>(), 1.0);

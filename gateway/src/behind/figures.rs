@@ -237,24 +237,7 @@ static BATCH_SIZES: [f64; BATCH_BOUNDS.len()] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::{Store, StoreOptions};
-
-    fn store(directory: &tempfile::TempDir) -> Store {
-        Store::open(&StoreOptions {
-            data_dir: directory.path().to_owned(),
-            devices: Vec::new(),
-            extent_file_bytes: Some(64 << 20),
-            index_map_bytes: 64 << 20,
-            memory_bytes: 200 << 20,
-            memory_elsewhere: Vec::new(),
-            lanes: 1,
-            connections_max: 10,
-            create: true,
-            huge_pages: false,
-            lock_memory: false,
-        })
-        .unwrap()
-    }
+    use crate::behind::testing::store;
 
     /// What only some drives say of themselves, and what the store's filling alone cannot say.
     fn is_optional(metric: &Metric) -> bool {

@@ -7,6 +7,8 @@ pub mod capabilities;
 pub mod commands;
 pub mod drives;
 pub mod figures;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapath::{Store, StoreOptions};
+use crate::behind::testing::store;
 
 use super::export::Observed;
 use super::*;
@@ -58,20 +58,7 @@ fn many_tenants(tenants: &Tenants) {
 #[test]
 fn series_stay_within_the_budget_of_the_default_settings() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&StoreOptions {
-        data_dir: directory.path().to_owned(),
-        devices: Vec::new(),
-        extent_file_bytes: Some(64 << 20),
-        index_map_bytes: 64 << 20,
-        memory_bytes: 200 << 20,
-        memory_elsewhere: Vec::new(),
-        lanes: 1,
-        connections_max: 10,
-        create: true,
-        huge_pages: false,
-        lock_memory: false,
-    })
-    .unwrap();
+    let store = store(&directory);
     let tenants = Arc::new(Tenants::new(LANES, &MetricsPlan { buckets: 50, users: 50 }));
     many_tenants(&tenants);
     let observed = Observed {

@@ -41,6 +41,13 @@ pub struct Record<'a> {
     pub took: Duration,
 }
 
+impl Record<'_> {
+    /// When its head was complete.
+    pub fn began(&self) -> SystemTime {
+        self.ended.checked_sub(self.took).unwrap_or(self.ended)
+    }
+}
+
 /// Somebody who is told of requests that have ended.
 pub trait Sink: Send + Sync {
     /// Called on the request's lane, between two other requests of it: must neither wait nor take

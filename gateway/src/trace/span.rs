@@ -19,8 +19,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::{Context, Sampling};
 use crate::metrics::{Copying, Source, Stage};
-use crate::record::Record;
-use crate::record::shown;
+use crate::record::tenants::ANONYMOUS;
+use crate::record::{Record, shown};
 
 /// Stages that have spans, in the order in which they are laid out. `Accept` has none: it is the
 /// connection's, and what lies between it and the head is the client's time.
@@ -52,7 +52,7 @@ pub(super) fn spans(
     scope: &InstrumentationScope,
 ) -> Vec<SpanData> {
     let account = record.account;
-    let head = record.ended.checked_sub(record.took).unwrap_or(record.ended);
+    let head = record.began();
     let parse = account.stage(Stage::Parse);
     let began = head.checked_sub(parse.unwrap_or_default()).unwrap_or(head);
     let state = state(record);
@@ -174,7 +174,7 @@ fn attributes(record: &Record<'_>) -> Vec<KeyValue> {
     all.maybe("aws.s3.upload_id", shown::parameter(asked, "uploadId").map(str::to_owned));
     let part = shown::parameter(asked, "partNumber").and_then(|part| part.parse::<i64>().ok());
     all.maybe("aws.s3.part_number", part);
-    all.add("user.id", account.user.get().map_or("anonymous", |user| user).to_owned());
+    all.add("user.id", account.user.get().map_or(ANONYMOUS, |user| user).to_owned());
     all.count("penstock.lane", account.lane as u64);
     all.add("penstock.delivery", account.delivery().label());
     for source in Source::ALL {

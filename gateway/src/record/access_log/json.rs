@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use super::Style;
 use super::text::{self, Moment};
-use super::{Style, began};
 use crate::metrics::{Copying, Source, Stage};
+use crate::record::tenants::ANONYMOUS;
 use crate::record::{Record, shown};
 
 /// Appends the line of a request, with its end.
@@ -15,12 +16,12 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
     let asked = &account.asked;
     let mut line = Object::begin(out);
     line.name("time");
-    line.moment(Moment::of(began(record)));
+    line.moment(Moment::of(record.began()));
     line.text("id", asked.id.as_str());
     if let Some(peer) = asked.peer {
         line.text("remote", &peer.to_string());
     }
-    line.text("user", account.user.get().map_or("anonymous", |user| user));
+    line.text("user", account.user.get().map_or(ANONYMOUS, |user| user));
     line.text("operation", asked.operation.label());
     line.maybe("bucket", shown::bucket(account).as_deref());
     line.maybe("key", shown::key(account).as_deref());

@@ -17,7 +17,7 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::config::{AccessLogFormat, AccessLogPlan};
 use crate::limits;
@@ -131,11 +131,6 @@ impl Figures for AccessLog {
             figure("failed", self.counts.failed.load(Ordering::Relaxed)),
         ]
     }
-}
-
-/// When the head of a request was complete.
-fn began(record: &Record<'_>) -> SystemTime {
-    record.ended.checked_sub(record.took).unwrap_or(record.ended)
 }
 
 /// Tenths of microseconds: a stage of a hot request takes 1 to 30 µs.

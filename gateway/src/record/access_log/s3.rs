@@ -6,8 +6,8 @@
 
 use http::Method;
 
+use super::Style;
 use super::text::{self, Moment};
-use super::{Style, began};
 use crate::metrics::{Operation, Source, Stage};
 use crate::record::{Record, shown};
 
@@ -18,7 +18,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, style: &Style) {
     let mut line = Line { out, empty: true };
     line.word("-"); // bucket owner
     line.maybe(shown::bucket(account).as_deref());
-    line.moment(Moment::of(began(record)));
+    line.moment(Moment::of(record.began()));
     line.maybe(asked.peer.map(|peer| peer.to_string()).as_deref());
     line.maybe(account.user.get().map(|user| &**user));
     line.word(asked.id.as_str());
