@@ -5,7 +5,7 @@
 //! the parts that it names are the object's; whether its condition held was decided the first time.
 
 use bytes::Bytes;
-use datapath::{Bucket, LaneStore, NewObject, Object, Part};
+use datapath::{Bucket, LaneStore, Object, Part};
 use datapath::{PartId, PartNumber, UploadId};
 use http::HeaderMap;
 use http::header::HOST;
@@ -18,6 +18,7 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
 use super::checksum::{self, Checksum, checksum_fields};
+use super::created::Beside;
 use super::describe::checksum_of as object_checksum;
 use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_READ_AT_ONCE};
 use super::operations::Operations;
@@ -46,7 +47,7 @@ pub(super) async fn complete(
         found => found?,
     };
     let condition = condition::of_write(&aside)?;
-    let mut attributes = Attributes::decode(&upload.attributes)?;
+    let mut beside = Beside::held(&upload.attributes)?;
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
     let chosen = chosen_parts(operations.lane(), upload.id, &named).await;
@@ -55,20 +56,16 @@ pub(super) async fn complete(
     drop(named);
     drop(list);
     check_sizes(&chosen, input.mpu_object_size)?;
-    let declared = attributes.declared.take();
+    let declared = beside.attributes.declared.take();
     let checksum = checksum_of(&chosen, declared)?;
     check_promises(&input, declared, checksum.as_ref())?;
     let crc64 = checksum_of(&chosen, None)?.and_then(|checksum| checksum.as_crc64());
     // The store keeps CRC-64/NVME by itself.
     let is_kept = |checksum: &Checksum| checksum.as_crc64().is_none();
-    attributes.checksums = checksum.filter(is_kept).into_iter().collect();
-    let new = NewObject {
-        bucket: bucket.id,
-        key: Bytes::from(input.key.clone()),
-        entity_tag: entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag)),
-        attributes: attributes.encode()?,
-        condition,
-    };
+    beside.attributes.checksums = checksum.filter(is_kept).into_iter().collect();
+    let key = Bytes::from(input.key.clone());
+    let tag = entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag));
+    let new = beside.into_new(bucket.id, key, tag, condition)?;
     let ids: Vec<(PartNumber, PartId)> =
         chosen.iter().map(|chosen| (chosen.number, chosen.id)).collect();
     drop(chosen);
