@@ -50,6 +50,7 @@ pub(super) async fn complete(
     let mut beside = Beside::held(&upload.attributes)?;
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
+    check_named(&named, beside.attributes.declared)?;
     let chosen = chosen_parts(operations.lane(), upload.id, &named).await;
     let chosen = laps.ends(Stage::Index, chosen)?;
     // The list has said all: what a commit waits for is held without it.
@@ -143,6 +144,26 @@ fn named_parts(
         named.push((number, part));
     }
     Ok(named)
+}
+
+/// A checksum that is made of the parts' is one of those that the client means: it has to name them.
+///
+/// # Errors
+/// InvalidRequest for an entry without the value of the declared algorithm.
+fn check_named(named: &[(PartNumber, &CompletedPart)], declared: Option<Declared>) -> Outcome<()> {
+    let Some(Declared { algorithm, composite: true }) = declared else {
+        return Ok(());
+    };
+    let has = |sent: &CompletedPart| sent_checksums(sent).any(|(sent, _)| sent == algorithm);
+    match named.iter().find(|(_, sent)| !has(sent)) {
+        None => Ok(()),
+        Some((number, _)) => Err(Refusal::InvalidRequest(format!(
+            "The upload was created using a {} checksum. The complete request must include the checksum for each \
+             part. It was missing for part {} in the request.",
+            algorithm.name().to_lowercase(),
+            number.0
+        ))),
+    }
 }
 
 /// A part of the object to be: what completing needs of it, 128 bytes and a tag of 32.
@@ -322,11 +343,28 @@ fn check_promises(
     for (algorithm, text) in sent {
         let Some(text) = text else { continue };
         let computed = computed.filter(|computed| computed.algorithm == algorithm);
-        if !computed.is_some_and(|computed| computed.is_text(text)) {
+        let Some(computed) = computed else {
+            return Err(other_algorithm(declared, algorithm));
+        };
+        let bare = text.rsplit_once('-').map_or(&**text, |(value, _parts)| value);
+        if Value::from_base64(algorithm, bare.as_bytes()).is_none() {
+            let name = algorithm.header();
+            return Err(Refusal::InvalidRequest(format!("Value for {name} header is invalid.")));
+        }
+        if !computed.is_text(text) {
             return Err(Refusal::BadDigest(algorithm.name()));
         }
     }
     Ok(())
+}
+
+fn other_algorithm(declared: Option<Declared>, sent: Algorithm) -> Refusal {
+    let expected = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
+    Refusal::InvalidRequest(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        expected.name().to_lowercase(),
+        sent.name().to_lowercase()
+    ))
 }
 
 #[cfg(test)]
@@ -488,10 +526,12 @@ mod tests {
             with(|input, text| input.checksum_sha256 = Some(text.replace("-2", "-3"))),
             Err(Refusal::BadDigest("SHA256"))
         ));
-        assert!(matches!(
+        for refused in [
             with(|input, text| input.checksum_sha1 = Some(text)),
-            Err(Refusal::BadDigest("SHA1"))
-        ));
+            with(|input, _| input.checksum_sha256 = Some("bad".to_owned())),
+        ] {
+            assert!(matches!(refused, Err(Refusal::InvalidRequest(_))));
+        }
         let full = s3s::dto::ChecksumType::from_static("FULL_OBJECT");
         let mut input = CompleteMultipartUploadInput::builder();
         input.set_bucket("b".to_owned());

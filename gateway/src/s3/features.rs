@@ -67,6 +67,7 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "GetBucketLocation" => &["location"],
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
+        "GetObjectAttributes" => &["attributes", "versionId"],
         "PutObject" | "CopyObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],

@@ -24,6 +24,7 @@ mod delete;
 mod get;
 mod head;
 mod list;
+mod object_attributes;
 mod parts;
 mod put;
 mod uploads;
