@@ -68,6 +68,9 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
         "GetObjectAttributes" => &["attributes", "versionId"],
+        "GetObjectTagging" | "PutObjectTagging" | "DeleteObjectTagging" => {
+            &["tagging", "versionId"]
+        }
         "PutObject" | "CopyObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
@@ -109,8 +112,7 @@ const PREFIXES: [&str; 4] = [
 ];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 5] = [
-    HeaderName::from_static("x-amz-tagging"),
+const NAMES: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-write-offset-bytes"),
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
@@ -192,7 +194,6 @@ mod tests {
             ("x-amz-server-side-encryption-customer-key", "k"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
             ("x-amz-grant-read", "id=1"),
-            ("x-amz-tagging", "a=b"),
             ("x-amz-acl", "public-read"),
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-object-ownership", "ObjectWriter"),

@@ -27,6 +27,7 @@ mod list;
 mod object_attributes;
 mod parts;
 mod put;
+mod tagging;
 mod uploads;
 
 mod attributes;
