@@ -124,6 +124,15 @@ fn of_request(refusal: Refusal) -> S3Error {
                 format!("The storage class you specified is not valid: {class}; see docs/S3.md");
             error(Code::InvalidStorageClass, message)
         }
+        Refusal::InvalidWriteOffset { offset, size } => {
+            let is = size.map_or("there is no object of that size".to_owned(), |size| {
+                format!("the object has {size} bytes")
+            });
+            let message = format!(
+                "The write offset value that you specified does not match the current object size: {offset}, and {is}"
+            );
+            custom("InvalidWriteOffset", StatusCode::BAD_REQUEST, message)
+        }
         Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
         Refusal::InvalidRedirectLocation => {
             let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/' and at \

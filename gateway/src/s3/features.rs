@@ -112,8 +112,7 @@ const PREFIXES: [&str; 4] = [
 ];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 4] = [
-    HeaderName::from_static("x-amz-write-offset-bytes"),
+const NAMES: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
     HeaderName::from_static("x-amz-if-match-initiated-time"),

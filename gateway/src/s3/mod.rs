@@ -17,6 +17,7 @@ mod names;
 mod operations;
 mod service;
 
+mod append;
 mod bucket;
 mod complete;
 mod copy;
@@ -27,6 +28,7 @@ mod list;
 mod object_attributes;
 mod parts;
 mod put;
+mod rename;
 mod tagging;
 mod uploads;
 

@@ -71,6 +71,13 @@ pub enum Refusal {
         /// What may be.
         max: usize,
     },
+    /// Bytes are to be appended where the object does not end.
+    InvalidWriteOffset {
+        /// Where they were to go.
+        offset: u64,
+        /// The object's bytes; none where there is no object, or it has just become another.
+        size: Option<u64>,
+    },
     /// A tag that cannot be; says why.
     InvalidTag(&'static str),
     /// `x-amz-website-redirect-location` is no place that a browser could be sent to.
