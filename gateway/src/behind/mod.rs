@@ -22,10 +22,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 
-use crate::auth::{AuthError, Identity, Mechanism, Secret, Secrets, Verified, Verifier};
+use crate::auth::{AuthError, Identity, Mechanism, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
-use crate::credentials::KeyRing;
 use crate::door::{Backend, Refused, RequestBody};
+use crate::iam::Iam;
 use crate::lane::{Application, Engine, OrderError};
 use crate::metrics::Operation;
 use crate::rdma::control::{self, Admitted};
@@ -36,18 +36,12 @@ use crate::rdma::{Concern, Route};
 use crate::record::{AccountSlot, Watch};
 use crate::s3::{self, S3Settings};
 
-impl Secrets for KeyRing {
-    fn secret(&self, access_key: &str) -> Option<Secret> {
-        KeyRing::secret(self, access_key)
-    }
-}
-
 /// The process's part.
 pub struct Gateway {
     /// The open store.
     pub store: StoreHandle,
     /// Who may sign.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<Iam>,
     /// What operations are told.
     pub settings: Arc<S3Settings>,
     /// RDMA, or why there is none.
@@ -108,7 +102,7 @@ impl Backend for LaneBackend {
         {
             let admitted = control::admit(&self.rdma, route, concern, parts, now)?;
             if let Admitted::Caller(caller) = &admitted {
-                note_user(parts, &caller.identity);
+                note_user(parts, &Identity::from(&caller.signer));
             }
             return Ok(Admission::Control(admitted));
         }
@@ -143,6 +137,7 @@ impl Backend for LaneBackend {
         let (verified, plan) = *admitted;
         body::strip(parts, &plan);
         parts.extensions.insert(verified.identity);
+        parts.extensions.insert(verified.caller);
         if let Some(asked) = asked {
             // HTTP/2 brings a body without having announced one.
             if !body.is_end_stream() {
