@@ -15,6 +15,7 @@ use super::attributes::{Attributes, METADATA_PREFIX};
 use super::checksum::Checksum;
 use super::http_date;
 use super::refusal::{Outcome, Refusal};
+use super::storage_class::{STORAGE_CLASS, StorageClass};
 
 /// Which bytes of the object are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,9 @@ pub(super) fn describe(
     validators(object, &mut headers);
     for (name, value) in &attributes.content {
         headers.insert(name, value.clone());
+    }
+    if attributes.class != StorageClass::Standard {
+        headers.insert(STORAGE_CLASS, HeaderValue::from_static(attributes.class.name()));
     }
     let mut metadata = None;
     for (name, value) in &attributes.metadata {

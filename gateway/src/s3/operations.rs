@@ -12,7 +12,9 @@ use send_wrapper::SendWrapper;
 
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
-use super::{bucket, complete, copy, delete, get, head, list, parts, put, uploads};
+use super::{
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, uploads,
+};
 
 /// What the operations of one lane work with.
 pub(super) struct Operations {
@@ -103,6 +105,7 @@ table! {
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
     get_object(GetObjectInput) -> GetObjectOutput = get::get_object;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = head::head_object;
     put_object(PutObjectInput) -> PutObjectOutput = put::put_object;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete::delete_object;

@@ -46,7 +46,7 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
             ("x-amz-tagging", "a=b", "NotImplemented"),
             ("x-amz-acl", "public-read", "NotImplemented"),
             ("x-amz-object-lock-legal-hold", "ON", "NotImplemented"),
-            ("x-amz-website-redirect-location", "/", "NotImplemented"),
+            ("x-amz-website-redirect-location", "elsewhere", "InvalidRedirectLocation"),
             ("x-amz-storage-class", "GLACIER", "InvalidStorageClass"),
             ("x-amz-expected-bucket-owner", "123456789012", "AccessDenied"),
         ] {
@@ -164,7 +164,6 @@ fn operations_that_are_not_here_say_so_whatever_their_input() {
             (Method::PUT, "?abac"),
             (Method::POST, "?metadataTable"),
             (Method::GET, "/key?acl"),
-            (Method::GET, "/key?attributes"),
             (Method::GET, "/key?legal-hold"),
             (Method::GET, "/key?retention"),
             (Method::GET, "/key?tagging"),
