@@ -13,49 +13,65 @@ use bytes::Bytes;
 use http::header::{REFERER, USER_AGENT};
 use http::{Extensions, HeaderMap, Uri};
 
+use super::access::Entry;
 use super::aside::Aside;
 use super::http_date;
 use super::tags::Tags;
-use crate::auth::{Mechanism, decode_percent};
+use crate::auth::decode_percent;
+use crate::iam::Caller;
 use crate::iam::policy::{Context, Values};
 use crate::record::AccountSlot;
 
-/// How a request was signed, where that is not by its headers: in its extensions.
+/// What is told of a request that was signed by its query, in its extensions: that it was, and when, in seconds since
+/// 1970.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed {
-    /// By which part of it.
-    pub mechanism: Mechanism,
+pub struct Presigned {
+    /// When.
+    pub at: u64,
+}
+
+/// How a request was signed.
+#[derive(Clone, Copy, Debug, Default)]
+enum Signed {
+    #[default]
+    Not,
+    Header,
+    Query(u64),
 }
 
 /// What a request says besides its target. Kept with a request whose operation asks again later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scene {
-    pub(super) operation: Box<str>,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
+    operation: Box<str>,
+    /// The key that it is about.
+    pub(super) key: Option<Box<str>>,
+    uri: Uri,
+    headers: HeaderMap,
     aside: HeaderMap,
     peer: Option<IpAddr>,
     is_secure: bool,
-    mechanism: Option<Mechanism>,
+    signed: Signed,
 }
 
 impl Scene {
     /// All that a request says.
-    pub(super) fn of(
-        operation: &str,
-        uri: &Uri,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Self {
+    pub(super) fn of(entry: &Entry<'_>, extensions: &Extensions) -> Self {
         let account = extensions.get::<AccountSlot>().map(AccountSlot::account);
         Self {
-            operation: operation.into(),
-            uri: uri.clone(),
-            headers: headers.clone(),
+            operation: entry.operation.into(),
+            key: entry.key.map(Box::from),
+            uri: entry.uri.clone(),
+            headers: entry.headers.clone(),
             aside: Aside::look(extensions).cloned().unwrap_or_default(),
             peer: account.and_then(|account| account.asked.peer),
             is_secure: false,
-            mechanism: extensions.get::<Signed>().map(|signed| signed.mechanism),
+            signed: match extensions.get::<Caller>() {
+                Some(Caller::Principal(_)) => {
+                    let presigned = extensions.get::<Presigned>();
+                    presigned.map_or(Signed::Header, |presigned| Signed::Query(presigned.at))
+                }
+                Some(Caller::Anonymous) | None => Signed::Not,
+            },
         }
     }
 
@@ -166,16 +182,24 @@ impl<'a> Facts<'a> {
             },
             "requestobjecttagkeys" => return self.given_keys(),
             "resourceaccount" => one(Cow::Borrowed(self.owner_number?)),
-            "authtype" => one(Cow::Borrowed(match self.scene.mechanism {
-                None | Some(Mechanism::Header) => "REST-HEADER",
-                Some(Mechanism::Query) => "REST-QUERY-STRING",
-                Some(Mechanism::Anonymous) => return None,
+            "authtype" => one(Cow::Borrowed(match self.scene.signed {
+                Signed::Not => return None,
+                Signed::Header if &*self.scene.operation == "PostObject" => "POST",
+                Signed::Header => "REST-HEADER",
+                Signed::Query(_) => "REST-QUERY-STRING",
             })),
-            "signatureversion" => match self.scene.mechanism {
-                Some(Mechanism::Anonymous) => return None,
-                _ => one(Cow::Borrowed("AWS4-HMAC-SHA256")),
+            "signatureversion" => match self.scene.signed {
+                Signed::Not => return None,
+                Signed::Header | Signed::Query(_) => one(Cow::Borrowed("AWS4-HMAC-SHA256")),
             },
-            "signatureage" => one(Cow::Owned(self.signature_age()?.as_millis().to_string())),
+            "signatureage" => match self.scene.signed {
+                // Others are signed when they are sent.
+                Signed::Not | Signed::Header => return None,
+                Signed::Query(at) => {
+                    let age = since_1970().saturating_sub(Duration::from_secs(at));
+                    one(Cow::Owned(age.as_millis().to_string()))
+                }
+            },
             "object-lock-mode" => return self.header("x-amz-object-lock-mode"),
             "object-lock-legal-hold" => return self.header("x-amz-object-lock-legal-hold"),
             "object-lock-retain-until-date" => {
@@ -192,19 +216,9 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// How long ago a presigned request was signed; others are signed when they are sent.
-    fn signature_age(&self) -> Option<Duration> {
-        if self.scene.mechanism != Some(Mechanism::Query) {
-            return None;
-        }
-        let signed = http_date::of_basic(self.scene.headers.get("x-amz-date")?.to_str().ok()?)?;
-        Some(since_1970().saturating_sub(signed))
-    }
-
     fn remaining_days(&self) -> Option<String> {
         let until = self.scene.headers.get("x-amz-object-lock-retain-until-date")?;
-        let until = http_date::of_iso(until.to_str().ok()?)?;
-        let left = until.saturating_sub(since_1970());
+        let left = http_date::of_iso(until.to_str().ok()?)?.saturating_sub(since_1970());
         Some(left.as_secs().div_ceil(86_400).to_string())
     }
 }

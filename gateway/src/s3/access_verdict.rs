@@ -84,21 +84,17 @@ impl Question<'_> {
                 Effect::Allow | Effect::Silent => Ok(None),
             };
         }
-        if self.is_own_root() && policy.counts.evaluate(request) == Effect::Deny {
+        if self.is_roots_own_way_out() && policy.counts.evaluate(request) == Effect::Deny {
             return Err(Denied);
         }
         Ok(Some(&policy.counts))
-    }
-
-    fn is_own_root(&self) -> bool {
-        self.caller.is_root_of(&self.settings.owner().id)
     }
 
     /// "Root principals in a bucket owner's account can perform the GetBucketPolicy, PutBucketPolicy, and
     /// DeleteBucketPolicy API actions, even if their bucket policy explicitly denies the root principal's access."
     fn is_roots_own_way_out(&self) -> bool {
         let of_policies = ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"];
-        of_policies.contains(&self.action) && self.is_own_root()
+        of_policies.contains(&self.action) && self.caller.is_root_of(&self.settings.owner().id)
     }
 
     /// Who owns what is asked for, and whether an ACL grants it to the caller. An owner who has taken a permission
