@@ -143,6 +143,9 @@ async fn beside(opened: &OpenObject, asked: &Asked, new: Beside) -> Outcome<Besi
     let mut kept = Attributes::decode(&object.attributes)?;
     let mut beside = new;
     let checksums = std::mem::take(&mut kept.checksums);
+    if !asked.tags {
+        beside.tags = object.tags.clone();
+    }
     if !asked.metadata {
         let redirect = beside.attributes.content.into_iter().find(|(name, _)| *name == REDIRECT);
         kept.forget_place();
@@ -201,16 +204,21 @@ fn result(object: Object, checksum: Option<Checksum>) -> CopyObjectResult {
 mod tests {
     use super::*;
     use crate::body::checksum::Value;
-    use datapath::RowId;
+    use datapath::{Lock, RowId, VersionId};
 
     #[test]
     fn data_is_read_only_for_a_checksum_that_nobody_has() {
         let object = |crc64| Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 1,
             modified_ms: 0,
             entity_tag: "t".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64,
         };

@@ -78,6 +78,9 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "GetBucketOwnershipControls"
         | "PutBucketOwnershipControls"
         | "DeleteBucketOwnershipControls" => &["ownershipControls"],
+        "GetObjectTagging" | "PutObjectTagging" | "DeleteObjectTagging" => {
+            &["tagging", "versionId"]
+        }
         "PutObject" | "CopyObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
@@ -118,8 +121,7 @@ const PREFIXES: [&str; 3] = [
 ];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 5] = [
-    HeaderName::from_static("x-amz-tagging"),
+const NAMES: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-write-offset-bytes"),
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
@@ -193,7 +195,6 @@ mod tests {
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "k"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-tagging", "a=b"),
             ("x-amz-bucket-object-lock-enabled", "true"),
         ] {
             let headers = HeaderMap::from_iter([(

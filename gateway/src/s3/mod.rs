@@ -39,6 +39,7 @@ mod list;
 mod object_attributes;
 mod parts;
 mod put;
+mod tagging;
 mod uploads;
 
 mod attributes;

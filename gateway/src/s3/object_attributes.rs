@@ -28,9 +28,9 @@ pub(super) async fn get(
     let asked = Asked::of(&input.object_attributes)?;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
-    let opened = operations.lane().open(bucket.id, input.key.as_bytes());
-    let opened =
-        laps.ends(Stage::Index, opened)?.ok_or_else(|| access::absent(&request.extensions))?;
+    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), None);
+    let opened = laps.ends(Stage::Index, opened)?.there();
+    let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
     let object = opened.object();
     laps.object(object.size);
     let whole = checksum_of(object, &Attributes::decode_checksums(&object.attributes)?);

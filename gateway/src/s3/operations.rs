@@ -14,8 +14,7 @@ use send_wrapper::SendWrapper;
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
 use super::{
-    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, uploads,
-};
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging, uploads};
 
 /// What the operations of one lane work with. Clones share it.
 #[derive(Clone)]
@@ -138,6 +137,10 @@ table! {
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete::delete_object;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = delete::delete_objects;
     copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object;
+
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
 
     list_objects(ListObjectsInput) -> ListObjectsOutput = list::list_objects;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::list_objects_v2;

@@ -1,6 +1,7 @@
 //! PutObject: one body becomes one object, or nothing does.
 
 use bytes::Bytes;
+use datapath::Found;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response};
 
@@ -30,7 +31,7 @@ pub(super) async fn put_object(
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
-        operations.lane().lookup(bucket.id, input.key.as_bytes())
+        operations.lane().lookup(bucket.id, input.key.as_bytes(), None).map(Found::there)
     });
     laps.ends(Stage::Index, foreseen)?;
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
