@@ -136,7 +136,7 @@ impl Backend for LaneBackend {
         };
         let (verified, plan) = *admitted;
         if verified.mechanism == Mechanism::Query {
-            parts.extensions.insert(s3::Presigned { at: verified.signed_at });
+            parts.extensions.insert(s3::Presigned::of(&parts.uri));
         }
         body::strip(parts, &plan);
         parts.extensions.insert(verified.identity);

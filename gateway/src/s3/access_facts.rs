@@ -30,6 +30,17 @@ pub struct Presigned {
     pub at: u64,
 }
 
+impl Presigned {
+    /// Of the target as it was sent, with `X-Amz-Date` such as `20260102T030405Z`.
+    pub fn of(uri: &Uri) -> Self {
+        let date = parameter(uri, "X-Amz-Date").unwrap_or_default();
+        let part = |range| date.get(range).unwrap_or_default();
+        let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13)]);
+        let iso = format!("{}T{}:{}", day.join("-"), time.join(":"), part(13..));
+        Self { at: http_date::of_iso(&iso).unwrap_or_default().as_secs() }
+    }
+}
+
 /// How a request was signed.
 #[derive(Clone, Copy, Debug, Default)]
 enum Signed {
@@ -258,5 +269,80 @@ impl Context for Facts<'_> {
         } else {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn asked(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> Scene {
+        let pairs =
+            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        Scene { uri: Uri::from_static(uri), headers: pairs.collect(), ..Scene::default() }
+    }
+
+    fn value(scene: &Scene, key: &str) -> Option<String> {
+        let facts = Facts {
+            owner_number: Some("123456789012"),
+            existing_tags: &|| {
+                let tags = Tags::of_header(&HeaderValue::from_static("Project=blue")).unwrap();
+                Some(tags.encode())
+            },
+            ..Facts::new(scene, "us-east-1")
+        };
+        match facts.value(key)? {
+            Values::One(value) => Some(value.into_owned()),
+            Values::Many(values) => Some(values.join(",")),
+        }
+    }
+
+    #[test]
+    fn keys_are_found_in_any_case_and_are_absent_where_nothing_is_said() {
+        let scene = asked("/b?list-type=2&prefix=a%2Fb+c&max-keys=7", &[("referer", "http://x/")]);
+        for (key, expected) in [
+            ("s3:prefix", Some("a/b c")),
+            ("S3:Max-Keys", Some("7")),
+            ("s3:delimiter", None),
+            ("aws:Referer", Some("http://x/")),
+            ("aws:UserAgent", None),
+            ("aws:SecureTransport", Some("false")),
+            ("aws:RequestedRegion", Some("us-east-1")),
+            ("s3:ResourceAccount", Some("123456789012")),
+            ("aws:SourceIp", None),
+            ("s3:x-amz-acl", None),
+            ("s3:authType", None),
+            ("ec2:prefix", None),
+            ("prefix", None),
+        ] {
+            assert_eq!(value(&scene, key).as_deref(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn tags_are_those_that_are_there_and_those_that_are_given() {
+        let scene = asked("/b/k", &[("x-amz-tagging", "a=1&Project=red")]);
+        for (key, expected) in [
+            ("s3:ExistingObjectTag/Project", Some("blue")),
+            ("s3:existingobjecttag/Project", Some("blue")),
+            ("s3:ExistingObjectTag/project", None),
+            ("s3:RequestObjectTag/Project", Some("red")),
+            ("s3:RequestObjectTagKeys", Some("a,Project")),
+            ("aws:RequestObjectTag/a", None),
+        ] {
+            assert_eq!(value(&scene, key).as_deref(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_presigned_request_has_an_age() {
+        let at = Presigned::of(&Uri::from_static("/b/k?X-Amz-Date=20130524T000000Z")).at;
+        assert_eq!(at, 1_369_353_600);
+        let scene = Scene { signed: Signed::Query(at), ..Scene::default() };
+        assert_eq!(value(&scene, "s3:authType").as_deref(), Some("REST-QUERY-STRING"));
+        let age: u128 = value(&scene, "s3:signatureAge").unwrap().parse().unwrap();
+        assert!(age > 400_000_000_000, "more than 12 years: {age}");
+        assert_eq!(value(&Scene { signed: Signed::Header, ..scene }, "s3:signatureAge"), None);
     }
 }

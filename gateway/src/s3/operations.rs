@@ -13,6 +13,8 @@ use send_wrapper::SendWrapper;
 
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
+use super::settings::{Settings, SettingsCache};
+use super::{acl_operations, ownership, policy_operations, public_access};
 use super::{
     bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging, uploads};
 
