@@ -10,6 +10,7 @@ mod directory;
 pub mod policy;
 mod principal;
 
+pub(crate) use decide::decide_within;
 pub use decide::{BucketSide, Decision, Why, decide};
 pub use directory::{Iam, Known};
 pub use principal::{Account, Caller, Express, Principal, PrincipalKind, Session};

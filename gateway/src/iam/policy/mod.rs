@@ -1,9 +1,37 @@
-//! The language of policies: parsing, and what one policy says of one request.
+//! The language of policies: what one policy says of one request.
+//!
+//! `json` reads the text, `statement` its statements with `principals`, `actions` and `condition`, which
+//! compare by `pattern` and `values`; `asked` is a request as they see it; `check` is what S3 asks of a
+//! bucket's policy besides.
+//!
+//! Not here: how several policies come to a decision (`super::decide`).
+
+mod actions;
+mod asked;
+mod check;
+mod condition;
+mod json;
+mod pattern;
+mod principals;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::principal::Caller;
+use asked::{Asked, Name};
+use json::Json;
+pub(crate) use principals::{INVALID_PRINCIPAL, Named, Nearness};
+use statement::Statement;
+
+/// Bytes of a bucket's policy (S3: 20 KB).
+pub const BUCKET_POLICY_BYTES_MAX: usize = 20 * 1024;
+
+/// Bytes of one policy of a user or role (AWS: 10,240 characters of a role, 2,048 of a user).
+pub const IDENTITY_POLICY_BYTES_MAX: usize = 10_240;
 
 /// What a policy is attached to, which decides what it must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +53,12 @@ pub struct Malformed {
     pub place: String,
 }
 
+impl Malformed {
+    fn at(message: impl Into<Cow<'static, str>>, place: &str) -> Malformed {
+        Malformed { message: message.into(), place: place.to_owned() }
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_str() {
@@ -35,8 +69,10 @@ impl fmt::Display for Malformed {
 }
 
 /// A policy, ready to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {}
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    statements: Box<[Statement]>,
+}
 
 /// What a policy says of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +83,14 @@ pub enum Effect {
     Deny,
     /// It does not speak of it.
     Silent,
+}
+
+/// What a policy says, and how near the statement that allows has come to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Silent,
+    Deny,
+    Allow(Nearness),
 }
 
 /// What a request is about.
@@ -81,7 +125,8 @@ pub enum Values<'a> {
 }
 
 /// What is known of a request, asked for key by key: most policies ask for none. What comes from the
-/// caller (`aws:username`, `aws:PrincipalTag/…`, …) is not asked here.
+/// caller (`aws:username`, `aws:PrincipalTag/…`, …) is not asked here, and `aws:CurrentTime` and
+/// `aws:EpochTime` are the clock's unless this gives them.
 pub trait Context {
     /// The values of a condition key, such as `aws:SourceIp` or `s3:ExistingObjectTag/project`; `None`
     /// when the request has none. Names come as the policy writes them: compare without case, but for
@@ -99,35 +144,132 @@ impl Context for NoContext {
     }
 }
 
+/// The members that a policy may have.
+const MEMBERS: [&str; 3] = ["Version", "Id", "Statement"];
+
 impl Policy {
     /// Reads a policy's JSON.
     ///
     /// # Errors
     /// [`Malformed`]: what is wrong and where, as S3's MalformedPolicy says it.
-    pub fn parse(text: &[u8], _kind: Kind) -> Result<Policy, Malformed> {
-        let malformed = |error: serde_json::Error| Malformed {
-            message: "This policy contains invalid Json".into(),
-            place: error.to_string(),
+    pub fn parse(text: &[u8], kind: Kind) -> Result<Policy, Malformed> {
+        let most = match kind {
+            Kind::Bucket => BUCKET_POLICY_BYTES_MAX,
+            Kind::Identity | Kind::Trust => IDENTITY_POLICY_BYTES_MAX,
         };
-        serde_json::from_slice::<serde_json::Value>(text).map_err(malformed)?;
-        Ok(Policy {})
+        if text.len() > most {
+            let message = "Policy exceeds the maximum allowed document size.";
+            return Err(Malformed::at(message, &format!("{} of {most} bytes", text.len())));
+        }
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            let message = "Policies must be valid JSON and the first byte must be '{'";
+            return Err(Malformed::at(message, ""));
+        }
+        let json: Json = serde_json::from_slice(text).map_err(|error| {
+            Malformed::at("This policy contains invalid Json", &error.to_string())
+        })?;
+        let Json::Object(members) = &json else {
+            return Err(Malformed::at("This policy contains invalid Json", ""));
+        };
+        let find = |name: &str| members.iter().find(|(member, _)| member == name).map(|it| &it.1);
+        if let Some((name, _)) = members.iter().find(|it| !MEMBERS.contains(&it.0.as_str())) {
+            return Err(Malformed::at(format!("Unknown field {name}"), ""));
+        }
+        let variables = match find("Version") {
+            Some(Json::Text(version)) if version == "2012-10-17" => true,
+            Some(Json::Text(version)) if version == "2008-10-17" => false,
+            None => false,
+            Some(_) => {
+                let message = "The policy must contain a valid version string";
+                return Err(Malformed::at(message, "Version"));
+            }
+        };
+        if !matches!(find("Id"), None | Some(Json::Text(_))) {
+            return Err(Malformed::at("Id must be a string", "Id"));
+        }
+        let statements = match find("Statement") {
+            None => return Err(Malformed::at("Missing required field Statement", "")),
+            Some(Json::List(list)) if list.is_empty() => {
+                return Err(Malformed::at("Could not parse the policy: Statement is empty!", ""));
+            }
+            Some(Json::List(list)) => list.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let statement = |(index, json): (usize, &Json)| {
+            Statement::parse(json, kind, variables, &format!("Statement[{index}]"))
+        };
+        let statements = statements.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
+        Ok(Policy { statements })
     }
 
     /// What it says of a request, of itself.
-    pub fn evaluate(&self, _request: &Request<'_>) -> Effect {
-        Effect::Silent
+    pub fn evaluate(&self, request: &Request<'_>) -> Effect {
+        match self.verdict(&Asked::of(request, Name::of(request).text())) {
+            Verdict::Silent => Effect::Silent,
+            Verdict::Deny => Effect::Deny,
+            Verdict::Allow(_) => Effect::Allow,
+        }
     }
 
-    /// Whether its resources are of that bucket, and its actions fit them.
-    ///
-    /// # Errors
-    /// What S3 says when not.
-    pub fn check_bucket(&self, _bucket: &str) -> Result<(), Malformed> {
-        Ok(())
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+        let mut verdict = Verdict::Silent;
+        for statement in &self.statements {
+            // What can't change anything is not looked at.
+            if statement.effect == Effect::Allow && verdict == Verdict::Allow(Nearness::Caller) {
+                continue;
+            }
+            match (statement.speaks_of(asked), statement.effect) {
+                (None, _) => {}
+                (Some(_), Effect::Deny) => return Verdict::Deny,
+                (Some(near), _) => match verdict {
+                    Verdict::Allow(other) if other >= near => {}
+                    _ => verdict = Verdict::Allow(near),
+                },
+            }
+        }
+        verdict
+    }
+}
+
+/// A request that several policies are asked of: its names are put together once.
+pub(crate) struct Question<'a> {
+    request: &'a Request<'a>,
+    name: Name,
+    arn: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    /// Of S3.
+    pub(crate) fn new(request: &'a Request<'a>) -> Question<'a> {
+        Question { request, name: Name::of(request), arn: None }
     }
 
-    /// Whether it lets the world in, as Block Public Access understands it.
-    pub fn is_public(&self) -> bool {
-        false
+    /// Of another service, whose resource has this ARN.
+    pub(crate) fn of_arn(request: &'a Request<'a>, arn: &'a str) -> Question<'a> {
+        Question { request, name: Name::of(request), arn: Some(arn) }
+    }
+
+    /// What is asked.
+    pub(crate) fn request(&self) -> &'a Request<'a> {
+        self.request
+    }
+
+    /// What a policy says of it.
+    pub(crate) fn ask(&self, policy: &Policy) -> Verdict {
+        let arn = self.arn.unwrap_or_else(|| self.name.text());
+        policy.verdict(&Asked::of(self.request, arn))
+    }
+
+    /// What several say together.
+    pub(crate) fn ask_all(&self, policies: &[Policy]) -> Verdict {
+        let mut verdict = Verdict::Silent;
+        for policy in policies {
+            match self.ask(policy) {
+                Verdict::Deny => return Verdict::Deny,
+                Verdict::Silent => {}
+                allow => verdict = allow,
+            }
+        }
+        verdict
     }
 }
