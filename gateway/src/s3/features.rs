@@ -68,6 +68,16 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
         "GetObjectAttributes" => &["attributes", "versionId"],
+        "GetBucketAcl" | "PutBucketAcl" => &["acl"],
+        "GetObjectAcl" | "PutObjectAcl" => &["acl", "versionId"],
+        "GetBucketPolicy" | "PutBucketPolicy" | "DeleteBucketPolicy" => &["policy"],
+        "GetBucketPolicyStatus" => &["policyStatus"],
+        "GetPublicAccessBlock" | "PutPublicAccessBlock" | "DeletePublicAccessBlock" => {
+            &["publicAccessBlock"]
+        }
+        "GetBucketOwnershipControls"
+        | "PutBucketOwnershipControls"
+        | "DeleteBucketOwnershipControls" => &["ownershipControls"],
         "GetObjectTagging" | "PutObjectTagging" | "DeleteObjectTagging" => {
             &["tagging", "versionId"]
         }
@@ -104,11 +114,10 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
 }
 
 /// Header prefixes that ask for something that is not here.
-const PREFIXES: [&str; 4] = [
+const PREFIXES: [&str; 3] = [
     "x-amz-server-side-encryption",
     "x-amz-copy-source-server-side-encryption",
     "x-amz-object-lock-",
-    "x-amz-grant-",
 ];
 
 /// The same, whole names.
@@ -133,13 +142,6 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
         }
         let value = value.to_str().unwrap_or("(not ASCII)");
         match text {
-            // The owner has full control of everything, which is what these two say.
-            "x-amz-acl" if !matches!(value, "private" | "bucket-owner-full-control") => {
-                return Err(Refusal::NotImplemented(format!("the canned ACL {value}")));
-            }
-            "x-amz-object-ownership" if value != "BucketOwnerEnforced" => {
-                return Err(Refusal::NotImplemented(format!("the object ownership {value}")));
-            }
             "x-amz-bucket-object-lock-enabled" if !value.eq_ignore_ascii_case("false") => {
                 return Err(Refusal::NotImplemented("object lock".to_owned()));
             }
@@ -180,8 +182,8 @@ mod tests {
             assert!(check_query(operation, Some(query)).is_ok(), "{operation}?{query}");
         }
         assert!(check_query("PutObject", None).is_ok());
-        for query in [Some("acl"), None] {
-            let refused = check_query("GetBucketAcl", query);
+        for query in [Some("website"), None] {
+            let refused = check_query("GetBucketWebsite", query);
             assert!(matches!(refused, Err(Refusal::NotImplemented(_))));
         }
     }
@@ -192,10 +194,7 @@ mod tests {
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "k"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-grant-read", "id=1"),
-            ("x-amz-acl", "public-read"),
             ("x-amz-bucket-object-lock-enabled", "true"),
-            ("x-amz-object-ownership", "ObjectWriter"),
         ] {
             let headers = HeaderMap::from_iter([(
                 HeaderName::from_static(name),
@@ -204,8 +203,9 @@ mod tests {
             assert!(matches!(check_headers(&headers), Err(Refusal::NotImplemented(_))), "{name}");
         }
         for (name, value) in [
-            ("x-amz-acl", "private"),
-            ("x-amz-acl", "bucket-owner-full-control"),
+            ("x-amz-acl", "public-read"),
+            ("x-amz-grant-read", "id=1"),
+            ("x-amz-object-ownership", "ObjectWriter"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-tagging", ""),
             ("x-amz-meta-x-amz-tagging", "a"),
