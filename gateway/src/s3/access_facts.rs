@@ -36,7 +36,7 @@ impl Presigned {
         let date = parameter(uri, "X-Amz-Date").unwrap_or_default();
         let part = |range| date.get(range).unwrap_or_default();
         let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13)]);
-        let iso = format!("{}T{}:{}", day.join("-"), time.join(":"), part(13..));
+        let iso = format!("{}T{}:{}", day.join("-"), time.join(":"), part(13..16));
         Self { at: http_date::of_iso(&iso).unwrap_or_default().as_secs() }
     }
 }
@@ -278,8 +278,9 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     fn asked(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> Scene {
-        let pairs =
-            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         Scene { uri: Uri::from_static(uri), headers: pairs.collect(), ..Scene::default() }
     }
 

@@ -16,7 +16,9 @@ use super::service::S3Settings;
 use super::settings::{Settings, SettingsCache};
 use super::{acl_operations, ownership, policy_operations, public_access};
 use super::{
-    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging, uploads};
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging,
+    uploads,
+};
 
 /// What the operations of one lane work with. Clones share it.
 #[derive(Clone)]
