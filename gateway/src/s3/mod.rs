@@ -70,4 +70,4 @@ mod tests;
 pub use access_facts::Presigned;
 pub use names::bucket_name_is_valid;
 pub use policy_operations::set_public_read;
-pub use service::{BucketDefaults, S3Settings, Service, service};
+pub use service::{S3Settings, Service, service};
