@@ -19,7 +19,7 @@ use datapath::{Bucket, Found, Object, VersionId};
 use http::{Extensions, HeaderMap, HeaderName, Uri};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
-use s3s::dto::{CopySource, PutObjectTaggingInput};
+use s3s::dto::{CopySource, ObjectIdentifier, PutObjectTaggingInput};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use send_wrapper::SendWrapper;
@@ -326,7 +326,8 @@ impl Case {
             return Ok(());
         }
         let source = entry.headers.get("x-amz-copy-source").and_then(|it| it.to_str().ok());
-        let Some(Ok(CopySource::Bucket { bucket, key, version_id })) = source.map(CopySource::parse)
+        let Some(Ok(CopySource::Bucket { bucket, key, version_id })) =
+            source.map(CopySource::parse)
         else {
             return Ok(());
         };
@@ -342,14 +343,37 @@ impl Case {
             scene: Rc::clone(&self.scene),
         };
         let of = OfObject::new(&key, version);
-        let action =
-            if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+        let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
         case.judge(action, Some(&of), None, false)?;
         // The operation tells that it is not there; only who may list hears that.
         if !case.settings.is_all_of(&case.caller) && case.object(&of)?.is_none() {
             return Err(case.absent());
         }
         Ok(())
+    }
+}
+
+/// One of the keys of DeleteObjects: each is asked for by itself.
+///
+/// # Errors
+/// AccessDenied.
+pub(super) fn may_delete(
+    operations: &Operations,
+    extensions: &Extensions,
+    bucket: &Bucket,
+    object: &ObjectIdentifier,
+) -> Outcome<()> {
+    let version = object.version_id.as_deref();
+    let target = Target { bucket: &bucket.name, key: Some(&object.key), version };
+    let action = match version {
+        None => "s3:DeleteObject",
+        Some(_) => "s3:DeleteObjectVersion",
+    };
+    operations.authorize(extensions, action, target)?;
+    let bypasses = extensions.get::<Judged>().is_some_and(|Judged(case)| case.scene.bypasses());
+    match bypasses {
+        true => operations.authorize(extensions, "s3:BypassGovernanceRetention", target),
+        false => Ok(()),
     }
 }
 
@@ -407,7 +431,7 @@ pub(super) fn admits(
 }
 
 /// The version of an id.
-fn version_named(id: &str) -> Outcome<VersionId> {
+pub(super) fn version_named(id: &str) -> Outcome<VersionId> {
     versions::check(Some(id)).map(|()| VersionId::NULL)
 }
 
@@ -449,24 +473,19 @@ impl Access {
     }
 
     fn decide(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let operation = context.s3_op().name();
+        // The context lends all of itself or nothing.
+        let mut extensions = std::mem::take(context.extensions_mut());
         let (bucket, key) = match context.s3_path() {
             S3Path::Root => (None, None),
-            S3Path::Bucket { bucket } => (Some(bucket.clone()), None),
-            S3Path::Object { bucket, key } => (Some(bucket.clone()), Some(key.clone())),
+            S3Path::Bucket { bucket } => (Some(&**bucket), None),
+            S3Path::Object { bucket, key } => (Some(&**bucket), Some(&**key)),
         };
-        // The context gives its extensions only as a whole.
-        let mut extensions = std::mem::take(context.extensions_mut());
-        let entry = Entry {
-            operation,
-            bucket: bucket.as_deref(),
-            key: key.as_deref(),
-            uri: context.uri(),
-            headers: context.headers(),
-        };
+        let (operation, uri, headers) = (context.s3_op().name(), context.uri(), context.headers());
+        let entry = Entry { operation, bucket, key, uri, headers };
         let outcome = self.0.enter(&entry, &mut extensions);
+        let outcome = outcome.map_err(|refusal| self.told(operation, refusal));
         *context.extensions_mut() = extensions;
-        outcome.map_err(|refusal| self.told(operation, refusal))
+        outcome
     }
 
     /// HeadBucket tells the region also to those it refuses.

@@ -36,7 +36,7 @@ impl Presigned {
         let date = parameter(uri, "X-Amz-Date").unwrap_or_default();
         let part = |range| date.get(range).unwrap_or_default();
         let (day, time) = ([part(0..4), part(4..6), part(6..8)], [part(9..11), part(11..13)]);
-        let iso = format!("{}T{}:{}", day.join("-"), time.join(":"), part(13..));
+        let iso = format!("{}T{}:{}", day.join("-"), time.join(":"), part(13..16));
         Self { at: http_date::of_iso(&iso).unwrap_or_default().as_secs() }
     }
 }
@@ -84,6 +84,12 @@ impl Scene {
                 Some(Caller::Anonymous) | None => Signed::Not,
             },
         }
+    }
+
+    /// Whether it wants retentions in governance mode not to count.
+    pub(super) fn bypasses(&self) -> bool {
+        let value = self.headers.get("x-amz-bypass-governance-retention");
+        value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
     }
 
     /// The value of a query parameter.
@@ -278,8 +284,9 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     fn asked(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> Scene {
-        let pairs =
-            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         Scene { uri: Uri::from_static(uri), headers: pairs.collect(), ..Scene::default() }
     }
 

@@ -76,8 +76,7 @@ impl Question<'_> {
         let Some(policy) = &self.settings.policy else { return Ok(None) };
         let of_bucket = self.settings.owner();
         let is_strangers = self.account() != Some(&*of_bucket.id);
-        let restricted =
-            policy.is_public && self.settings.public_access().restrict && is_strangers;
+        let restricted = policy.is_public && self.settings.public_access().restrict && is_strangers;
         if restricted || holder.id != of_bucket.id {
             return match policy.counts.evaluate(request) {
                 Effect::Deny => Err(Denied),

@@ -136,8 +136,11 @@ pub(super) fn asks(action: &str) -> Asks {
         "s3:PutObject" | "s3:DeleteObject" => Asks::Bucket(Write),
         "s3:GetBucketAcl" => Asks::Bucket(ReadAcp),
         "s3:PutBucketAcl" => Asks::Bucket(WriteAcp),
-        "s3:GetObject" | "s3:GetObjectVersion" | "s3:GetObjectTorrent"
-        | "s3:GetObjectAttributes" | "s3:GetObjectVersionAttributes" => Asks::Object(Read),
+        "s3:GetObject"
+        | "s3:GetObjectVersion"
+        | "s3:GetObjectTorrent"
+        | "s3:GetObjectAttributes"
+        | "s3:GetObjectVersionAttributes" => Asks::Object(Read),
         "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Asks::Object(ReadAcp),
         "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => Asks::Object(WriteAcp),
         _ => Asks::None,
@@ -342,9 +345,10 @@ mod tests {
     use super::*;
 
     fn acl(grants: &[(Grantee, Permission)]) -> Acl {
-        let grants = grants
-            .iter()
-            .map(|(grantee, permission)| Grant { grantee: grantee.clone(), permission: *permission });
+        let grants = grants.iter().map(|(grantee, permission)| Grant {
+            grantee: grantee.clone(),
+            permission: *permission,
+        });
         Acl { owner: Party::new("owner", "Owner"), grants: grants.collect() }
     }
 

@@ -236,13 +236,17 @@ mod tests {
     #[test]
     fn grants_in_headers_are_all_there_is() {
         let pairs = [
-            ("x-amz-grant-read", "id=\"other\", uri=\"http://acs.amazonaws.com/groups/global/AllUsers\""),
+            (
+                "x-amz-grant-read",
+                "id=\"other\", uri=\"http://acs.amazonaws.com/groups/global/AllUsers\"",
+            ),
             ("x-amz-grant-write-acp", "emailAddress=other@example.com"),
         ];
         let acl = said(&pairs).unwrap().unwrap();
         assert_eq!(acl.grants.len(), 3);
         assert!(!acl.grants(Some("owner"), Permission::Read, true), "nothing for its owner");
-        for (value, fits) in [("id=nobody", false), ("uri=x", false), ("other", false), ("", true)] {
+        for (value, fits) in [("id=nobody", false), ("uri=x", false), ("other", false), ("", true)]
+        {
             assert_eq!(said(&[("x-amz-grant-read", value)]).is_ok(), fits, "{value}");
         }
         let unknown = said(&[("x-amz-grant-read", "emailAddress=\"x@example.com\"")]);

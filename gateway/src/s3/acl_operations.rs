@@ -190,8 +190,7 @@ pub(super) fn of_new_object(
     let settings = operations.bucket_settings(bucket)?;
     let caller = extensions.get::<Caller>();
     let account = caller.and_then(Caller::account);
-    let is_owners =
-        account.is_some_and(|account| account.canonical_id == settings.owner().id);
+    let is_owners = account.is_some_and(|account| account.canonical_id == settings.owner().id);
     let says_acl = has_acl(headers);
     if !says_acl && (is_owners || settings.acls_are_off()) {
         return Ok(Bytes::new());
@@ -201,16 +200,19 @@ pub(super) fn of_new_object(
     if settings.acls_are_off() {
         // "Requests to set or update ACLs fail", but for this one, which says what is so anyway.
         let is_same = gives_control
-            && of_headers(headers, For::Bucket(settings.owner()), operations.settings().directory())
-                .is_ok();
+            && of_headers(
+                headers,
+                For::Bucket(settings.owner()),
+                operations.settings().directory(),
+            )
+            .is_ok();
         return if is_same {
             Ok(Bytes::new())
         } else {
             Err(Refusal::Access(AccessRefusal::AclsAreOff))
         };
     }
-    let given_away =
-        settings.ownership == Some(Ownership::BucketOwnerPreferred) && gives_control;
+    let given_away = settings.ownership == Some(Ownership::BucketOwnerPreferred) && gives_control;
     let owner = if is_owners || given_away { settings.owner().clone() } else { party_of(caller) };
     let resource = For::Object(&owner, settings.owner());
     let acl = of_headers(headers, resource, operations.settings().directory())?;

@@ -59,9 +59,8 @@ impl Actions {
 
 /// What an operation needs. None for an operation that is none of S3's.
 pub(super) fn actions(operation: &str, versioned: bool, headers: &HeaderMap) -> Option<Actions> {
-    let one = |plain, of_version| {
-        Actions::of(Kind::Object, if versioned { of_version } else { plain })
-    };
+    let one =
+        |plain, of_version| Actions::of(Kind::Object, if versioned { of_version } else { plain });
     Some(match operation {
         "GetObject" | "HeadObject" => one("s3:GetObject", "s3:GetObjectVersion"),
         "PutObject" | "CopyObject" | "CreateMultipartUpload" | "PostObject" => written(headers),
@@ -167,13 +166,9 @@ fn of_bucket(operation: &str) -> Option<&'static str> {
             "s3:PutMetricsConfiguration"
         }
         "GetBucketIntelligentTieringConfiguration"
-        | "ListBucketIntelligentTieringConfigurations" => {
-            "s3:GetIntelligentTieringConfiguration"
-        }
+        | "ListBucketIntelligentTieringConfigurations" => "s3:GetIntelligentTieringConfiguration",
         "PutBucketIntelligentTieringConfiguration"
-        | "DeleteBucketIntelligentTieringConfiguration" => {
-            "s3:PutIntelligentTieringConfiguration"
-        }
+        | "DeleteBucketIntelligentTieringConfiguration" => "s3:PutIntelligentTieringConfiguration",
         _ => return None,
     })
 }
@@ -214,7 +209,8 @@ fn created(headers: &HeaderMap) -> Actions {
         actions = actions.with("s3:PutBucketOwnershipControls");
     }
     if is_true(headers, "x-amz-bucket-object-lock-enabled") {
-        actions = actions.with("s3:PutBucketObjectLockConfiguration").with("s3:PutBucketVersioning");
+        actions =
+            actions.with("s3:PutBucketObjectLockConfiguration").with("s3:PutBucketVersioning");
     }
     actions
 }
@@ -236,7 +232,11 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn needed(operation: &str, versioned: bool, pairs: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    fn needed(
+        operation: &str,
+        versioned: bool,
+        pairs: &[(&'static str, &'static str)],
+    ) -> Vec<&'static str> {
         let headers = pairs
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -258,15 +258,27 @@ mod tests {
         ];
         assert_eq!(
             needed("CopyObject", false, &all),
-            ["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectRetention", "s3:PutObjectLegalHold"]
+            [
+                "s3:PutObject",
+                "s3:PutObjectAcl",
+                "s3:PutObjectTagging",
+                "s3:PutObjectRetention",
+                "s3:PutObjectLegalHold"
+            ]
         );
-        assert_eq!(needed("PutObject", false, &[("x-amz-grant-read", "id=1")])[1], "s3:PutObjectAcl");
+        assert_eq!(
+            needed("PutObject", false, &[("x-amz-grant-read", "id=1")])[1],
+            "s3:PutObjectAcl"
+        );
         let bypass = [("x-amz-bypass-governance-retention", "True")];
         assert_eq!(
             needed("DeleteObject", true, &bypass),
             ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"]
         );
-        assert_eq!(needed("CreateBucket", false, &[("x-amz-bucket-object-lock-enabled", "true")]).len(), 3);
+        assert_eq!(
+            needed("CreateBucket", false, &[("x-amz-bucket-object-lock-enabled", "true")]).len(),
+            3
+        );
         assert!(needed("DeleteObjects", false, &[]).is_empty());
         assert_eq!(actions("PutBucketAbac", false, &HeaderMap::new()), None);
     }

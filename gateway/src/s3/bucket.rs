@@ -27,8 +27,8 @@ use super::ownership::{BucketAttributes, BucketOwner, Ownership};
 use super::page;
 use super::public_access::PublicAccess;
 use super::refusal::{AccessRefusal, Outcome, Refusal};
-use super::service::BucketDefaults;
 use super::settings::kind;
+use crate::config::BucketDefaults;
 use crate::iam::Caller;
 use crate::metrics::Stage;
 use crate::record::Laps;
@@ -132,7 +132,8 @@ fn new_settings(
     let acl = of_headers(headers, For::Bucket(&owner.party), directory)?;
     let acl = acl.filter(|acl| *acl != Acl::private(owner.party.clone()));
     let asked = headers.get("x-amz-object-ownership");
-    let asked = asked.map(|name| Ownership::named(name.to_str().unwrap_or_default())).transpose()?;
+    let asked =
+        asked.map(|name| Ownership::named(name.to_str().unwrap_or_default())).transpose()?;
     let aws = operations.settings().defaults() == BucketDefaults::Aws;
     let ownership = asked.or(aws.then_some(Ownership::BucketOwnerEnforced));
     if ownership == Some(Ownership::BucketOwnerEnforced) && acl.is_some() {
@@ -155,10 +156,8 @@ pub(super) async fn head_bucket(
     let mut laps = Laps::begin(&request.extensions);
     let bucket = operations.bucket_for(&mut request.extensions, &request.input.bucket);
     let bucket = laps.ends(Stage::Index, bucket)?;
-    let output = HeadBucketOutput {
-        bucket_region: Some(region(operations, &bucket)),
-        ..Default::default()
-    };
+    let output =
+        HeadBucketOutput { bucket_region: Some(region(operations, &bucket)), ..Default::default() };
     Ok(S3Response::new(output))
 }
 

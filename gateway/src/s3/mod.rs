@@ -22,12 +22,12 @@ mod aside;
 mod documents;
 mod features;
 mod names;
+mod operations;
 mod ownership;
 mod policy_operations;
 mod public_access;
-mod settings;
-mod operations;
 mod service;
+mod settings;
 
 mod append;
 mod bucket;
@@ -69,7 +69,7 @@ pub mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use names::bucket_name_is_valid;
 pub use access_facts::Presigned;
+pub use names::bucket_name_is_valid;
 pub use policy_operations::set_public_read;
-pub use service::{BucketDefaults, S3Settings, Service, service};
+pub use service::{S3Settings, Service, service};

@@ -161,7 +161,8 @@ pub(super) async fn put(
     let ownership = Ownership::named(rule.object_ownership.as_str())
         .map_err(|_| Refusal::MalformedXml("there is no such ObjectOwnership"))?;
     let settings = operations.bucket_settings(&bucket)?;
-    if ownership == Ownership::BucketOwnerEnforced && settings.acl.as_ref().is_some_and(Acl::is_shared)
+    if ownership == Ownership::BucketOwnerEnforced
+        && settings.acl.as_ref().is_some_and(Acl::is_shared)
     {
         return Err(Refusal::Access(AccessRefusal::AclWithOwnership));
     }

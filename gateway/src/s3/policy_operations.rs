@@ -158,9 +158,7 @@ pub async fn set_public_read(lane: &LaneStore, name: &str, on: bool) -> Result<(
     let policy = lane.setting(bucket.id, kind::POLICY)?;
     let unreadable = || StoreError::Index("the bucket's policy cannot be read".into());
     let changed = match (&policy, on) {
-        (policy, true) => {
-            Some(with_public_read(policy.as_ref(), name).ok_or_else(unreadable)?)
-        }
+        (policy, true) => Some(with_public_read(policy.as_ref(), name).ok_or_else(unreadable)?),
         (Some(policy), false) => without_public_read(policy).ok_or_else(unreadable)?,
         (None, false) => None,
     };

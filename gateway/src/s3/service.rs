@@ -15,8 +15,8 @@ use http::{HeaderMap, Method, StatusCode};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 
-use super::acl::Acl;
 use super::access::{Access, DENIED, NoSecrets};
+use super::acl::Acl;
 use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
@@ -25,8 +25,9 @@ use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
-use crate::iam::Iam;
+use crate::config::BucketDefaults;
 use crate::door::ErrorCode;
+use crate::iam::Iam;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -39,16 +40,6 @@ pub struct S3Settings {
     directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
-}
-
-/// What a new bucket has where its request says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BucketDefaults {
-    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
-    #[default]
-    Acl,
-    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
-    Aws,
 }
 
 impl S3Settings {

@@ -93,14 +93,13 @@ impl Settings {
         let find = |wanted| raw.iter().find(|(kind, _)| *kind == wanted).map(|(_, bytes)| bytes);
         let BucketAttributes { owner, location } = BucketAttributes::of(bucket)?;
         let acl = find(kind::ACL).map(|bytes| Acl::decode(bytes)).transpose()?;
-        let ownership =
-            find(kind::OWNERSHIP).map(|bytes| Ownership::decode(bytes)).transpose()?;
+        let ownership = find(kind::OWNERSHIP).map(|bytes| Ownership::decode(bytes)).transpose()?;
         let public_access =
             find(kind::PUBLIC_ACCESS).map(|bytes| PublicAccess::decode(bytes)).transpose()?;
         let policy = counting(bucket, find(kind::POLICY), public_read)?;
         let acls_are_off = ownership == Some(Ownership::BucketOwnerEnforced);
-        let is_plain = policy.is_none()
-            && (acls_are_off || acl.as_ref().is_none_or(Acl::is_owners_in_full));
+        let is_plain =
+            policy.is_none() && (acls_are_off || acl.as_ref().is_none_or(Acl::is_owners_in_full));
         Ok(Self {
             owner,
             location,

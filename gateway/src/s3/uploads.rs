@@ -12,9 +12,9 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, dto};
 
+use super::acl::Party;
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
-use super::acl::Party;
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
 use super::created::Beside;
