@@ -82,6 +82,8 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
             &["tagging", "versionId"]
         }
         "PutObject" | "CopyObject" => &[],
+        "RenameObject" => &["renameObject"],
+        "PostObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
