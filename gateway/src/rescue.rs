@@ -76,6 +76,8 @@ fn of_request(refusal: Refusal) -> S3Error {
         ),
         Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
         Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
+        Refusal::NoSuchSetting { code, message } => custom(code, StatusCode::NOT_FOUND, message),
+        Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
         Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
         Refusal::NoSuchVersion => {
             error(Code::NoSuchVersion, "The specified version does not exist.")

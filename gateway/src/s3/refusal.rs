@@ -23,6 +23,13 @@ pub enum Refusal {
     NoSuchKey,
     /// There is no bucket of the name.
     NoSuchBucket,
+    /// A setting that the bucket does not have; each has a code of its own.
+    NoSuchSetting {
+        /// S3's code, whose status is 404.
+        code: &'static str,
+        /// S3's sentence.
+        message: &'static str,
+    },
     /// There is no such upload at this key.
     NoSuchUpload,
     /// A version id of the right form; buckets here have no versions but `null`.
@@ -71,6 +78,8 @@ pub enum Refusal {
         /// What may be.
         max: usize,
     },
+    /// A tag that cannot be; says why.
+    InvalidTag(&'static str),
     /// A storage class other than STANDARD.
     InvalidStorageClass(String),
     /// A location constraint that is no region's name.
