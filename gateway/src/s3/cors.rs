@@ -21,7 +21,7 @@ use super::kept;
 use super::limits::{CORS_DOCUMENT_BYTES_MAX, CORS_RULES_MAX, SETTING_ID_CHARS_MAX};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::settings::kinds;
+use super::settings::kind;
 
 /// The methods that a rule may name.
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "HEAD"];
@@ -153,7 +153,7 @@ pub(super) async fn put(
     let input = request.input;
     check(&input.cors_configuration)?;
     let document = kept::encode(&input.cors_configuration)?;
-    operations.keep_setting(&input.bucket, kinds::CORS, Some(document)).await?;
+    operations.keep_setting(&input.bucket, kind::CORS, Some(document)).await?;
     Ok(S3Response::new(PutBucketCorsOutput::default()))
 }
 
@@ -163,7 +163,7 @@ pub(super) async fn get(
     request: S3Request<GetBucketCorsInput>,
 ) -> Outcome<S3Response<GetBucketCorsOutput>> {
     let bucket = operations.bucket(&request.input.bucket)?;
-    let kept = operations.lane().setting(bucket.id, kinds::CORS)?;
+    let kept = operations.lane().setting(bucket.id, kind::CORS)?;
     let cors = Cors::decode(&kept.ok_or(Refusal::NoSuchSetting {
         code: "NoSuchCORSConfiguration",
         message: "The CORS configuration does not exist",
@@ -177,7 +177,7 @@ pub(super) async fn delete(
     operations: &Operations,
     request: S3Request<DeleteBucketCorsInput>,
 ) -> Outcome<S3Response<DeleteBucketCorsOutput>> {
-    operations.keep_setting(&request.input.bucket, kinds::CORS, None).await?;
+    operations.keep_setting(&request.input.bucket, kind::CORS, None).await?;
     Ok(S3Response::new(DeleteBucketCorsOutput::default()))
 }
 

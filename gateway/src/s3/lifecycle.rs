@@ -25,7 +25,7 @@ use super::limits::{
 };
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::settings::kinds;
+use super::settings::kind;
 use super::{http_date, kept};
 use crate::lifecycle::calendar::{DAY_MS, milliseconds};
 use crate::lifecycle::rules::{Due, Rules};
@@ -117,7 +117,7 @@ pub(super) async fn put(
     };
     let mut document = vec![first];
     document.extend(kept::encode(&configuration)?);
-    operations.keep_setting(&input.bucket, kinds::LIFECYCLE, Some(document)).await?;
+    operations.keep_setting(&input.bucket, kind::LIFECYCLE, Some(document)).await?;
     Ok(S3Response::new(PutBucketLifecycleConfigurationOutput {
         transition_default_minimum_object_size: Some(minimum),
     }))
@@ -129,7 +129,7 @@ pub(super) async fn get(
     request: S3Request<GetBucketLifecycleConfigurationInput>,
 ) -> Outcome<S3Response<GetBucketLifecycleConfigurationOutput>> {
     let bucket = operations.bucket(&request.input.bucket)?;
-    let kept = operations.lane().setting(bucket.id, kinds::LIFECYCLE)?;
+    let kept = operations.lane().setting(bucket.id, kind::LIFECYCLE)?;
     let lifecycle = Lifecycle::decode(&kept.ok_or(Refusal::NoSuchSetting {
         code: "NoSuchLifecycleConfiguration",
         message: "The lifecycle configuration does not exist",
@@ -145,7 +145,7 @@ pub(super) async fn delete(
     operations: &Operations,
     request: S3Request<DeleteBucketLifecycleInput>,
 ) -> Outcome<S3Response<DeleteBucketLifecycleOutput>> {
-    operations.keep_setting(&request.input.bucket, kinds::LIFECYCLE, None).await?;
+    operations.keep_setting(&request.input.bucket, kind::LIFECYCLE, None).await?;
     Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
 }
 

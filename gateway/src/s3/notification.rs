@@ -21,7 +21,7 @@ use super::limits::{
 };
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::settings::kinds;
+use super::settings::kind;
 use super::{bucket, kept, names};
 use crate::notify::event::{Doer, Event};
 use crate::notify::rules::{self, Destinations};
@@ -53,7 +53,7 @@ pub(super) async fn get(
     request: S3Request<GetBucketNotificationConfigurationInput>,
 ) -> Outcome<S3Response<GetBucketNotificationConfigurationOutput>> {
     let bucket = operations.bucket(&request.input.bucket)?;
-    let kept = operations.lane().setting(bucket.id, kinds::NOTIFICATION)?;
+    let kept = operations.lane().setting(bucket.id, kind::NOTIFICATION)?;
     let output = match kept {
         Some(kept) => rules::output(Notification::decode(&kept)?.configuration),
         None => GetBucketNotificationConfigurationOutput::default(),
@@ -80,7 +80,7 @@ pub(super) async fn put(
         Some(_) => Some(kept::encode(&configuration)?),
         None => None,
     };
-    operations.keep_setting(&input.bucket, kinds::NOTIFICATION, document).await?;
+    operations.keep_setting(&input.bucket, kind::NOTIFICATION, document).await?;
     let doer = doer(&request.extensions);
     operations.settings().notifier().test(
         &place(&bucket),
