@@ -90,6 +90,7 @@ fn of_request(refusal: Refusal) -> S3Error {
             error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
         }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
+        Refusal::BadRequest(why) => custom("BadRequest", StatusCode::BAD_REQUEST, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {
             let message =

@@ -24,7 +24,6 @@ mod webhook;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use s3s::dto::{Timestamp, TimestampFormat};
@@ -40,7 +39,7 @@ pub use target::Closing;
 #[derive(Debug, Default)]
 pub struct Notifier {
     region: Box<str>,
-    host: OnceLock<Box<str>>,
+    host: Box<str>,
     queues: Vec<Arc<Queue>>,
 }
 
@@ -61,13 +60,14 @@ pub fn target_of(arn: &str) -> Option<&str> {
 }
 
 impl Notifier {
-    /// Starts the targets' threads.
+    /// Starts the targets' threads. `host` is the process's `x-amz-id-2`.
     ///
     /// # Errors
     /// One line for the operator.
     pub fn start(
         plan: &EventsPlan,
         region: &str,
+        host: &str,
         data: &Path,
     ) -> Result<(Notifier, Closing), String> {
         let mut queues = Vec::new();
@@ -83,12 +83,7 @@ impl Notifier {
             closing.add(target::start(queue.clone(), place, plan, left)?);
             queues.push(queue);
         }
-        Ok((Notifier { region: region.into(), host: OnceLock::new(), queues }, closing))
-    }
-
-    /// Names the process, as `x-amz-id-2` does. The first name stays.
-    pub fn name_host(&self, host: &str) {
-        let _ = self.host.set(host.into());
+        Ok((Notifier { region: region.into(), host: host.into(), queues }, closing))
     }
 
     /// Whether there is a target of that name.
@@ -134,7 +129,7 @@ impl Notifier {
     fn place<'a>(&'a self, bucket: &Bucket<'a>, time: &'a str) -> event::Place<'a> {
         event::Place {
             region: &self.region,
-            host: self.host.get().map_or("", |host| host),
+            host: &self.host,
             bucket: bucket.name,
             owner: bucket.owner,
             time,

@@ -78,9 +78,9 @@ impl Webhook {
     }
 
     async fn exchange(&mut self, body: Bytes) -> Result<StatusCode, Problem> {
-        let mut sender = match self.connection.take() {
-            Some(mut kept) if kept.ready().await.is_ok() => kept,
-            _ => self.connect().await?,
+        let mut sender = match self.kept().await {
+            Some(kept) => kept,
+            None => self.connect().await?,
         };
         let request = Request::builder()
             .method(Method::POST)
@@ -97,6 +97,12 @@ impl Webhook {
             self.connection = Some(sender);
         }
         Ok(status)
+    }
+
+    /// The connection of the last message, where it is still there.
+    async fn kept(&mut self) -> Option<SendRequest<Full<Bytes>>> {
+        let mut kept = self.connection.take()?;
+        kept.ready().await.ok().map(|()| kept)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Problem> {

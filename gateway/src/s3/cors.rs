@@ -40,6 +40,19 @@ pub struct CrossOrigin {
     headers: Option<HeaderValue>,
 }
 
+/// What a bucket says to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginVerdict {
+    /// There is no such bucket.
+    NoBucket,
+    /// The bucket has no rules.
+    NoRules,
+    /// No rule allows it.
+    Refused,
+    /// A rule does.
+    Allowed,
+}
+
 impl CrossOrigin {
     /// What a request asks for; nothing without `Origin`. The method is the one that is announced, else the request's.
     pub fn of(method: &Method, headers: &HeaderMap) -> Option<CrossOrigin> {

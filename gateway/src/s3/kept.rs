@@ -3,13 +3,33 @@
 //!
 //! Not here: which settings there are and their cache (`settings`), what each of them means (its own file).
 
+use bytes::Bytes;
+use datapath::SettingKind;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use s3s::xml::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 
-/// The document of a setting.
+impl Operations {
+    /// Sets a setting of the bucket of a name, or removes it. Durable when this returns.
+    ///
+    /// # Errors
+    /// NoSuchBucket, and what the store meets.
+    pub(super) async fn keep_setting(
+        &self,
+        bucket: &str,
+        kind: SettingKind,
+        document: Option<Vec<u8>>,
+    ) -> Outcome<()> {
+        let bucket = self.bucket(bucket)?;
+        let document = document.map(Bytes::from);
+        Ok(self.lane().set_setting(bucket.id, kind, document).await?)
+    }
+}
+
+/// A setting of a bucket: XML as s3s writes it.
 ///
 /// # Errors
 /// Damaged, for what cannot be written; s3s's types always can.
@@ -38,11 +58,12 @@ pub(super) fn decode<T: for<'xml> Deserialize<'xml>>(
 /// Refuses a document larger than its setting may be. The door has checked that the header tells the truth.
 ///
 /// # Errors
-/// EntityTooLarge.
+/// DocumentTooLarge.
 pub(super) fn check_size(headers: &HeaderMap, max: usize) -> Outcome<()> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: Option<usize> =
+        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     match length {
-        Some(size) if size > max as u64 => Err(Refusal::DocumentTooLarge),
+        Some(size) if size > max => Err(Refusal::DocumentTooLarge),
         _ => Ok(()),
     }
 }

@@ -17,15 +17,22 @@ mod names;
 mod operations;
 mod service;
 
+pub mod background;
 mod bucket;
+mod bucket_tagging;
 mod complete;
 mod copy;
+mod cors;
 mod delete;
+mod encryption_default;
 mod get;
 mod head;
+mod lifecycle;
 mod list;
+mod notification;
 mod parts;
 mod put;
+mod unsupported;
 mod uploads;
 
 mod attributes;
@@ -36,9 +43,11 @@ mod describe;
 mod entity_tag;
 mod http_date;
 mod intake;
+mod kept;
 mod listings;
 mod page;
 mod range;
+mod settings;
 mod source;
 mod stream;
 mod versions;
@@ -49,5 +58,6 @@ pub mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub use cors::{Cors, CrossOrigin, OriginVerdict};
 pub use names::bucket_name_is_valid;
 pub use service::{S3Settings, Service, service};

@@ -8,7 +8,7 @@
 
 use http::Extensions;
 use s3s::dto::{
-    Event as EventName, GetBucketNotificationConfigurationInput,
+    GetBucketNotificationConfigurationInput,
     GetBucketNotificationConfigurationOutput, NotificationConfiguration,
     NotificationConfigurationFilter, PutBucketNotificationConfigurationInput,
     PutBucketNotificationConfigurationOutput,

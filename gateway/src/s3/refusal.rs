@@ -42,6 +42,8 @@ pub enum Refusal {
     InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
+    /// Something that has no code of its own.
+    BadRequest(&'static str),
     /// Parameters or headers that cannot be together, or are missing.
     InvalidRequest(String),
     /// A condition on the object is not met; names the header.

@@ -17,6 +17,7 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 
 use super::access::{Access, DENIED, NoSecrets};
 use super::aside::Aside;
+use super::cors::{CrossOrigin, OriginVerdict};
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
@@ -24,6 +25,8 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
 use crate::door::ErrorCode;
+use crate::lifecycle::calendar::Calendar;
+use crate::notify::Notifier;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -34,6 +37,8 @@ pub struct S3Settings {
     public_read: BTreeSet<String>,
     documents: Documents,
     listings: Listings,
+    notifier: Arc<Notifier>,
+    calendar: Calendar,
 }
 
 impl S3Settings {
@@ -51,12 +56,34 @@ impl S3Settings {
             public_read,
             documents: Documents::default(),
             listings: Listings::default(),
+            notifier: Arc::default(),
+            calendar: Calendar::DAYS,
         }
     }
 
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
     pub fn with_listings(self, bytes: usize) -> Self {
         Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// Counts days of lifecycle rules by that calendar; without, they have 24 hours.
+    pub fn with_lifecycle(self, calendar: Calendar) -> Self {
+        Self { calendar, ..self }
+    }
+
+    /// When days have passed.
+    pub(super) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// Gives events to that notifier; without, nobody can be told of any.
+    pub fn with_notifier(self, notifier: Arc<Notifier>) -> Self {
+        Self { notifier, ..self }
+    }
+
+    /// Who is told of events.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// The memory of listings.
@@ -79,17 +106,19 @@ impl S3Settings {
 #[derive(Clone)]
 pub struct Service {
     inner: S3Service,
+    operations: Operations,
     settings: Arc<S3Settings>,
 }
 
 /// S3 over a lane's store.
 pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
-    let mut builder = S3ServiceBuilder::new(Operations::new(lane.clone(), Arc::clone(&settings)));
+    let operations = Operations::new(lane.clone(), Arc::clone(&settings));
+    let mut builder = S3ServiceBuilder::new(operations.clone());
     builder.set_auth(NoSecrets);
     builder.set_access(Access::new(lane, Arc::clone(&settings)));
     builder.set_host(settings.domains.clone());
     builder.set_validation(BucketNames);
-    Service { inner: builder.build(), settings }
+    Service { inner: builder.build(), operations, settings }
 }
 
 impl Service {
@@ -109,6 +138,24 @@ impl Service {
             Box::pin(delivery.close()).await;
         }
         answer
+    }
+
+    /// What the rules of a bucket say to the script of another origin; adds the headers that tell it.
+    pub fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict {
+        // What cannot be looked up is as good as not there: the answer to the request itself says more.
+        let Ok(bucket) = self.operations.bucket(bucket) else {
+            return OriginVerdict::NoBucket;
+        };
+        match self.operations.bucket_settings(&bucket).as_ref().map(|settings| &settings.cors) {
+            Ok(Some(cors)) if cors.write(asked, answer) => OriginVerdict::Allowed,
+            Ok(Some(_)) => OriginVerdict::Refused,
+            Ok(None) | Err(_) => OriginVerdict::NoRules,
+        }
     }
 
     async fn answer(
