@@ -19,7 +19,7 @@ use s3s::{S3Error, S3ErrorCode};
 use crate::body::BodyError;
 use crate::door::BodyFault;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
-use crate::s3::refusal::{RdmaRefusal, Refusal};
+use crate::s3::refusal::{AccessRefusal, RdmaRefusal, Refusal};
 
 /// The code of a store that is full.
 pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
@@ -69,6 +69,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::BodyBroken(_) | Refusal::Damaged(_) | Refusal::NotModified(_) => internal(),
         Refusal::Busy(what) => busy(what),
         Refusal::Rdma(refusal) => of_rdma(refusal),
+        Refusal::Access(refusal) => of_access(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
         Refusal::IncompleteBody => error(
             Code::IncompleteBody,
@@ -77,7 +78,6 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
         Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
         Refusal::NoSuchSetting { code, message } => custom(code, StatusCode::NOT_FOUND, message),
-        Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
         Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
         Refusal::NoSuchVersion => {
             error(Code::NoSuchVersion, "The specified version does not exist.")
@@ -124,8 +124,14 @@ fn of_request(refusal: Refusal) -> S3Error {
         }
         Refusal::InvalidStorageClass(class) => {
             let message =
-                format!("The storage class you specified is not valid: {class}; there is STANDARD");
+                format!("The storage class you specified is not valid: {class}; see docs/S3.md");
             error(Code::InvalidStorageClass, message)
+        }
+        Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
+        Refusal::InvalidRedirectLocation => {
+            let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/' and at \
+                           most 2048 bytes.";
+            custom("InvalidRedirectLocation", StatusCode::BAD_REQUEST, message)
         }
         Refusal::InvalidLocationConstraint => {
             error(Code::InvalidLocationConstraint, "The specified location constraint is not valid")
@@ -254,6 +260,73 @@ pub fn of_store(failure: StoreError) -> S3Error {
             internal()
         }
     }
+}
+
+/// What the client is told of settings of access.
+pub fn of_access(refusal: AccessRefusal) -> S3Error {
+    use StatusCode as Status;
+    let (code, status, message) = match refusal {
+        AccessRefusal::AclsAreOff => (
+            "AccessControlListNotSupported",
+            Status::BAD_REQUEST,
+            "The bucket does not allow ACLs".into(),
+        ),
+        AccessRefusal::AclWithOwnership => (
+            "InvalidBucketAclWithObjectOwnership",
+            Status::BAD_REQUEST,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting".into(),
+        ),
+        AccessRefusal::MalformedAcl(element) => (
+            "MalformedACLError",
+            Status::BAD_REQUEST,
+            format!(
+                "The XML you provided was not well-formed or did not validate against our published schema: {element}"
+            ),
+        ),
+        AccessRefusal::UnresolvableEmail => (
+            "UnresolvableGrantByEmailAddress",
+            Status::BAD_REQUEST,
+            "The e-mail address you provided does not match any account on record.".into(),
+        ),
+        AccessRefusal::NoAcl => (
+            "MissingSecurityHeader",
+            Status::BAD_REQUEST,
+            "Your request was missing a required header: x-amz-acl, x-amz-grant-* or a document".into(),
+        ),
+        AccessRefusal::AclTwice => (
+            "UnexpectedContent",
+            Status::BAD_REQUEST,
+            "This request does not support content".into(),
+        ),
+        AccessRefusal::MalformedPolicy(why) => ("MalformedPolicy", Status::BAD_REQUEST, why),
+        AccessRefusal::NoPolicy => (
+            "NoSuchBucketPolicy",
+            Status::NOT_FOUND,
+            "The bucket policy does not exist".into(),
+        ),
+        AccessRefusal::NoPublicAccessBlock => (
+            "NoSuchPublicAccessBlockConfiguration",
+            Status::NOT_FOUND,
+            "The public access block configuration was not found".into(),
+        ),
+        AccessRefusal::NoOwnershipControls => (
+            "OwnershipControlsNotFoundError",
+            Status::NOT_FOUND,
+            "The bucket ownership controls were not found".into(),
+        ),
+        AccessRefusal::BucketIsAnothers => (
+            "BucketAlreadyExists",
+            Status::CONFLICT,
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
+             Please select a different name and try again.".into(),
+        ),
+        AccessRefusal::OwnersAlone => (
+            "MethodNotAllowed",
+            Status::METHOD_NOT_ALLOWED,
+            "The specified method is not allowed against this resource.".into(),
+        ),
+    };
+    custom(code, status, message)
 }
 
 /// What the client is told of bytes that did not move by RDMA. Codes that Amazon S3 does not have are those of the

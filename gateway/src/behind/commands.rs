@@ -13,8 +13,8 @@ use crate::admin::control::End;
 use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
-use crate::credentials::KeyRing;
 use crate::door::request_id;
+use crate::iam::Iam;
 use crate::lifecycle;
 use crate::limits;
 use crate::metrics::{Figure, Figures};
@@ -106,7 +106,7 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
     elsewhere
 }
 
-fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
+fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
     let expected = rdma_open::expect(&plan.rdma)?;
     let staging_bytes = expected.staging_bytes(&plan.rdma);
     let store = Store::open(&options(plan, staging_bytes)).map_err(|error| error.to_string())?;

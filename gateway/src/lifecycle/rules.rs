@@ -112,14 +112,16 @@ impl Rules {
     /// When a delete marker goes that has no version behind it. Markers have no tags and no size, so a rule that asks
     /// for those is not for them.
     pub fn lone_marker(&self, key: &[u8], made_ms: u64, calendar: &Calendar) -> Option<Due<'_>> {
-        earliest(self.rules.iter().filter(|rule| rule.filter.takes_marker(key)).filter_map(|rule| {
-            let at_ms = match rule.expiration.as_ref()? {
-                Expiration::Days(days) => calendar.after(made_ms, *days),
-                Expiration::Date(date) => *date,
-                Expiration::Markers => made_ms,
-            };
-            Some(rule.due(at_ms))
-        }))
+        earliest(self.rules.iter().filter(|rule| rule.filter.takes_marker(key)).filter_map(
+            |rule| {
+                let at_ms = match rule.expiration.as_ref()? {
+                    Expiration::Days(days) => calendar.after(made_ms, *days),
+                    Expiration::Date(date) => *date,
+                    Expiration::Markers => made_ms,
+                };
+                Some(rule.due(at_ms))
+            },
+        ))
     }
 
     /// When a version goes that was replaced at `since_ms` and has so many newer ones that were replaced, too. `None` as
@@ -195,8 +197,13 @@ impl Filter {
         let Some(given) = &rule.filter else {
             return filter;
         };
-        let LifecycleRuleFilter { and, object_size_greater_than, object_size_less_than, prefix, tag } =
-            given;
+        let LifecycleRuleFilter {
+            and,
+            object_size_greater_than,
+            object_size_less_than,
+            prefix,
+            tag,
+        } = given;
         let size = |size: i64| u64::try_from(size).unwrap_or_default();
         filter.larger_than = object_size_greater_than.map(size);
         filter.smaller_than = object_size_less_than.map(size);
@@ -258,7 +265,11 @@ mod tests {
         format!("<Rule><ID>{id}</ID><Status>Enabled</Status>{content}</Rule>")
     }
 
-    fn subject<'a>(key: &'a str, size: u64, has_tag: &'a dyn Fn(&str, &str) -> bool) -> Subject<'a> {
+    fn subject<'a>(
+        key: &'a str,
+        size: u64,
+        has_tag: &'a dyn Fn(&str, &str) -> bool,
+    ) -> Subject<'a> {
         Subject { key: key.as_bytes(), size, has_tag }
     }
 
@@ -269,7 +280,10 @@ mod tests {
     fn the_earliest_of_the_rules_for_an_object_counts() {
         let rules = rules(
             &(rule("slow", "<Prefix>a</Prefix><Expiration><Days>9</Days></Expiration>")
-                + &rule("fast", "<Filter><Prefix>ab</Prefix></Filter><Expiration><Days>2</Days></Expiration>")
+                + &rule(
+                    "fast",
+                    "<Filter><Prefix>ab</Prefix></Filter><Expiration><Days>2</Days></Expiration>",
+                )
                 + "<Rule><Status>Disabled</Status><Prefix/><Expiration><Days>1</Days></Expiration></Rule>"),
         );
         let due = |key| rules.expiration(&subject(key, 1, UNTAGGED), DAY_MS, &DAYS);

@@ -141,8 +141,7 @@ impl<'a> Sweep<'a> {
 
 fn replaced(action: Action, key: &Bytes, version: VersionId, row: datapath::RowId) -> Task {
     let condition = Condition::All(vec![Condition::RowIs(row), Condition::Noncurrent]);
-    let delete =
-        Delete { version: Some(version), condition, ..Delete::object(key.clone()) };
+    let delete = Delete { version: Some(version), condition, ..Delete::object(key.clone()) };
     Task { action, delete }
 }
 
@@ -175,12 +174,8 @@ mod tests {
     }
 
     fn marker(key: &'static str, row: u64, modified_ms: u64, latest: bool) -> VersionEntry {
-        let marker = Marker {
-            row: RowId(row),
-            version: VersionId(row),
-            modified_ms,
-            acl: Bytes::new(),
-        };
+        let marker =
+            Marker { row: RowId(row), version: VersionId(row), modified_ms, acl: Bytes::new() };
         VersionEntry::Marker { key: key.into(), marker, latest }
     }
 
@@ -249,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_marker_goes_when_nothing_is_behind_it() {
-        let rule = "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
+        let rule =
+            "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
         let entries = vec![
             marker("a", 9, 0, true),
             marker("b", 8, 0, true),

@@ -216,7 +216,7 @@ impl Rounds {
 
     /// One bucket's turn; says whether it has rules.
     async fn bucket(&mut self, bucket: &Bucket) -> Result<bool, Broken> {
-        let Some(kept) = background::kept(&self.lane, bucket.id)? else {
+        let Some(kept) = background::kept(&self.lane, bucket)? else {
             return Ok(false);
         };
         if kept.lifecycle.rules.is_idle() {
@@ -275,12 +275,7 @@ impl Rounds {
         }
     }
 
-    async fn delete(
-        &mut self,
-        bucket: &Bucket,
-        kept: &Kept,
-        due: Vec<Task>,
-    ) -> Result<(), Broken> {
+    async fn delete(&mut self, bucket: &Bucket, kept: &Kept, due: Vec<Task>) -> Result<(), Broken> {
         if due.is_empty() {
             return Ok(());
         }
@@ -329,8 +324,7 @@ impl Rounds {
                 row: row.0,
             };
             let doer = Doer { principal: Some("s3.amazonaws.com"), ..Doer::default() };
-            let place = background::place(bucket);
-            self.notifier.tell(&place, &notification.destinations, &event, &doer);
+            self.notifier.tell(&kept.place(bucket), &notification.destinations, &event, &doer);
         }
     }
 

@@ -22,7 +22,9 @@ impl FileTarget {
         let target = FileTarget { path: path.to_owned() };
         target.file().map_err(|error| {
             let path = path.display();
-            format!("cannot write events into {path}: {error}; choose another file in events.targets")
+            format!(
+                "cannot write events into {path}: {error}; choose another file in events.targets"
+            )
         })?;
         Ok(target)
     }

@@ -37,11 +37,11 @@ impl Destinations {
             Destination::of(&it.id, &it.lambda_function_arn, &it.events, it.filter.as_ref())
         });
         let queues = configuration.queue_configurations.iter().flatten();
-        let queues = queues
-            .map(|it| Destination::of(&it.id, &it.queue_arn, &it.events, it.filter.as_ref()));
+        let queues =
+            queues.map(|it| Destination::of(&it.id, &it.queue_arn, &it.events, it.filter.as_ref()));
         let topics = configuration.topic_configurations.iter().flatten();
-        let topics = topics
-            .map(|it| Destination::of(&it.id, &it.topic_arn, &it.events, it.filter.as_ref()));
+        let topics =
+            topics.map(|it| Destination::of(&it.id, &it.topic_arn, &it.events, it.filter.as_ref()));
         Destinations { all: lambdas.chain(queues).chain(topics).collect() }
     }
 
@@ -67,7 +67,8 @@ impl Destination {
         events: &[EventName],
         filter: Option<&NotificationConfigurationFilter>,
     ) -> Destination {
-        let rules = || filter.and_then(|it| it.key.as_ref()?.filter_rules.as_deref()).unwrap_or(&[]);
+        let rules =
+            || filter.and_then(|it| it.key.as_ref()?.filter_rules.as_deref()).unwrap_or(&[]);
         let value = |wanted: &str| {
             let named = rules().iter().find(|rule| {
                 rule.name.as_ref().is_some_and(|name| name.as_str().eq_ignore_ascii_case(wanted))
@@ -111,7 +112,9 @@ fn names(name: &str, kind: EventKind) -> bool {
 }
 
 /// The same configuration as an answer has it.
-pub fn output(configuration: NotificationConfiguration) -> GetBucketNotificationConfigurationOutput {
+pub fn output(
+    configuration: NotificationConfiguration,
+) -> GetBucketNotificationConfigurationOutput {
     GetBucketNotificationConfigurationOutput {
         event_bridge_configuration: configuration.event_bridge_configuration,
         lambda_function_configurations: configuration.lambda_function_configurations,

@@ -180,7 +180,11 @@ impl Thread {
                     if !complained.is_some_and(lately) {
                         complained = Some(Instant::now());
                         let target = &*self.queue.name;
-                        tracing::warn!(target, error, "events cannot be delivered; will be repeated");
+                        tracing::warn!(
+                            target,
+                            error,
+                            "events cannot be delivered; will be repeated"
+                        );
                     }
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(limits::EVENTS_RETRY_MAX);

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn answers_are_judged() {
-        for (status, expected) in [(200, 'd'), (204, 'd'), (400, 'r'), (413, 'r'), (404, 'f'), (503, 'f'), (301, 'f')]
+        for (status, expected) in
+            [(200, 'd'), (204, 'd'), (400, 'r'), (413, 'r'), (404, 'f'), (503, 'f'), (301, 'f')]
         {
             let got = match judge(StatusCode::from_u16(status).unwrap()) {
                 Attempt::Delivered(1) => 'd',

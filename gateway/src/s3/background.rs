@@ -5,11 +5,12 @@ use std::fmt;
 
 use datapath::{Bucket, BucketId, Found, LaneStore, Object, VersionId, Versioning};
 
-use super::bucket::OWNER_ID;
 use super::lifecycle::Lifecycle;
 use super::notification::Notification;
+use super::ownership::BucketAttributes;
 use super::refusal::Refusal;
 use super::settings::kind;
+use super::tags::Tags;
 use crate::notify;
 
 /// The settings of a bucket that has a lifecycle.
@@ -19,6 +20,14 @@ pub struct Kept {
     pub lifecycle: Lifecycle,
     /// Who hears of its events.
     pub notification: Option<Notification>,
+    owner: Box<str>,
+}
+
+impl Kept {
+    /// The bucket as events name it.
+    pub fn place<'a>(&'a self, bucket: &'a Bucket) -> notify::Bucket<'a> {
+        notify::Bucket { name: &bucket.name, owner: &self.owner }
+    }
 }
 
 /// Why a bucket's settings cannot be had.
@@ -41,15 +50,17 @@ impl fmt::Display for BackgroundError {
 ///
 /// # Errors
 /// What the store meets, and settings that cannot be read.
-pub fn kept(lane: &LaneStore, bucket: BucketId) -> Result<Option<Kept>, BackgroundError> {
-    let read = |kind| lane.setting(bucket, kind).map_err(|error| BackgroundError(error.into()));
+pub fn kept(lane: &LaneStore, bucket: &Bucket) -> Result<Option<Kept>, BackgroundError> {
+    let read = |kind| lane.setting(bucket.id, kind).map_err(|error| BackgroundError(error.into()));
     let Some(lifecycle) = read(kind::LIFECYCLE)? else {
         return Ok(None);
     };
     let lifecycle = Lifecycle::decode(&lifecycle).map_err(BackgroundError)?;
     let notification = read(kind::NOTIFICATION)?;
     let notification = notification.map(|bytes| Notification::decode(&bytes)).transpose();
-    Ok(Some(Kept { lifecycle, notification: notification.map_err(BackgroundError)? }))
+    let owner = BucketAttributes::of(bucket).map_err(BackgroundError)?.owner.party.id;
+    let notification = notification.map_err(BackgroundError)?;
+    Ok(Some(Kept { lifecycle, notification, owner }))
 }
 
 /// Whether a version carries a tag. What is gone, or cannot be read, carries none.
@@ -69,8 +80,7 @@ pub fn has_tag(
 
 /// Whether an object that was looked up carries a tag.
 pub(super) fn carries(object: &Object, name: &str, value: &str) -> bool {
-    let _ = (object, name, value);
-    false
+    Tags::decode(&object.tags).is_ok_and(|tags| tags.iter().any(|tag| tag == (name, value)))
 }
 
 /// Bytes of an object's content as its client sees them.
@@ -81,9 +91,4 @@ pub fn size(object: &Object) -> u64 {
 /// A version as clients name it; none in a bucket that has never had versions.
 pub fn version_text(bucket: &Bucket, version: VersionId) -> Option<String> {
     (bucket.versioning != Versioning::Off).then(|| version.0.to_string())
-}
-
-/// The bucket as events name it.
-pub fn place(bucket: &Bucket) -> notify::Bucket<'_> {
-    notify::Bucket { name: &bucket.name, owner: OWNER_ID }
 }

@@ -105,8 +105,7 @@ impl Cors {
             answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         } else {
             answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, asked.origin.clone());
-            answer
-                .insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
         let mut list = |name, values: &str| {
             // What was put has been checked to be text of headers.
@@ -116,10 +115,12 @@ impl Cors {
         };
         list(ACCESS_CONTROL_ALLOW_METHODS, &rule.allowed_methods.join(", "));
         list(ACCESS_CONTROL_ALLOW_HEADERS, &headers.join(", ").to_ascii_lowercase());
-        list(ACCESS_CONTROL_EXPOSE_HEADERS, &rule.expose_headers.iter().flatten().fold(
-            String::new(),
-            |all, name| if all.is_empty() { name.clone() } else { all + ", " + name },
-        ));
+        list(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            &rule.expose_headers.iter().flatten().fold(String::new(), |all, name| {
+                if all.is_empty() { name.clone() } else { all + ", " + name }
+            }),
+        );
         if let Some(seconds) = rule.max_age_seconds {
             answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(seconds));
         }

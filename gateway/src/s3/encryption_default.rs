@@ -37,8 +37,7 @@ impl DefaultEncryption {
         const WHAT: &str = "a bucket's default encryption";
         let configuration: ServerSideEncryptionConfiguration = kept::decode(bytes, WHAT)?;
         let rule = configuration.rules.into_iter().next().ok_or(Refusal::Damaged(WHAT))?;
-        let default =
-            rule.apply_server_side_encryption_by_default.ok_or(Refusal::Damaged(WHAT))?;
+        let default = rule.apply_server_side_encryption_by_default.ok_or(Refusal::Damaged(WHAT))?;
         match default.sse_algorithm.as_str() {
             ServerSideEncryption::AES256 => Ok(DefaultEncryption::Server),
             ServerSideEncryption::AWS_KMS => Ok(DefaultEncryption::Kms {
@@ -114,7 +113,9 @@ mod tests {
     use super::*;
 
     fn configuration(rules: &str) -> ServerSideEncryptionConfiguration {
-        let xml = format!("<ServerSideEncryptionConfiguration>{rules}</ServerSideEncryptionConfiguration>");
+        let xml = format!(
+            "<ServerSideEncryptionConfiguration>{rules}</ServerSideEncryptionConfiguration>"
+        );
         kept::decode(xml.as_bytes(), "a test").unwrap()
     }
 
@@ -144,8 +145,13 @@ mod tests {
     #[test]
     fn mistakes_have_s3s_answers() {
         let aes = "<SSEAlgorithm>AES256</SSEAlgorithm>";
-        for rules in [rule(aes) + &rule(aes), "<Rule/>".to_owned(), rule("<SSEAlgorithm>x</SSEAlgorithm>")] {
-            assert!(matches!(check(&configuration(&rules)), Err(Refusal::MalformedXml(_))), "{rules}");
+        for rules in
+            [rule(aes) + &rule(aes), "<Rule/>".to_owned(), rule("<SSEAlgorithm>x</SSEAlgorithm>")]
+        {
+            assert!(
+                matches!(check(&configuration(&rules)), Err(Refusal::MalformedXml(_))),
+                "{rules}"
+            );
         }
         let with_key = rule(&format!("<KMSMasterKeyID>k</KMSMasterKeyID>{aes}"));
         assert!(matches!(check(&configuration(&with_key)), Err(Refusal::InvalidArgument(_))));

@@ -101,6 +101,7 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
         None => opened,
     };
     let object = opened.object();
+    access::admits(operations, &request.extensions, &bucket, object)?;
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, object, &attributes)?;

@@ -40,6 +40,7 @@ pub(super) async fn head_object(
             (opened.object().clone(), Some(part))
         }
     };
+    access::admits(operations, &request.extensions, &bucket, &object)?;
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, &object, &attributes)?;

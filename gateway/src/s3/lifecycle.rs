@@ -243,10 +243,8 @@ impl FilterShape {
                 let why = "Duplicate Tag Keys are not allowed.";
                 return Err(Refusal::InvalidRequest(why.to_owned()));
             }
-            shape = FilterShape {
-                tags: !tags.is_empty(),
-                sizes: sizes.iter().any(Option::is_some),
-            };
+            shape =
+                FilterShape { tags: !tags.is_empty(), sizes: sizes.iter().any(Option::is_some) };
         }
         Ok(shape)
     }
@@ -312,8 +310,7 @@ fn check_noncurrent(rule: &LifecycleRule) -> Outcome<()> {
     if noncurrent.noncurrent_days.is_none() {
         return malformed("a NoncurrentVersionExpiration has NoncurrentDays");
     }
-    let why =
-        "'NoncurrentDays' for NoncurrentVersionExpiration action must be a positive integer";
+    let why = "'NoncurrentDays' for NoncurrentVersionExpiration action must be a positive integer";
     positive(noncurrent.noncurrent_days, why)?;
     check_newer(noncurrent.newer_noncurrent_versions)?;
     if noncurrent.newer_noncurrent_versions.is_some() && rule.filter.is_none() {
@@ -385,8 +382,14 @@ fn check_noncurrent_transition(transition: &NoncurrentVersionTransition) -> Outc
 }
 
 fn check_class(class: Option<&TransitionStorageClass>) -> Outcome<&str> {
-    const CLASSES: [&str; 6] =
-        ["GLACIER", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "DEEP_ARCHIVE", "GLACIER_IR"];
+    const CLASSES: [&str; 6] = [
+        "GLACIER",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "DEEP_ARCHIVE",
+        "GLACIER_IR",
+    ];
     let class = class.map(TransitionStorageClass::as_str);
     class.filter(|class| CLASSES.contains(class)).ok_or(Refusal::MalformedXml(
         "StorageClass is GLACIER, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, DEEP_ARCHIVE or GLACIER_IR",
@@ -472,11 +475,14 @@ mod tests {
     #[test]
     fn mistakes_have_s3s_answers() {
         let expires = |inner: &str| format!("<Filter/><Expiration>{inner}</Expiration>");
-        let marker = "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
+        let marker =
+            "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
         let tag = "<Tag><Key>a</Key><Value/></Tag>";
         let abort = "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>";
         let moves = |days: &str, class: &str| {
-            format!("<Filter/><Transition><Days>{days}</Days><StorageClass>{class}</StorageClass></Transition>")
+            format!(
+                "<Filter/><Transition><Days>{days}</Days><StorageClass>{class}</StorageClass></Transition>"
+            )
         };
         for (content, expected) in [
             (DAYS.to_owned(), "MalformedXml"),

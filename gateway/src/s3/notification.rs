@@ -8,10 +8,9 @@
 
 use http::Extensions;
 use s3s::dto::{
-    GetBucketNotificationConfigurationInput,
-    GetBucketNotificationConfigurationOutput, NotificationConfiguration,
-    NotificationConfigurationFilter, PutBucketNotificationConfigurationInput,
-    PutBucketNotificationConfigurationOutput,
+    GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+    NotificationConfiguration, NotificationConfigurationFilter,
+    PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
 };
 use s3s::{S3Request, S3Response};
 
@@ -21,8 +20,8 @@ use super::limits::{
 };
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::settings::kind;
-use super::{bucket, kept, names};
+use super::settings::{Settings, kind};
+use super::{kept, names};
 use crate::notify::event::{Doer, Event};
 use crate::notify::rules::{self, Destinations};
 use crate::notify::{Bucket, target_of};
@@ -72,9 +71,8 @@ pub(super) async fn put(
     let mut configuration = input.notification_configuration;
     name_all(&mut configuration)?;
     let skip = input.skip_destination_validation.unwrap_or(false);
-    let destinations = check(&configuration, |name| {
-        skip || operations.settings().notifier().has(name)
-    })?;
+    let destinations =
+        check(&configuration, |name| skip || operations.settings().notifier().has(name))?;
     let bucket = operations.bucket(&input.bucket)?;
     let document = match destinations.iter().next() {
         Some(_) => Some(kept::encode(&configuration)?),
@@ -82,11 +80,10 @@ pub(super) async fn put(
     };
     operations.keep_setting(&input.bucket, kind::NOTIFICATION, document).await?;
     let doer = doer(&request.extensions);
-    operations.settings().notifier().test(
-        &place(&bucket),
-        &destinations,
-        doer.request.unwrap_or_default(),
-    );
+    let settings = operations.bucket_settings(&bucket)?;
+    let notifier = operations.settings().notifier();
+    let request_id = doer.request.unwrap_or_default();
+    notifier.test(&place(&bucket, &settings), &destinations, request_id);
     Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
 }
 
@@ -105,13 +102,13 @@ impl Operations {
         {
             let doer = doer(extensions);
             let notifier = self.settings().notifier();
-            notifier.tell(&place(bucket), &notification.destinations, event, &doer);
+            notifier.tell(&place(bucket, &settings), &notification.destinations, event, &doer);
         }
     }
 }
 
-fn place(bucket: &datapath::Bucket) -> Bucket<'_> {
-    Bucket { name: &bucket.name, owner: bucket::OWNER_ID }
+fn place<'a>(bucket: &'a datapath::Bucket, settings: &'a Settings) -> Bucket<'a> {
+    Bucket { name: &bucket.name, owner: &settings.owner().id }
 }
 
 fn doer(extensions: &Extensions) -> Doer<'_> {
@@ -172,7 +169,9 @@ fn check(
             return argument(&format!("The event '{unknown}' is not supported for notifications"));
         }
         if one.prefix.len() > KEY_BYTES_MAX || one.suffix.len() > KEY_BYTES_MAX {
-            return argument("Size of filter rule value cannot exceed 1024 bytes in UTF-8 representation");
+            return argument(
+                "Size of filter rule value cannot exceed 1024 bytes in UTF-8 representation",
+            );
         }
         if !target_of(&one.arn).is_some_and(&is_known) {
             return argument(&format!(
@@ -292,7 +291,9 @@ mod tests {
         for (element, arn) in
             [("Queue", "Queue"), ("Topic", "Topic"), ("CloudFunction", "CloudFunction")]
         {
-            let xml = format!("<{element}Configuration><{arn}>{ARN}</{arn}>{event}</{element}Configuration>");
+            let xml = format!(
+                "<{element}Configuration><{arn}>{ARN}</{arn}>{event}</{element}Configuration>"
+            );
             let found = checked(&xml).unwrap();
             let one = found.iter().next().unwrap();
             assert_eq!((&*one.arn, one.id.is_empty()), (ARN, false), "{element}");
@@ -314,7 +315,8 @@ mod tests {
     #[test]
     fn mistakes_have_s3s_answers() {
         let event = "<Event>s3:ObjectCreated:*</Event>";
-        let with = |rules: String| queue(&format!("{event}<Filter><S3Key>{rules}</S3Key></Filter>"));
+        let with =
+            |rules: String| queue(&format!("{event}<Filter><S3Key>{rules}</S3Key></Filter>"));
         for xml in [
             queue("<Event>s3:ObjectCreated</Event>"),
             queue("<Event>ObjectCreated:*</Event>"),

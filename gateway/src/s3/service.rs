@@ -16,15 +16,18 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 
 use super::access::{Access, DENIED, NoSecrets};
+use super::acl::Acl;
 use super::aside::Aside;
 use super::cors::{CrossOrigin, OriginVerdict};
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
+use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
 use crate::door::ErrorCode;
+use crate::iam::Iam;
 use crate::lifecycle::calendar::Calendar;
 use crate::notify::Notifier;
 use crate::rdma::delivery::Delivery;
@@ -35,10 +38,22 @@ pub struct S3Settings {
     region: Box<str>,
     domains: Domains,
     public_read: BTreeSet<String>,
+    defaults: BucketDefaults,
+    directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
     notifier: Arc<Notifier>,
     calendar: Calendar,
+}
+
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
 }
 
 impl S3Settings {
@@ -54,6 +69,8 @@ impl S3Settings {
             region: region.into(),
             domains: Domains::new(domains),
             public_read,
+            defaults: BucketDefaults::default(),
+            directory: Arc::default(),
             documents: Documents::default(),
             listings: Listings::default(),
             notifier: Arc::default(),
@@ -86,6 +103,26 @@ impl S3Settings {
         &self.notifier
     }
 
+    /// Gives new buckets those settings; without, they have [`BucketDefaults::Acl`].
+    pub fn with_defaults(self, defaults: BucketDefaults) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// Says who there is to grant something to; without, the account `penstock` alone.
+    pub fn with_directory(self, directory: Arc<Iam>) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// What new buckets have.
+    pub(super) fn defaults(&self) -> BucketDefaults {
+        self.defaults
+    }
+
+    /// Who there is.
+    pub(super) fn directory(&self) -> &Iam {
+        &self.directory
+    }
+
     /// The memory of listings.
     pub(super) fn listings(&self) -> &Listings {
         &self.listings
@@ -112,10 +149,10 @@ pub struct Service {
 
 /// S3 over a lane's store.
 pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
-    let operations = Operations::new(lane.clone(), Arc::clone(&settings));
+    let operations = Operations::new(lane, Arc::clone(&settings));
     let mut builder = S3ServiceBuilder::new(operations.clone());
     builder.set_auth(NoSecrets);
-    builder.set_access(Access::new(lane, Arc::clone(&settings)));
+    builder.set_access(Access::new(operations.clone()));
     builder.set_host(settings.domains.clone());
     builder.set_validation(BucketNames);
     Service { inner: builder.build(), operations, settings }
@@ -191,10 +228,26 @@ impl Service {
         if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
-        match parts.extensions.get::<Identity>() {
-            Some(Identity::Key(_)) => self.settings.documents.take(parts, body).await,
-            Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
+        let is_fit = match parts.extensions.get::<Identity>() {
+            Some(Identity::Key(_)) => true,
+            Some(Identity::Anonymous) => self.takes_from_strangers(parts, host)?,
+            None => false,
+        };
+        match is_fit {
+            true => self.settings.documents.take(parts, body).await,
+            false => Err(Refusal::AccessDenied(DENIED)),
         }
+    }
+
+    /// Whether it is worth taking a document in of somebody who has not signed: the bucket grants strangers something.
+    /// What exactly, is decided with the request.
+    fn takes_from_strangers(&self, parts: &Parts, host: Option<&str>) -> Outcome<bool> {
+        let in_host = host.and_then(|host| self.settings.domains.bucket(host));
+        let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+        let name = in_host.unwrap_or_else(|| path.split('/').next().unwrap_or_default());
+        let Some(bucket) = self.operations.lane().bucket(name)? else { return Ok(false) };
+        let settings = self.operations.bucket_settings(&bucket)?;
+        Ok(settings.policy.is_some() || settings.acl.as_ref().is_some_and(Acl::is_public))
     }
 }
 
@@ -244,6 +297,10 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
         *response.body_mut() = Body::empty();
     } else if *method == Method::HEAD {
         *response.body_mut() = Body::empty();
+    } else if response.extensions_mut().remove::<BareTag>().is_some()
+        && let Some(xml) = response.body().bytes().and_then(|xml| BareTag::apply(&xml))
+    {
+        *response.body_mut() = Body::from(xml);
     } else if response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/xml")
         && let Some(xml) = response.body().bytes().and_then(|xml| escaped(&xml))
     {
