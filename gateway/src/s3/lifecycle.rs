@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use datapath::{Bucket, Object};
 use http::{HeaderName, HeaderValue};
 use s3s::dto::{
     BucketLifecycleConfiguration, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput,
@@ -26,9 +27,9 @@ use super::limits::{
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::settings::kind;
-use super::{http_date, kept};
+use super::{background, http_date, kept};
 use crate::lifecycle::calendar::{DAY_MS, milliseconds};
-use crate::lifecycle::rules::{Due, Rules};
+use crate::lifecycle::rules::{Due, Rules, Subject};
 
 /// A bucket's lifecycle.
 #[derive(Debug)]
@@ -61,15 +62,15 @@ impl Lifecycle {
     }
 }
 
-/// `x-amz-expiration`.
-pub(super) fn expiration_header(due: Due<'_>) -> Option<String> {
+/// A value for `x-amz-expiration`.
+fn expiration_value(due: Due<'_>) -> Option<HeaderValue> {
     let date = http_date::header(due.at_ms)?;
-    let rule = percent_encoded(due.rule);
-    Some(format!("expiry-date=\"{}\", rule-id=\"{rule}\"", date.to_str().ok()?))
+    let (date, rule) = (date.to_str().ok()?, percent_encoded(due.rule));
+    HeaderValue::try_from(format!("expiry-date=\"{date}\", rule-id=\"{rule}\"")).ok()
 }
 
 /// `x-amz-abort-date` and `x-amz-abort-rule-id`.
-pub(super) fn abort_headers(due: Due<'_>) -> (Timestamp, String) {
+fn abort_headers(due: Due<'_>) -> (Timestamp, String) {
     (http_date::whole_seconds(due.at_ms), percent_encoded(due.rule))
 }
 
@@ -85,6 +86,39 @@ fn percent_encoded(text: &str) -> String {
     }
     encoded
 }
+
+impl Operations {
+    /// `x-amz-expiration` of a bucket's current object; none where no rule is for it.
+    pub(super) fn expiration(
+        &self,
+        bucket: &Bucket,
+        key: &[u8],
+        object: &Object,
+    ) -> Option<HeaderValue> {
+        // Settings that cannot be read have been told of on the way in.
+        let settings = self.bucket_settings(bucket).ok()?;
+        let rules = &settings.lifecycle.as_ref()?.rules;
+        let has_tag = |name: &str, value: &str| background::carries(object, name, value);
+        let subject = Subject { key, size: background::size(object), has_tag: &has_tag };
+        let due = rules.expiration(&subject, object.modified_ms, self.settings().calendar())?;
+        expiration_value(due)
+    }
+
+    /// When an upload that was begun just now will be aborted, and by which rule.
+    pub(super) fn abortion(
+        &self,
+        bucket: &Bucket,
+        key: &[u8],
+        begun_ms: u64,
+    ) -> Option<(Timestamp, String)> {
+        let settings = self.bucket_settings(bucket).ok()?;
+        let rules = &settings.lifecycle.as_ref()?.rules;
+        rules.abort(key, begun_ms, self.settings().calendar()).map(abort_headers)
+    }
+}
+
+/// The header of an answer that speaks of a current object.
+pub(super) const EXPIRATION: HeaderName = HeaderName::from_static("x-amz-expiration");
 
 const MINIMUM: HeaderName = HeaderName::from_static("x-amz-transition-default-minimum-object-size");
 
@@ -423,11 +457,6 @@ fn malformed(why: &'static str) -> Outcome<()> {
 
 fn argument(why: &str) -> Outcome<()> {
     Err(Refusal::InvalidArgument(why.to_owned()))
-}
-
-/// A value for `x-amz-expiration`.
-pub(super) fn expiration_value(due: Due<'_>) -> Option<HeaderValue> {
-    HeaderValue::try_from(expiration_header(due)?).ok()
 }
 
 #[cfg(test)]

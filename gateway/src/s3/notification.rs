@@ -6,6 +6,7 @@
 //! Limits: `NOTIFICATIONS_MAX`, `NOTIFICATION_DOCUMENT_BYTES_MAX`.
 //! Not here: matching, records, delivery (`crate::notify`).
 
+use datapath::{Deletion, Object};
 use http::Extensions;
 use s3s::dto::{
     GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
@@ -21,8 +22,8 @@ use super::limits::{
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::settings::{Settings, kind};
-use super::{kept, names};
-use crate::notify::event::{Doer, Event};
+use super::{background, kept, names};
+use crate::notify::event::{Doer, Event, EventKind};
 use crate::notify::rules::{self, Destinations};
 use crate::notify::{Bucket, target_of};
 use crate::record::AccountSlot;
@@ -88,6 +89,53 @@ pub(super) async fn put(
 }
 
 impl Operations {
+    /// An object has been made, or what is kept beside it has changed.
+    pub(super) fn made(
+        &self,
+        extensions: &Extensions,
+        bucket: &datapath::Bucket,
+        kind: EventKind,
+        key: &[u8],
+        object: &Object,
+    ) {
+        let version = background::version_text(bucket, object.version);
+        let event = Event {
+            kind,
+            key,
+            size: Some(background::size(object)),
+            entity_tag: Some(&object.entity_tag),
+            version: version.as_deref(),
+            row: object.row.0,
+        };
+        self.happened(extensions, bucket, &event);
+    }
+
+    /// An object has been deleted, or covered; nothing happens to what was not there.
+    pub(super) fn removed(
+        &self,
+        extensions: &Extensions,
+        bucket: &datapath::Bucket,
+        key: &[u8],
+        deletion: &Deletion,
+    ) {
+        let (kind, row, version) = match deletion {
+            Deletion::Nothing => return,
+            Deletion::Removed(object) => (EventKind::Delete, object.row, object.version),
+            Deletion::MarkerMade(marker) => (EventKind::MarkerMade, marker.row, marker.version),
+            Deletion::MarkerRemoved(marker) => (EventKind::Delete, marker.row, marker.version),
+        };
+        let version = background::version_text(bucket, version);
+        let event = Event {
+            kind,
+            key,
+            size: None,
+            entity_tag: None,
+            version: version.as_deref(),
+            row: row.0,
+        };
+        self.happened(extensions, bucket, &event);
+    }
+
     /// Tells who wants to hear of it that something has happened to an object, after the store has answered that it is
     /// durable. Costs a look at the cached settings where nobody wants to.
     pub(super) fn happened(

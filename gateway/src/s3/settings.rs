@@ -16,6 +16,7 @@ use datapath::{Bucket, BucketId, LaneStore, SettingKind};
 
 use super::acl::{Acl, Party};
 use super::cors::Cors;
+use super::encryption_default::DefaultEncryption;
 use super::lifecycle::Lifecycle;
 use super::limits::{POLICIES_CACHED_MAX, SETTINGS_CACHED_MAX};
 use super::notification::Notification;
@@ -73,6 +74,8 @@ pub(super) struct Settings {
     pub(super) cors: Option<Cors>,
     /// The lifecycle, where it was set.
     pub(super) lifecycle: Option<Lifecycle>,
+    /// How objects are encrypted by default, where it was set.
+    pub(super) encryption: Option<DefaultEncryption>,
     /// Who hears of events, where anybody does.
     pub(super) notification: Option<Notification>,
     /// Whether the root of its account may do everything with it and the objects that are the bucket's.
@@ -108,6 +111,8 @@ impl Settings {
         let policy = counting(bucket, find(kind::POLICY), public_read)?;
         let cors = find(kind::CORS).map(|bytes| Cors::decode(bytes)).transpose()?;
         let lifecycle = find(kind::LIFECYCLE).map(|bytes| Lifecycle::decode(bytes)).transpose()?;
+        let encryption =
+            find(kind::ENCRYPTION).map(|bytes| DefaultEncryption::decode(bytes)).transpose()?;
         let notification =
             find(kind::NOTIFICATION).map(|bytes| Notification::decode(bytes)).transpose()?;
         let acls_are_off = ownership == Some(Ownership::BucketOwnerEnforced);
@@ -122,6 +127,7 @@ impl Settings {
             public_access,
             cors,
             lifecycle,
+            encryption,
             notification,
             is_plain,
             raw: raw.into_boxed_slice(),
