@@ -443,7 +443,8 @@ def test_names_of_versions_are_encoded_where_asked(s3, versioned):
     with urllib.request.urlopen(url) as answer:
         text = answer.read().decode()
     [name] = re.findall("<Key>(.*?)</Key>", text)
-    assert name in ("a%20b%2Bc/%C3%A9", "a+b%2Bc/%C3%A9")
+    # `+` for the space would be read as a plus by half of all clients.
+    assert name == "a%20b%2Bc/%C3%A9"
     assert "<EncodingType>url</EncodingType>" in text
 
 
