@@ -15,7 +15,7 @@ use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
 use crate::credentials::KeyRing;
 use crate::limits;
-use crate::metrics::{Figure, Figures};
+use crate::metrics::{Figure, Figures, Many};
 use crate::rdma::figures::RdmaFigures;
 use crate::rdma::open as rdma_open;
 use crate::rdma::process::{Rdma, Rules};
@@ -134,6 +134,10 @@ struct Together(Vec<Arc<dyn Figures>>);
 impl Figures for Together {
     fn figures(&self) -> Vec<Figure> {
         self.0.iter().flat_map(|part| part.figures()).collect()
+    }
+
+    fn many(&self) -> Vec<Many> {
+        self.0.iter().flat_map(|part| part.many()).collect()
     }
 }
 
