@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::access_log::AccessLogPlan;
 use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
+use super::events::EventsPlan;
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::lifecycle::LifecyclePlan;
 use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
@@ -62,6 +64,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
+}
+
 /// Bounds that an operator may set; `limits.rs` has the reasons for the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -108,6 +120,8 @@ pub struct Plan {
     pub region: String,
     /// Publicly readable buckets.
     pub public_read: BTreeSet<String>,
+    /// What new buckets have.
+    pub bucket_defaults: BucketDefaults,
     /// Engine for devices.
     pub io_engine: EngineChoice,
     /// Huge pages for buffers.
@@ -136,6 +150,10 @@ pub struct Plan {
     pub trace: TracePlan,
     /// Metrics of tenants.
     pub metrics: MetricsPlan,
+    /// Event notifications.
+    pub events: EventsPlan,
+    /// Lifecycle.
+    pub lifecycle: LifecyclePlan,
     /// Every key with what it comes to, to be shown. Secrets are hidden.
     pub settings: Vec<Setting>,
 }
@@ -224,6 +242,7 @@ impl Reader<'_> {
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
+        let bucket_defaults = self.one(&keys::BUCKET_DEFAULTS, bucket_defaults);
         let io_engine = self.one(&keys::IO_ENGINE, engine);
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
@@ -240,6 +259,8 @@ impl Reader<'_> {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
         let metrics = self.metrics();
+        let events = self.events();
+        let lifecycle = self.lifecycle();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -260,6 +281,7 @@ impl Reader<'_> {
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
+            bucket_defaults: bucket_defaults?,
             io_engine: io_engine?,
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
@@ -274,6 +296,8 @@ impl Reader<'_> {
             access_log: access_log?,
             trace: trace?,
             metrics: metrics?,
+            events: events?,
+            lifecycle: lifecycle?,
             settings: print::settings(self.raw, self.machine),
         })
     }
@@ -401,7 +425,7 @@ impl Reader<'_> {
     }
 
     /// A key with any number of values up to a bound.
-    fn many<T>(
+    pub(super) fn many<T>(
         &mut self,
         key: &'static Key,
         most: usize,
@@ -486,7 +510,7 @@ pub(super) fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize>
     }
 }
 
-fn time(text: &str) -> Parsed<Duration> {
+pub(super) fn time(text: &str) -> Parsed<Duration> {
     match parse_time(text) {
         Ok(time) if time.is_zero() => wrong("too short", "write at least 1ms"),
         Ok(time) if time > limits::CONFIGURED_TIME_MAX => {
@@ -578,6 +602,10 @@ fn engine(text: &str) -> Parsed<EngineChoice> {
             ("blocking", EngineChoice::Blocking),
         ],
     )
+}
+
+fn bucket_defaults(text: &str) -> Parsed<BucketDefaults> {
+    choice(text, &[("acl", BucketDefaults::Acl), ("aws", BucketDefaults::Aws)])
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {

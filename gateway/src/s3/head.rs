@@ -9,6 +9,7 @@ use super::aside::Aside;
 use super::attributes::Attributes;
 use super::describe::{describe, overrides};
 use super::get::{check_conditions, select, wants_checksum};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
@@ -29,23 +30,30 @@ pub(super) async fn head_object(
     let key = input.key.as_bytes();
     let (object, part) = match input.part_number {
         None => {
-            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key))?;
-            (found.ok_or_else(|| access::absent(&request.extensions))?, None)
+            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
+            (found.there().ok_or_else(|| access::absent(&request.extensions))?, None)
         }
         Some(number) => {
-            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key))?;
-            let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
+            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key, None))?;
+            let opened = opened.there().ok_or_else(|| access::absent(&request.extensions))?;
             let part = opened.part(part_number(number)?);
             let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
             (opened.object().clone(), Some(part))
         }
     };
+    access::admits(operations, &request.extensions, &bucket, &object)?;
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, &object, &attributes)?;
     let selection = select(&aside, &object, part)?;
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let described = describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let mut described =
+        describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
+    }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     let output =
