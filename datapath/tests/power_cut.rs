@@ -29,7 +29,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use datapath::{Condition, EngineKind, LaneStore, NewObject, PartNumber, Store};
+use datapath::{
+    Condition, Delete, EngineKind, LaneStore, Lock, NewBucket, NewObject, PartNumber, Store,
+};
 use support::{TestStore, content, read_all, run_on_lane, stage};
 
 /// What drives tear: no more than this is written as one.
@@ -224,7 +226,7 @@ const INDEX: usize = 1;
 fn run_load(test_store: &TestStore, seed: u64) -> (Vec<Vec<u8>>, Vec<Event>) {
     let store = test_store.open();
     run_on_lane(&store, EngineKind::Blocking, |lane| async move {
-        lane.create_bucket("bucket", Bytes::new()).await.unwrap()
+        lane.create_bucket("bucket", Bytes::new(), NewBucket::default()).await.unwrap()
     });
     store.close();
     let paths: Vec<_> = FILES.iter().map(|name| test_store.path().join(name)).collect();
@@ -256,11 +258,15 @@ async fn apply(lane: &LaneStore, random: &mut Random, seed: u64) -> Change {
         entity_tag: tag.into(),
         attributes: Bytes::new(),
         condition: Condition::None,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     };
     let size = [0, 300, 5_000, 65_536, 300_000, 700_001][random.below(6) as usize];
     match random.below(8) {
         0 => {
-            lane.delete(bucket, Bytes::from(key.clone()), Condition::None).await.unwrap();
+            lane.delete(bucket, Delete::object(Bytes::from(key.clone()))).await.unwrap();
             Change { key, bytes: None }
         }
         1 => {
@@ -437,7 +443,8 @@ async fn compare(
         lane.bucket("bucket").map_err(|error| error.to_string())?.ok_or("the bucket is lost")?.id;
     let mut differing = 0;
     for (key, expected) in acknowledged {
-        let object = lane.open(bucket, key.as_bytes()).map_err(|error| error.to_string())?;
+        let object = lane.open(bucket, key.as_bytes(), None);
+        let object = object.map_err(|error| error.to_string())?.there();
         let got = match object {
             Some(object) => {
                 let whole = 0..object.object().size;
