@@ -54,6 +54,16 @@ enum Operation {
         from: usize,
         to: usize,
     },
+    Append {
+        key: usize,
+        size: usize,
+        seed: u64,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+        only_new: bool,
+    },
     Multipart {
         key: usize,
         sizes: Vec<usize>,
@@ -106,6 +116,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => key().prop_map(|key| Delete { key }),
         1 => (key(), key()).prop_map(|(key, tag_of)| DeleteIfTag { key, tag_of }),
         3 => (key(), key()).prop_map(|(from, to)| Copy { from, to }),
+        3 => (key(), size(), any::<u64>()).prop_map(|(key, size, seed)| Append { key, size, seed }),
+        2 => (key(), key(), any::<bool>())
+            .prop_map(|(from, to, only_new)| Rename { from, to, only_new }),
         2 => (key(), prop::collection::vec(size(), 1..5), prop::option::of(key()), any::<u64>(), any::<bool>())
             .prop_map(|(key, sizes, copied_from, seed, skip_first)| Multipart { key, sizes, copied_from, seed, skip_first }),
         1 => (key(), size()).prop_map(|(key, size)| AbandonedUpload { key, size }),
@@ -331,6 +344,38 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
                     .await
                     .unwrap();
                 model.insert(KEYS[to].to_owned(), expected);
+            }
+        }
+        Operation::Append { key, size, seed } => {
+            let source = lane.open(bucket, KEYS[key].as_bytes(), None).unwrap().there();
+            if let Some(source) = source {
+                let expected = model.get_mut(KEYS[key]).unwrap();
+                let condition = Condition::RowIs(source.object().row);
+                let object = new_object(lane, KEYS[key], &expected.tag, condition);
+                let bytes = content(seed, size);
+                let staged = stage(lane, &bytes).await;
+                let object = lane.append(&source, staged, object).await.unwrap();
+                expected.bytes.extend(bytes);
+                assert_eq!(object.size, expected.bytes.len() as u64);
+                let crc64 = datapath::crc64(&expected.bytes);
+                assert!(object.crc64.is_none_or(|found| found == crc64));
+            }
+        }
+        Operation::Rename { from, to, only_new } => {
+            let condition = if only_new { Condition::Absent } else { Condition::None };
+            let key = |key: usize| Bytes::from_static(KEYS[key].as_bytes());
+            let outcome =
+                lane.rename(bucket, key(from), key(to), Condition::Present, condition).await;
+            match model.get(KEYS[from]).cloned() {
+                None => assert_eq!(outcome, Err(StoreError::NoSuchKey)),
+                Some(_) if only_new && model.contains_key(KEYS[to]) => {
+                    assert_eq!(outcome, Err(StoreError::ConditionFailed));
+                }
+                Some(expected) => {
+                    assert_eq!(*outcome.unwrap().entity_tag, *expected.tag);
+                    model.remove(KEYS[from]);
+                    model.insert(KEYS[to].to_owned(), expected);
+                }
             }
         }
         Operation::Multipart { key, sizes, copied_from, seed, skip_first } => {
