@@ -222,19 +222,22 @@ fn an_object_of_parts_is_appended_to_until_it_has_too_many_pieces() {
         whole.extend(&tail);
         assert_eq!((object.part_count, object.crc64), (0, None));
         assert!(read(&open(&lane, bucket, None)).await.unwrap() == whole);
-        // An object of as many pieces as one can have, made of parts that refer to one extent.
-        put(&lane, KEY, &content(1, 300_000)).await.unwrap();
-        let source = open(&lane, bucket, None);
-        let key = Bytes::from_static(KEY.as_bytes());
-        let upload = lane.create_upload(bucket, key, Bytes::new()).await.unwrap();
-        let mut parts = Vec::new();
-        for number in 1..=SLICES_PER_ROW_MAX as u16 {
-            let number = PartNumber(number);
-            let tag = "part".into();
-            let part = lane.copy_part(upload, number, &source, 5..6, tag, Bytes::new()).await;
-            parts.push((number, part.unwrap().id));
+        // Twice the pieces each round, all in one extent, until they are as many as one can have.
+        put(&lane, KEY, &content(1, 5_000)).await.unwrap();
+        for _ in 0..SLICES_PER_ROW_MAX.ilog2() {
+            let source = open(&lane, bucket, None);
+            let whole = 0..source.object().size;
+            let key = Bytes::from_static(KEY.as_bytes());
+            let upload = lane.create_upload(bucket, key, Bytes::new()).await.unwrap();
+            let mut parts = Vec::new();
+            for number in [PartNumber(1), PartNumber(2)] {
+                let tag = "part".into();
+                let part =
+                    lane.copy_part(upload, number, &source, whole.clone(), tag, Bytes::new()).await;
+                parts.push((number, part.unwrap().id));
+            }
+            lane.complete(upload, parts, new_object(bucket, KEY), None).await.unwrap();
         }
-        lane.complete(upload, parts, new_object(bucket, KEY), None).await.unwrap();
         assert_eq!(append(&lane, b"x").await, Err(StoreError::TooManyPieces));
     });
 }
