@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::testing::{Simulated, bucket, content, new_object, put, read, stage};
+use super::testing::{Simulated, bucket, content, get, new_object, put, read, stage};
 use super::{LaneStore, OpenObject};
 use crate::error::StoreError;
-use crate::id::{BucketId, PartNumber, VersionId};
+use crate::id::{BucketId, PartNumber, RowId, VersionId};
 use crate::index::{Annotation, Condition, Delete, Deletion, Found, NewObject, Object, Versioning};
 use crate::limits::{DELETES_PER_MUTATION, SLICES_PER_ROW_MAX};
 
@@ -123,6 +123,132 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+/// What one of many writers was answered: rows made, and versions removed.
+#[derive(Default)]
+struct Answers {
+    made: Vec<(u64, RowId, bool)>,
+    removed: Vec<RowId>,
+}
+
+/// Puts, marks deleted, and now and then removes a version of its own.
+async fn write_and_delete(lane: LaneStore, seed: u64) -> Answers {
+    let bucket = bucket(&lane).await;
+    let mut answers = Answers::default();
+    let mut random = seed;
+    for _ in 0..40 {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        let (key, choice) = ((random >> 40) % 5, (random >> 50) % 8);
+        let name = format!("shared-{key}");
+        match choice {
+            0 | 1 => {
+                let delete = Delete::object(Bytes::from(name));
+                let deletion = lane.delete(bucket, delete).await.unwrap();
+                let Deletion::MarkerMade(marker) = deletion else { panic!("{deletion:?}") };
+                answers.made.push((key, marker.row, false));
+            }
+            2 if !answers.made.is_empty() => {
+                let at = (random >> 20) as usize % answers.made.len();
+                let (key, row, _) = answers.made.swap_remove(at);
+                let key = Bytes::from(format!("shared-{key}"));
+                let version = Some(VersionId(row.0));
+                let delete = Delete { version, ..Delete::object(key) };
+                let deletion = lane.delete(bucket, delete).await.unwrap();
+                assert!(!matches!(deletion, Deletion::Nothing | Deletion::MarkerMade(_)));
+                answers.removed.push(row);
+            }
+            _ => {
+                let object = put(&lane, &name, &content(random | 1, 3_000)).await.unwrap();
+                answers.made.push((key, object.row, true));
+            }
+        }
+    }
+    answers
+}
+
+#[test]
+fn sixteen_writers_leave_the_listing_that_their_answers_make() {
+    let simulated = &one_disk();
+    let bucket_id = simulated.run(|lane| async move { versioned(&lane).await });
+    let answers: Vec<Answers> = std::thread::scope(|scope| {
+        let four_writers = |thread: u64| {
+            simulated.run(|lane| async move {
+                let writers: Vec<_> = (0..4)
+                    .map(|task| {
+                        tokio::task::spawn_local(write_and_delete(lane.clone(), 4 * thread + task))
+                    })
+                    .collect();
+                let mut answers = Vec::new();
+                for writer in writers {
+                    answers.push(writer.await.unwrap());
+                }
+                answers
+            })
+        };
+        let threads: Vec<_> =
+            (0..4).map(|thread| scope.spawn(move || four_writers(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().any(|answers| !answers.removed.is_empty()));
+    // Rows are numbered in the order in which changes happened.
+    let mut expected: Vec<(u64, RowId, bool)> =
+        answers.into_iter().flat_map(|answers| answers.made).collect();
+    expected.sort_by_key(|(key, row, _)| (*key, std::cmp::Reverse(*row)));
+    let page = simulated.run(|lane| async move {
+        let list = ListVersions {
+            bucket: bucket_id,
+            prefix: Bytes::from_static(b"shared-"),
+            delimiter: None,
+            key_after: None,
+            version_after: None,
+            limit: 10_000,
+        };
+        lane.list_versions(list).await.unwrap()
+    });
+    let mut before = None;
+    let entries = page.entries.into_iter().map(|entry| {
+        let (key, row, is_object, latest) = match entry {
+            VersionEntry::Version { key, object, latest } => (key, object.row, true, latest),
+            VersionEntry::Marker { key, marker, latest } => (key, marker.row, false, latest),
+            VersionEntry::Prefix(_) => unreachable!("no delimiter was given"),
+        };
+        let key: u64 = std::str::from_utf8(&key[7..]).unwrap().parse().unwrap();
+        assert_eq!(latest, before.replace(key) != Some(key));
+        (key, row, is_object)
+    });
+    assert_eq!(entries.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn of_sixty_four_writers_of_what_is_absent_one_wins() {
+    let simulated = one_disk();
+    simulated.run(|lane| async move {
+        let bucket = bucket(&lane).await;
+        for round in 0..20 {
+            let key = format!("round-{round}");
+            let writers: Vec<_> = (0..64)
+                .map(|writer| {
+                    let (lane, key) = (lane.clone(), key.clone());
+                    tokio::task::spawn_local(async move {
+                        let staged = stage(&lane, &[writer]).await.unwrap();
+                        let condition = Condition::Absent;
+                        let object = NewObject { condition, ..new_object(bucket, &key) };
+                        lane.put(object, staged).await.map(|_| writer)
+                    })
+                })
+                .collect();
+            let mut winners = Vec::new();
+            for writer in writers {
+                match writer.await.unwrap() {
+                    Ok(writer) => winners.push(writer),
+                    Err(error) => assert_eq!(error, StoreError::ConditionFailed),
+                }
+            }
+            assert_eq!(winners.len(), 1);
+            assert_eq!(get(&lane, &key).await.unwrap().unwrap(), winners);
+        }
+    });
 }
 
 #[test]
