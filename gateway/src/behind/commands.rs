@@ -186,10 +186,13 @@ fn insist(plan: &Plan, got: &StorePlan) -> Result<(), String> {
 
 fn describe(report: &CheckReport) -> String {
     let mut text = format!(
-        "{} buckets, {} objects of {}, {} uploads, {} extents of {}; {} verified\n",
+        "{} buckets, {} objects and {} older versions of {}, {} delete markers, {} uploads, {} extents \
+         of {}; {} verified\n",
         report.buckets,
         report.objects,
+        report.versions,
         print_bytes(report.object_bytes),
+        report.markers,
         report.uploads,
         report.extents,
         print_bytes(report.extent_bytes),
