@@ -1,6 +1,6 @@
 //! The process from "all lanes serve" to its exit code.
 //!
-//! Owns: signals, the drain, taking up changed credentials.
+//! Owns: signals, the drain, taking up changed credentials and certificates.
 //!
 //! ```text
 //!  serving ──SIGTERM, SIGINT──▶ draining ──all lanes ended──▶ exit 0
@@ -23,6 +23,7 @@ use crate::credentials::file::Stamp;
 use crate::credentials::{AccessKey, KeyRing, file};
 use crate::lane::Lanes;
 use crate::limits;
+use crate::tls::Tls;
 
 /// The signals this process listens to. Made before anything else starts, so that none is lost.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Signals {
 pub enum Request {
     /// To stop; the signal's name.
     Stop(&'static str),
-    /// To read the credentials again (SIGHUP).
+    /// To read credentials and certificates again (SIGHUP).
     Reload,
 }
 
@@ -133,6 +134,7 @@ pub async fn watch(
     lanes: &mut Lanes,
     signals: &mut Signals,
     keys: &mut KeyWatch,
+    tls: Option<&Tls>,
     draining: &AtomicBool,
     deadline: Duration,
 ) -> End {
@@ -150,9 +152,15 @@ pub async fn watch(
                     tracing::info!(signal, ?deadline, "draining");
                     lanes.drain(deadline);
                 }
-                Request::Reload => keys.reload(),
+                Request::Reload => {
+                    keys.reload();
+                    tls.inspect(|tls| tls.reload());
+                }
             },
-            _ = looks.tick() => keys.look(),
+            _ = looks.tick() => {
+                keys.look();
+                tls.inspect(|tls| tls.look());
+            }
             ended = lanes.ends.recv() => match ended {
                 Some((_, Ok(()))) => left -= 1,
                 Some((_, Err(reason))) => {
