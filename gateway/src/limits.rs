@@ -135,6 +135,17 @@ pub const TLS_CONNECTION_WEIGHT: usize = 2;
 /// call for each 32 KiB.
 pub const TLS_READ_BYTES: usize = 32 << 10;
 
+/// Bytes of one record with its protection, at most (RFC 8446, 5.2; RFC 5246 allows 2 KiB of it).
+pub const TLS_RECORD_BYTES_MAX: usize = (16 << 10) + 2048;
+
+/// Bytes of a client's flight that are read before its handshake goes on: rustls takes messages of up
+/// to 64 KiB, which come in records of their own.
+pub const TLS_HELLO_BYTES_MAX: usize = 128 << 10;
+
+/// Records that the kernel may send with one key: half of the 2^24 full ones up to which AES-GCM is
+/// safe by a margin of 2^-60 (RFC 8446, 5.5); 128 GiB on one connection.
+pub const KTLS_RECORDS_MAX: u64 = 1 << 23;
+
 /// TLS handshakes that may be configured to run at a time. Each holds a descriptor and some 30 KiB.
 pub const TLS_HANDSHAKES_MAX: usize = 1 << 16;
 

@@ -24,7 +24,7 @@ use crate::admin::pass::{Pass, Token};
 use crate::admin::state::SettingState;
 use crate::admin::state::keeper::{self, Keeper, Sources};
 use crate::admin::{self, Administration, Health};
-use crate::config::Plan;
+use crate::config::{Plan, Preference};
 use crate::credentials::file::{self, Stamp};
 use crate::credentials::{AccessKey, KeyRing};
 use crate::door::{DoorSettings, request_id};
@@ -36,6 +36,7 @@ use crate::metrics::export::Observed;
 use crate::metrics::{Exporter, Figures};
 use crate::observe;
 use crate::tls::Tls;
+use crate::tls::kernel::Kernel;
 use crate::tls::self_signed::{self, SelfSigned};
 
 /// Everything behind the door.
@@ -243,6 +244,8 @@ fn bind(addresses: &[SocketAddr], lanes: usize) -> Result<BoundLanes, String> {
 struct Secure {
     tls: Arc<Tls>,
     self_signed: Option<SelfSigned>,
+    /// Why the kernel does not encrypt; none where it does.
+    without: Option<String>,
 }
 
 impl Secure {
@@ -255,8 +258,14 @@ impl Secure {
             }
             false => None,
         };
-        let tls = Tls::open(tls).map_err(|error| error.to_string())?;
-        Ok(Some(Secure { tls: Arc::new(tls), self_signed }))
+        let (kernel, without) = match (tls.kernel, Kernel::probe()) {
+            (Preference::Off, _) => (None, Some("tls.kernel = off".to_owned())),
+            (_, Ok(kernel)) => (Some(kernel), None),
+            (Preference::Auto, Err(reason)) => (None, Some(reason)),
+            (Preference::On, Err(reason)) => return Err(format!("tls.kernel = on: {reason}")),
+        };
+        let tls = Tls::open(tls, kernel).map_err(|error| error.to_string())?;
+        Ok(Some(Secure { tls: Arc::new(tls), self_signed, without }))
     }
 }
 
@@ -389,6 +398,10 @@ impl StartMessage<'_> {
         let Some(secure) = self.secure else { return Ok(()) };
         for address in &self.bound.secure_addresses {
             writeln!(out, "S3: https://{address} (region {})", self.plan.region)?;
+        }
+        match &secure.without {
+            None => writeln!(out, "  encrypted by the kernel (kTLS)")?,
+            Some(reason) => writeln!(out, "  encrypted in this process: {reason}")?,
         }
         let current = secure.tls.current();
         for one in &current.shown {

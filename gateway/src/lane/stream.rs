@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::context::LaneContext;
-use super::pulse::Pulse;
+use super::pulse::{Command, Pulse};
 use crate::limits;
 use crate::tls::wire::Wire;
 
@@ -83,6 +83,9 @@ impl Stream {
 
     fn note_write<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.pulse.write_blocked(outcome.is_pending(), self.context.clock.now());
+        if self.socket.inner().is_worn() {
+            self.pulse.tell(Command::Finish);
+        }
         outcome
     }
 
@@ -150,7 +153,7 @@ impl Write for Stream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.socket.inner() {
-            Wire::Plain(_) => Poll::Ready(Ok(())),
+            Wire::Plain(_) | Wire::Kernel(_) => Poll::Ready(Ok(())),
             // What was taken may still wait here, encrypted.
             Wire::User(_) => {
                 let outcome = Pin::new(&mut self.socket).poll_flush(cx);

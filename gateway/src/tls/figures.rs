@@ -12,6 +12,7 @@ impl Figures for Tls {
             reads("taken", self.taken.load(Ordering::Relaxed) as f64),
             reads("rejected", self.rejected.load(Ordering::Relaxed) as f64),
         ];
+        figures.push(Figure::of(&table::TLS_KERNEL, f64::from(u8::from(self.current().kernel))));
         // The operator names the files, and their number is bounded.
         figures.extend(self.current().shown.iter().map(|one| {
             let file = one.file.display().to_string();

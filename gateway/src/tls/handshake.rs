@@ -13,6 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Facts;
 use super::clients;
+use super::handoff;
+use super::kernel::{self, KernelStream};
 use super::server::Current;
 use super::wire::{Ahead, Wire};
 use crate::metrics::{Agreed, TlsMode, TlsVersion};
@@ -60,12 +62,21 @@ pub const HANDSHAKE_RECORD: u8 = 0x16;
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn accept(socket: TcpStream, current: &Current) -> Result<Session, Failure> {
+pub async fn accept(mut socket: TcpStream, current: &Current) -> Result<Session, Failure> {
     let mut first = [0];
     match socket.peek(&mut first).await {
         Ok(0) | Err(_) => return Err(Failure::Gone),
         Ok(_) if first[0] != HANDSHAKE_RECORD => return Err(Failure::Plain(socket)),
         Ok(_) => {}
+    }
+    // Where this fails, as for want of memory, TLS is ours for this connection.
+    if current.kernel && kernel::prepare(&socket).is_ok() {
+        let session = handoff::shake(&mut socket, current.config.clone()).await;
+        let session = session.map_err(failure)?;
+        let terms = Terms::of(&session, TlsMode::Ktls);
+        let user = user(&session, current);
+        let stream = KernelStream::new(socket, session).map_err(Failure::Refused)?;
+        return Ok(Session { wire: Wire::Kernel(Box::new(stream)), terms, user });
     }
     let acceptor = TlsAcceptor::from(current.config.clone());
     let stream = acceptor.accept(Ahead::new(socket)).await.map_err(failure)?;

@@ -3,7 +3,7 @@
 //! In the order of a connection: what it is accepted with (`server.rs`, of files that `files.rs` reads
 //! and watches, chosen by name in `names.rs`), its handshake (`handshake.rs`), whose certificate the
 //! client has shown (`clients.rs`), the stream that HTTP then runs on (`wire.rs`), in our memory or in
-//! the kernel's (`kernel.rs`).
+//! the kernel's (`handoff.rs`, `kernel.rs`).
 //! Beside it: reading PEM (`pem.rs`) and certificates (`certificate.rs`), a certificate for a first try
 //! (`self_signed.rs`), what is counted (`figures.rs`).
 //! Not here: TLS of the administration (`crate::admin::tls`), accepting (`crate::lane`).
@@ -12,7 +12,9 @@ pub mod certificate;
 pub mod clients;
 pub mod figures;
 pub mod files;
+pub mod handoff;
 pub mod handshake;
+pub mod kernel;
 pub mod names;
 pub mod pem;
 pub mod self_signed;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
@@ -18,6 +19,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use super::clients::ClientUser;
 use super::files::{self, Contents, Shown};
+use super::kernel::Kernel;
 use super::pem::{FileError, Source};
 use super::provider;
 use crate::config::{MinVersion, TlsPlan};
@@ -30,6 +32,8 @@ pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Debug)]
 pub struct Tls {
     plan: TlsPlan,
+    /// What the kernel can; none where it shall not, or cannot.
+    kernel: Option<Kernel>,
     current: RwLock<Arc<Current>>,
     watched: Mutex<Watched>,
     /// Times that files were taken up.
@@ -47,6 +51,8 @@ pub struct Current {
     pub users: Arc<[ClientUser]>,
     /// The certificates, for people.
     pub shown: Vec<Shown>,
+    /// Whether the kernel encrypts.
+    pub kernel: bool,
 }
 
 /// The files at the last look.
@@ -64,15 +70,16 @@ impl Tls {
     ///
     /// # Errors
     /// The first that cannot be used, with the remedy.
-    pub fn open(plan: &TlsPlan) -> Result<Tls, FileError> {
+    pub fn open(plan: &TlsPlan, kernel: Option<Kernel>) -> Result<Tls, FileError> {
         // Looked at before reading: a change in between is then seen at the first look.
         let stamps = files::stamps(plan);
         let contents = Contents::read(plan)?;
         let tickets = tickets(plan)?;
-        let current = Current::new(plan, &contents, tickets.clone())?;
+        let current = Current::new(plan, kernel.as_ref(), &contents, tickets.clone())?;
         let authorities = authorities(contents);
         Ok(Tls {
             plan: plan.clone(),
+            kernel,
             current: RwLock::new(Arc::new(current)),
             watched: Mutex::new(Watched { stamps, tickets, authorities, trouble: None }),
             taken: AtomicU64::new(0),
@@ -122,7 +129,8 @@ impl Tls {
             == watched.authorities;
         // A ticket stands for a certificate that was verified by the authorities of its time.
         let tickets = if same { watched.tickets.clone() } else { tickets(&self.plan)? };
-        let current = Current::new(&self.plan, &contents, tickets.clone())?;
+        let kernel = self.kernel.as_ref();
+        let current = Current::new(&self.plan, kernel, &contents, tickets.clone())?;
         watched.tickets = tickets;
         watched.authorities = authorities(contents);
         Ok(current)
@@ -160,6 +168,7 @@ fn source(plan: &TlsPlan) -> Source<'_> {
 impl Current {
     fn new(
         plan: &TlsPlan,
+        kernel: Option<&Kernel>,
         contents: &Contents,
         tickets: Arc<dyn ProducesTickets>,
     ) -> Result<Current, FileError> {
@@ -167,7 +176,15 @@ impl Current {
             MinVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             MinVersion::Tls13 => &[&version::TLS13],
         };
-        let provider = provider();
+        let provider = match kernel {
+            // What the kernel cannot do is not offered, so that each session can be handed over.
+            Some(kernel) => {
+                let mut provider = CryptoProvider::clone(&provider());
+                provider.cipher_suites.retain(|suite| kernel.can(suite));
+                Arc::new(provider)
+            }
+            None => provider(),
+        };
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(|error| source(plan).unusable(error.to_string()))?;
@@ -190,10 +207,12 @@ impl Current {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = tickets;
+        config.enable_secret_extraction = kernel.is_some();
         Ok(Current {
             config: Arc::new(config),
             users: plan.client_users.as_slice().into(),
             shown: contents.shown.clone(),
+            kernel: kernel.is_some(),
         })
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::kernel::KernelStream;
 use crate::limits;
 
 /// See the module.
@@ -21,14 +22,22 @@ pub enum Wire {
     Plain(TcpStream),
     /// TLS in our memory.
     User(Box<TlsStream<Ahead>>),
+    /// TLS in the kernel.
+    Kernel(Box<KernelStream>),
 }
 
 impl Wire {
+    /// Whether no further request should be taken, for the sake of the key.
+    pub fn is_worn(&self) -> bool {
+        matches!(self, Wire::Kernel(stream) if stream.is_worn())
+    }
+
     /// The socket itself, to read and throw away what a client still sends.
     pub fn socket(&mut self) -> &mut TcpStream {
         match self {
             Wire::Plain(socket) => socket,
             Wire::User(stream) => &mut stream.get_mut().0.socket,
+            Wire::Kernel(stream) => stream.socket(),
         }
     }
 }
@@ -42,6 +51,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Wire::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
             Wire::User(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Wire::Kernel(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -55,6 +65,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Wire::User(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Wire::Kernel(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -66,6 +77,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
             Wire::User(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Wire::Kernel(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 
@@ -75,7 +87,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Wire::Plain(_) => Poll::Ready(Ok(())),
+            Wire::Plain(_) | Wire::Kernel(_) => Poll::Ready(Ok(())),
             Wire::User(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -84,6 +96,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Wire::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Wire::User(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Kernel(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
