@@ -176,7 +176,7 @@ impl TlsClient {
         address: SocketAddr,
         target: &str,
     ) -> Result<(u16, Bytes, CertificateDer<'static>), String> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+        let failed = |what: &str, error: &dyn std::fmt::Debug| format!("{what}: {error:?}");
         let stream = self.connect(address).await.map_err(|it| failed("connect", &it))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first().cloned());
         let certificate = shown.ok_or("no certificate")?.into_owned();
