@@ -70,6 +70,7 @@ for use in "$@"; do
         want python3 python3
         want nginx nginx-light
         want taskset util-linux
+        want h2load nghttp2-client
         ;;
     gate)
         want python3 python3
