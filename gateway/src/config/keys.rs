@@ -300,8 +300,17 @@ pub const CREDENTIALS: Key = Key::new(
     "credentials",
     Shape::Path,
     Default::WorkedOut("`credentials` in the data directory"),
-    "File of access keys, mode 0600. Written at the first start, edited by `penstock keys`; the \
+    "File of access keys, mode 0600. Written at the first start, edited by `penstock key`, `user` and `policy`; the \
      running server takes up changes within two seconds.",
+);
+
+/// File of users.
+pub const USERS_FILE: Key = Key::new(
+    "users_file",
+    Shape::Path,
+    Default::Nothing("none"),
+    "File of accounts, users, roles, keys and policies beside the credentials file, for containers: \
+     TOML, or JSON when its name ends in .json. Read at the start and within two seconds of a change.",
 );
 
 /// Access key from outside.
@@ -656,6 +665,7 @@ pub const KEYS: &[&Key] = &[
     &HUGE_PAGES,
     &LOCK_MEMORY,
     &CREDENTIALS,
+    &USERS_FILE,
     &ACCESS_KEY,
     &SECRET_KEY,
     &DRAIN_DEADLINE,

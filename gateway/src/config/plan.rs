@@ -128,6 +128,8 @@ pub struct Plan {
     pub lock_memory: Preference,
     /// Credentials file.
     pub credentials: PathBuf,
+    /// File of users beside it.
+    pub users_file: Option<PathBuf>,
     /// Access key from the environment.
     pub environment_key: Option<AccessKey>,
     /// Time to finish after SIGTERM.
@@ -259,6 +261,10 @@ impl Reader<'_> {
             Some(_) => self.one(&keys::CREDENTIALS, path)?,
             None => data.join("credentials"),
         };
+        let users_file = match self.raw.written(&keys::USERS_FILE) {
+            Some(_) => Some(self.one(&keys::USERS_FILE, path)?),
+            None => None,
+        };
         Some(Plan {
             data,
             devices: devices?,
@@ -278,6 +284,7 @@ impl Reader<'_> {
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
             credentials,
+            users_file,
             environment_key: environment_key?,
             drain_deadline: drain_deadline?,
             log_level: log_level?,
