@@ -19,6 +19,7 @@ mod acl_asked;
 mod acl_operations;
 mod actions;
 mod aside;
+mod beyond;
 mod documents;
 mod features;
 mod names;
@@ -29,16 +30,21 @@ mod public_access;
 mod service;
 mod settings;
 
+mod append;
 mod bucket;
 mod complete;
 mod copy;
 mod delete;
+mod form;
+mod form_policy;
+mod form_reader;
 mod get;
 mod head;
 mod list;
 mod object_attributes;
 mod parts;
 mod put;
+mod rename;
 mod tagging;
 mod uploads;
 
@@ -68,6 +74,7 @@ pub mod refusal;
 mod tests;
 
 pub use access_facts::Presigned;
+pub use form::FormRefusal;
 pub use names::bucket_name_is_valid;
 pub use policy_operations::set_public_read;
 pub use service::{S3Settings, Service, service};
