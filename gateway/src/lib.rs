@@ -22,6 +22,7 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod iam;
 pub mod rdma;
 pub mod rescue;
 pub mod s3;

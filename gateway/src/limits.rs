@@ -203,7 +203,7 @@ pub const DESCRIPTORS_RESERVED: u64 = 256;
 
 // ----- configuration --------------------------------------------------------------------------
 
-/// Bytes of a configuration or credentials file.
+/// Bytes of a configuration file.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The memory budget when nothing is configured, at most.
@@ -236,7 +236,44 @@ pub const PUBLIC_READ_MAX: usize = 1000;
 // ----- credentials ----------------------------------------------------------------------------
 
 /// Access keys in one credentials file.
-pub const ACCESS_KEYS_MAX: usize = 1000;
+pub const ACCESS_KEYS_MAX: usize = 10_000;
+
+/// Accounts, users and roles in one credentials file.
+pub const PRINCIPALS_MAX: usize = 10_000;
+
+/// Access keys that the message at start lists.
+pub const KEYS_SHOWN_MAX: usize = 20;
+
+/// Access keys of one user (AWS: 2, which leaves none for a third machine while one is exchanged).
+pub const ACCESS_KEYS_PER_USER_MAX: usize = 10;
+
+/// Policies of one user or role.
+pub const POLICIES_PER_PRINCIPAL_MAX: usize = 10;
+
+/// Tags of one user, role or session (AWS: 50).
+pub const PRINCIPAL_TAGS_MAX: usize = 50;
+
+/// Bytes of a credentials file, or of a file of users: 10,000 users with a policy of 1 KiB each.
+pub const CREDENTIALS_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the body of a request of IAM or STS (AWS: policies of at most 10,240 characters, each of
+/// which takes up to three bytes in a form).
+pub const QUERY_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Requests of IAM and STS at a time on one lane; more are told to come back.
+pub const QUERY_REQUESTS_MAX: usize = 32;
+
+/// Bytes of a session token: claims, session policy and tags, in base 64.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Sessions whose tokens a lane keeps opened.
+pub const SESSIONS_KEPT_MAX: usize = 256;
+
+/// Seconds after which sessions are sealed with a new key.
+pub const SEAL_ROTATION_SECONDS: u64 = 7 * 24 * 3_600;
+
+/// Seconds of the longest session (AWS: 36 hours, of GetSessionToken): how long an old key still opens.
+pub const SESSION_SECONDS_MAX: u64 = 36 * 3_600;
 
 /// Characters of an access key id: AWS documents 16 to 128.
 pub const ACCESS_KEY_CHARS_MAX: usize = 128;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,9 +25,11 @@ use crate::admin::state::SettingState;
 use crate::admin::state::keeper::{self, Keeper, Sources};
 use crate::admin::{self, Administration, Health};
 use crate::config::{Plan, Preference};
-use crate::credentials::file::{self, Stamp};
-use crate::credentials::{AccessKey, KeyRing};
+use crate::credentials::AccessKey;
+use crate::credentials::document::Document;
+use crate::credentials::file;
 use crate::door::{DoorSettings, request_id};
+use crate::iam::{Iam, Places};
 use crate::lane::{
     Application, LanePlan, Lanes, Pinning, SecureListeners, Settled, engine, listener,
 };
@@ -60,7 +62,7 @@ pub struct Behind<A> {
 pub fn run<A: Application>(
     plan: &Plan,
     cores: usize,
-    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+    open: impl FnOnce(&Plan, &Settled, Arc<Iam>) -> Result<Behind<A>, String>,
 ) -> Result<End, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -84,7 +86,7 @@ type Close = Box<dyn FnOnce()>;
 async fn start<A: Application>(
     plan: &Plan,
     cores: usize,
-    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+    open: impl FnOnce(&Plan, &Settled, Arc<Iam>) -> Result<Behind<A>, String>,
     close: &mut Option<Close>,
 ) -> Result<End, String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
@@ -289,39 +291,39 @@ impl Health for WholeHealth {
 
 /// The keys at start.
 struct Keys {
-    ring: Arc<KeyRing>,
+    ring: Arc<Iam>,
     watch: KeyWatch,
-    generated: Option<AccessKey>,
+    /// What was made just now, and the file it was written to.
+    generated: Option<(AccessKey, PathBuf)>,
 }
 
 impl Keys {
     fn open(plan: &Plan) -> Result<Keys, String> {
-        // Looked at before reading: a change in between is then seen at the first look.
-        let stamp = Stamp::of(&plan.credentials);
-        let generate = plan.environment_key.is_none();
-        let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
-        let all = opened.keys.into_iter().chain(plan.environment_key.clone());
-        let ring = Arc::new(KeyRing::new(all));
-        let stamp = match &opened.generated {
-            Some(_) => Stamp::of(&plan.credentials),
-            None => stamp,
-        };
-        let watch = KeyWatch {
-            path: plan.credentials.clone(),
+        let places = Places {
+            credentials: plan.credentials.clone(),
+            users: plan.users_file.clone(),
             environment_key: plan.environment_key.clone(),
-            ring: ring.clone(),
-            stamp,
         };
-        Ok(Keys { ring, watch, generated: opened.generated })
+        let declared = plan.users_file.as_deref().map(file::read_users).transpose();
+        let declared = declared.map_err(|error| error.to_string())?.unwrap_or_default();
+        let generate = plan.environment_key.is_none() && declared.keys.is_empty();
+        let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
+        // Looked at before reading: a change in between is then seen at the first look.
+        let states = control::stamps(&places);
+        let seal = plan.data.join("session-keys");
+        let ring = Arc::new(Iam::open(places, seal).map_err(|error| error.to_string())?);
+        let watch = KeyWatch::new(ring.clone(), states);
+        let generated = opened.generated.map(|key| (key, plan.credentials.clone()));
+        Ok(Keys { ring, watch, generated })
     }
 
     /// Removes what was generated for a start that failed: its secret was never shown, and the next
     /// start shows the one that it generates.
     fn take_back(&self) {
-        if self.generated.is_some()
-            && let Err(error) = fs::remove_file(&self.watch.path)
+        if let Some((_, path)) = &self.generated
+            && let Err(error) = fs::remove_file(path)
         {
-            tracing::warn!(%error, path = %self.watch.path.display(), "keys nobody has seen are left");
+            tracing::warn!(%error, path = %path.display(), "keys nobody has seen are left");
         }
     }
 }
@@ -437,15 +439,22 @@ impl StartMessage<'_> {
 
     fn write_keys(&self, out: &mut String) -> std::fmt::Result {
         let path = self.plan.credentials.display();
-        if let Some(key) = &self.keys.generated {
+        if let Some((key, _)) = &self.keys.generated {
             writeln!(out, "access key made for this store, the secret is shown this once:")?;
             writeln!(out, "  AWS_ACCESS_KEY_ID={}", key.id)?;
             writeln!(out, "  AWS_SECRET_ACCESS_KEY={}", key.secret.reveal())?;
             return writeln!(out, "  kept in {path}");
         }
-        for id in self.keys.ring.ids() {
-            let from = match &self.plan.environment_key {
-                Some(key) if key.id == id => "PENSTOCK_ACCESS_KEY".to_owned(),
+        let directory = self.keys.ring.directory();
+        let of = |id: &str, document: &Document| document.keys.iter().any(|key| *key.id == *id);
+        for (count, id) in directory.ids().enumerate() {
+            if count == limits::KEYS_SHOWN_MAX {
+                writeln!(out, "and {} more access keys", directory.ids().count() - count)?;
+                break;
+            }
+            let from = match (&self.plan.environment_key, &self.plan.users_file) {
+                (Some(key), _) if key.id == *id => "PENSTOCK_ACCESS_KEY".to_owned(),
+                (_, Some(users)) if of(id, &directory.declared) => users.display().to_string(),
                 _ => path.to_string(),
             };
             writeln!(out, "access key: {id} (from {from})")?;

@@ -11,7 +11,6 @@
 //! on with a lane less would never be whole again.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credentials::file::Stamp;
-use crate::credentials::{AccessKey, KeyRing, file};
+use crate::iam::{Iam, Places};
 use crate::lane::Lanes;
 use crate::limits;
 use crate::tls::Tls;
@@ -65,45 +64,42 @@ pub enum Request {
     Reload,
 }
 
-/// Keeps the ring of keys like the file.
+/// Keeps everyone that verification knows like the files.
 #[derive(Debug)]
 pub struct KeyWatch {
-    /// The file.
-    pub path: PathBuf,
-    /// A key that is valid whatever the file says.
-    pub environment_key: Option<AccessKey>,
-    /// What verification asks.
-    pub ring: Arc<KeyRing>,
-    /// The state of the file that the ring has.
-    pub stamp: Option<Stamp>,
+    iam: Arc<Iam>,
+    stamps: Stamps,
+}
+
+/// The states of the credentials file and of the file of users.
+pub type Stamps = [Option<Stamp>; 2];
+
+/// The states that the files are in.
+pub fn stamps(places: &Places) -> Stamps {
+    [Stamp::of(&places.credentials), places.users.as_deref().and_then(Stamp::of)]
 }
 
 impl KeyWatch {
-    /// Looks whether the file has changed since the last look.
+    /// Keeps `iam`, which knows the files in these states, like them.
+    pub fn new(iam: Arc<Iam>, stamps: Stamps) -> KeyWatch {
+        KeyWatch { iam, stamps }
+    }
+
+    /// Looks whether a file has changed since the last look.
     pub fn look(&mut self) {
-        let present = Stamp::of(&self.path);
-        if present != self.stamp {
-            self.stamp = present;
+        let present = self.iam.places().map(stamps).unwrap_or_default();
+        if present != self.stamps {
+            self.stamps = present;
             self.reload();
         }
     }
 
-    /// Reads the file. A file that cannot be read or has no keys leaves the ring as it is: locking
-    /// everybody out is the worse mistake, and the log says what is wrong.
+    /// Reads the files. When they can't be read or leave nobody who could sign, everyone stays as before,
+    /// and the log says what is wrong.
     pub fn reload(&mut self) {
-        match file::read(&self.path) {
-            Ok(Some(keys)) if !keys.is_empty() || self.environment_key.is_some() => {
-                let count = keys.len();
-                let keys = keys.into_iter().map(|stored| stored.key);
-                self.ring.replace(keys.chain(self.environment_key.clone()));
-                tracing::info!(keys = count, "access keys read again");
-            }
-            Ok(_) if self.environment_key.is_some() => {
-                self.ring.replace(self.environment_key.clone());
-                tracing::info!("the access key of the environment alone is valid now");
-            }
-            Ok(_) => tracing::warn!(path = %self.path.display(), "no access keys; the old stay"),
-            Err(error) => tracing::error!(%error, "the old access keys stay valid"),
+        match self.iam.reload() {
+            Ok(keys) => tracing::info!(keys, "keys, users and policies read again"),
+            Err(error) => tracing::error!(%error, "the old access keys and users stay valid"),
         }
     }
 }

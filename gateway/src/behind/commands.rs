@@ -13,7 +13,7 @@ use crate::admin::control::End;
 use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
-use crate::credentials::KeyRing;
+use crate::iam::Iam;
 use crate::limits;
 use crate::metrics::{Figure, Figures};
 use crate::rdma::figures::RdmaFigures;
@@ -98,7 +98,7 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
     elsewhere
 }
 
-fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
+fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
     let expected = rdma_open::expect(&plan.rdma)?;
     let staging_bytes = expected.staging_bytes(&plan.rdma);
     let store = Store::open(&options(plan, staging_bytes)).map_err(|error| error.to_string())?;
@@ -112,9 +112,11 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
     let figures = Together(vec![watched.clone(), Arc::new(RdmaFigures::new(rdma.clone()))]);
     let gateway = Gateway {
         store: handle,
-        keys,
+        keys: keys.clone(),
         settings: Arc::new(
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
+                .with_defaults(plan.bucket_defaults)
+                .with_directory(keys.clone())
                 .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
         ),
         rdma,

@@ -25,7 +25,7 @@ pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use admin::{AdminPlan, AdminTlsPlan};
 pub use finding::Finding;
 pub use metrics::MetricsPlan;
-pub use plan::{Limits, Machine, Plan, Preference};
+pub use plan::{BucketDefaults, Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
 pub use receipts::{MeasuringPlan, Receipts};

@@ -63,6 +63,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
+}
+
 /// Bounds that an operator may set; `limits.rs` has the reasons for the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -113,6 +123,8 @@ pub struct Plan {
     pub region: String,
     /// Publicly readable buckets.
     pub public_read: BTreeSet<String>,
+    /// What new buckets have.
+    pub bucket_defaults: BucketDefaults,
     /// Engine for devices.
     pub io_engine: EngineChoice,
     /// Huge pages for buffers.
@@ -121,6 +133,8 @@ pub struct Plan {
     pub lock_memory: Preference,
     /// Credentials file.
     pub credentials: PathBuf,
+    /// File of users beside it.
+    pub users_file: Option<PathBuf>,
     /// Access key from the environment.
     pub environment_key: Option<AccessKey>,
     /// Time to finish after SIGTERM.
@@ -230,6 +244,7 @@ impl Reader<'_> {
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
+        let bucket_defaults = self.one(&keys::BUCKET_DEFAULTS, bucket_defaults);
         let io_engine = self.one(&keys::IO_ENGINE, engine);
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
@@ -255,6 +270,10 @@ impl Reader<'_> {
             Some(_) => self.one(&keys::CREDENTIALS, path)?,
             None => data.join("credentials"),
         };
+        let users_file = match self.raw.written(&keys::USERS_FILE) {
+            Some(_) => Some(self.one(&keys::USERS_FILE, path)?),
+            None => None,
+        };
         Some(Plan {
             data,
             devices: devices?,
@@ -270,10 +289,12 @@ impl Reader<'_> {
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
+            bucket_defaults: bucket_defaults?,
             io_engine: io_engine?,
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
             credentials,
+            users_file,
             environment_key: environment_key?,
             drain_deadline: drain_deadline?,
             log_level: log_level?,
@@ -602,6 +623,10 @@ fn engine(text: &str) -> Parsed<EngineChoice> {
             ("blocking", EngineChoice::Blocking),
         ],
     )
+}
+
+fn bucket_defaults(text: &str) -> Parsed<BucketDefaults> {
+    choice(text, &[("acl", BucketDefaults::Acl), ("aws", BucketDefaults::Aws)])
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {
