@@ -16,7 +16,7 @@ use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};
 use crate::config::AdminPlan;
 use crate::credentials::AccessKey;
-use crate::credentials::file::{self, Stamp};
+use crate::credentials::file;
 use crate::iam::{Iam, Places};
 use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
