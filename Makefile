@@ -59,6 +59,7 @@ bench: ## server CPU per request and per GiB beside nginx, tables in target/benc
 	@cargo build --release --locked -p gateway -p loadgen
 	@python3 tools/bench/bench.py $(ARGS)
 	@python3 tools/bench/scrape.py
+	@python3 tools/bench/secure.py
 
 bench-list: ## time of a page of a listing of 1,000,000 keys against 10,000 (ARGS=...)
 	@tools/packages.sh build

@@ -26,5 +26,6 @@ pub use exposition::Exposition;
 pub use figure::{Figure, Figures, Histogram, Many, Value};
 pub use form::Form;
 pub use labels::{
-    Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
+    Agreed, Copying, Delivery, Group, Handshake, Operation, Protocol, Refusal, Source, Stage,
+    StatusClass, TlsMode, TlsVersion,
 };
