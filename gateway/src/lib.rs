@@ -21,6 +21,7 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod crypt;
 pub mod rdma;
 pub mod rescue;
 pub mod s3;
