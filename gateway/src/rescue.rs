@@ -170,6 +170,25 @@ pub fn of_store(failure: StoreError) -> S3Error {
     match failure {
         StoreError::NoSuchBucket => of_request(Refusal::NoSuchBucket),
         StoreError::NoSuchKey => of_request(Refusal::NoSuchKey),
+        StoreError::NoSuchVersion => {
+            error(Code::NoSuchVersion, "The specified version does not exist.")
+        }
+        StoreError::Locked(_) => {
+            error(Code::AccessDenied, "Access Denied because object protected by object lock.")
+        }
+        StoreError::VersioningFixed => error(
+            Code::InvalidBucketState,
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+        ),
+        StoreError::Versioned => error(
+            Code::InvalidBucketState,
+            "The request is not valid with the current state of the bucket: it is versioned.",
+        ),
+        StoreError::TooManyPieces => custom(
+            "TooManyParts",
+            StatusCode::BAD_REQUEST,
+            "You have attempted to append more data than the maximum number of parts allows.",
+        ),
         StoreError::NoSuchUpload => of_request(Refusal::NoSuchUpload),
         StoreError::BucketExists => error(
             Code::BucketAlreadyOwnedByYou,
@@ -331,6 +350,7 @@ fn with_headers(mut error: S3Error, headers: HeaderMap) -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datapath::LockedBy;
     use datapath::device::Operation;
     use datapath::error::DeviceFault;
     use datapath::id::{DeviceId, ExtentId, PartNumber};
@@ -344,6 +364,11 @@ mod tests {
             (StoreError::BucketNotEmpty, "BucketNotEmpty", 409),
             (StoreError::TooManyBuckets, "TooManyBuckets", 400),
             (StoreError::NoSuchKey, "NoSuchKey", 404),
+            (StoreError::NoSuchVersion, "NoSuchVersion", 404),
+            (StoreError::Locked(LockedBy::LegalHold), "AccessDenied", 403),
+            (StoreError::VersioningFixed, "InvalidBucketState", 409),
+            (StoreError::Versioned, "InvalidBucketState", 409),
+            (StoreError::TooManyPieces, "TooManyParts", 400),
             (StoreError::NoSuchUpload, "NoSuchUpload", 404),
             (StoreError::ConditionFailed, "PreconditionFailed", 412),
             (StoreError::PartChanged(PartNumber(7)), "InvalidPart", 400),

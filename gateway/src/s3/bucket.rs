@@ -1,6 +1,7 @@
 //! ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, and who owns it all.
 
 use bytes::Bytes;
+use datapath::NewBucket;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput,
@@ -89,7 +90,9 @@ pub(super) async fn create_bucket(
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let location = location_asked(input.create_bucket_configuration)?;
-    let created = operations.lane().create_bucket(&input.bucket, encode_location(&location)).await;
+    let lane = operations.lane();
+    let attributes = encode_location(&location);
+    let created = lane.create_bucket(&input.bucket, attributes, NewBucket::default()).await;
     laps.ends(Stage::Commit, created)?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }

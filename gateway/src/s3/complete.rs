@@ -5,7 +5,7 @@
 //! the parts that it names are the object's; whether its condition held was decided the first time.
 
 use bytes::Bytes;
-use datapath::{Bucket, LaneStore, NewObject, Object, Part};
+use datapath::{Bucket, LaneStore, Lock, NewObject, Object, Part};
 use datapath::{PartId, PartNumber, UploadId};
 use http::HeaderMap;
 use http::header::HOST;
@@ -68,6 +68,10 @@ pub(super) async fn complete(
         entity_tag: entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag)),
         attributes: attributes.encode()?,
         condition,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     };
     let ids: Vec<(PartNumber, PartId)> =
         chosen.iter().map(|chosen| (chosen.number, chosen.id)).collect();

@@ -196,7 +196,7 @@ pub(super) fn foresee(
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use datapath::RowId;
+    use datapath::{Lock, RowId, VersionId};
     use http::HeaderValue;
 
     // Sun, 06 Nov 1994 08:49:37.500 GMT
@@ -207,10 +207,15 @@ mod tests {
     fn object() -> Object {
         Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 10,
             modified_ms: MODIFIED_MS,
             entity_tag: "tag".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64: None,
         }

@@ -5,7 +5,7 @@
 //! MD5; here such a copy keeps the multipart tag, and its checksum with it.
 
 use bytes::Bytes;
-use datapath::{NewObject, Object, OpenObject};
+use datapath::{Lock, NewObject, Object, OpenObject};
 use http::HeaderMap;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, ETag, MetadataDirective};
 use s3s::{S3Request, S3Response};
@@ -52,6 +52,10 @@ pub(super) async fn copy_object(
             entity_tag: opened.object().entity_tag.clone(),
             attributes: attributes.encode()?,
             condition: condition.clone(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
         };
         laps.skip();
         Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
@@ -168,16 +172,21 @@ fn result(object: Object, checksum: Option<Checksum>) -> CopyObjectResult {
 mod tests {
     use super::*;
     use crate::body::checksum::Value;
-    use datapath::RowId;
+    use datapath::{RowId, VersionId};
 
     #[test]
     fn data_is_read_only_for_a_checksum_that_nobody_has() {
         let object = |crc64| Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 1,
             modified_ms: 0,
             entity_tag: "t".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64,
         };

@@ -2,7 +2,7 @@
 //! it must be there.
 
 use bytes::Bytes;
-use datapath::Condition;
+use datapath::{Condition, Delete};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -30,7 +30,8 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
-    let deleted = operations.lane().delete(bucket.id, Bytes::from(input.key), condition).await;
+    let delete = Delete { condition, ..Delete::object(Bytes::from(input.key)) };
+    let deleted = operations.lane().delete(bucket.id, delete).await;
     laps.ends(Stage::Commit, deleted)?;
     Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..Default::default() }))
 }
@@ -54,19 +55,20 @@ pub(super) async fn delete_objects(
     }
     let mut answers = Answers::new(quiet);
     let mut wanted = Vec::with_capacity(objects.len());
-    let mut conditions = Vec::with_capacity(objects.len());
+    let mut deletes = Vec::with_capacity(objects.len());
     for object in objects {
         match condition_of(&object) {
             Ok(condition) => {
-                conditions.push((Bytes::from(object.key.clone()), condition));
+                let key = Bytes::from(object.key.clone());
+                deletes.push(Delete { condition, ..Delete::object(key) });
                 wanted.push(object);
             }
             Err(refusal) => answers.refused(object, refusal),
         }
     }
-    if !conditions.is_empty() {
+    if !deletes.is_empty() {
         laps.skip();
-        let results = operations.lane().delete_many(bucket.id, conditions).await;
+        let results = operations.lane().delete_many(bucket.id, deletes).await;
         let results = laps.ends(Stage::Commit, results)?;
         for (object, result) in wanted.into_iter().zip(results) {
             match result {

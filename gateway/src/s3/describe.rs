@@ -196,15 +196,20 @@ mod tests {
     use super::*;
     use crate::body::checksum::{Algorithm, Value};
     use bytes::Bytes;
-    use datapath::{PartNumber, RowId};
+    use datapath::{Lock, PartNumber, RowId, VersionId};
 
     fn object(part_count: u16) -> Object {
         Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 10,
             modified_ms: 784_111_777_500,
             entity_tag: "tag".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count,
             crc64: Some(1),
         }

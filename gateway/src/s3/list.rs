@@ -181,16 +181,21 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::RowId;
+    use datapath::{Lock, RowId, VersionId};
 
     #[test]
     fn a_page_is_written_with_prefixes_apart() {
         let object = datapath::Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 3,
             modified_ms: 0,
             entity_tag: "t".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64: Some(1),
         };

@@ -1,7 +1,7 @@
 //! PutObject: one body becomes one object, or nothing does.
 
 use bytes::Bytes;
-use datapath::NewObject;
+use datapath::{Found, Lock, NewObject};
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response};
 
@@ -30,7 +30,7 @@ pub(super) async fn put_object(
     let mut attributes = Attributes::from_request(&request.headers, &aside)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
-        operations.lane().lookup(bucket.id, input.key.as_bytes())
+        operations.lane().lookup(bucket.id, input.key.as_bytes(), None).map(Found::there)
     });
     laps.ends(Stage::Index, foreseen)?;
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
@@ -44,6 +44,10 @@ pub(super) async fn put_object(
         entity_tag: received.entity_tag,
         attributes: attributes.encode()?,
         condition,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     };
     laps.object(received.staged.size());
     let put = operations.lane().put(new, received.staged).await;
