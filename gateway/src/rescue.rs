@@ -121,8 +121,14 @@ fn of_request(refusal: Refusal) -> S3Error {
         }
         Refusal::InvalidStorageClass(class) => {
             let message =
-                format!("The storage class you specified is not valid: {class}; there is STANDARD");
+                format!("The storage class you specified is not valid: {class}; see docs/S3.md");
             error(Code::InvalidStorageClass, message)
+        }
+        Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
+        Refusal::InvalidRedirectLocation => {
+            let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/' and at \
+                           most 2048 bytes.";
+            custom("InvalidRedirectLocation", StatusCode::BAD_REQUEST, message)
         }
         Refusal::InvalidLocationConstraint => {
             error(Code::InvalidLocationConstraint, "The specified location constraint is not valid")

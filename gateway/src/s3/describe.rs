@@ -15,6 +15,11 @@ use super::attributes::{Attributes, METADATA_PREFIX};
 use super::checksum::Checksum;
 use super::http_date;
 use super::refusal::{Outcome, Refusal};
+use super::storage_class::{STORAGE_CLASS, StorageClass};
+use super::tags::Tags;
+
+/// How many tags an object has, if any.
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
 /// Which bytes of the object are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +91,12 @@ pub(super) fn describe(
     validators(object, &mut headers);
     for (name, value) in &attributes.content {
         headers.insert(name, value.clone());
+    }
+    if attributes.class != StorageClass::Standard {
+        headers.insert(STORAGE_CLASS, HeaderValue::from_static(attributes.class.name()));
+    }
+    if !object.tags.is_empty() {
+        headers.insert(TAGGING_COUNT, HeaderValue::from(Tags::count(&object.tags)));
     }
     let mut metadata = None;
     for (name, value) in &attributes.metadata {

@@ -67,6 +67,10 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "GetBucketLocation" => &["location"],
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
+        "GetObjectAttributes" => &["attributes", "versionId"],
+        "GetObjectTagging" | "PutObjectTagging" | "DeleteObjectTagging" => {
+            &["tagging", "versionId"]
+        }
         "PutObject" | "CopyObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
@@ -108,9 +112,7 @@ const PREFIXES: [&str; 4] = [
 ];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 6] = [
-    HeaderName::from_static("x-amz-tagging"),
-    HeaderName::from_static("x-amz-website-redirect-location"),
+const NAMES: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-write-offset-bytes"),
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
@@ -120,7 +122,7 @@ const NAMES: [HeaderName; 6] = [
 /// Refuses headers that ask for what is not here.
 ///
 /// # Errors
-/// NotImplemented with the header's name; InvalidStorageClass for another class than STANDARD.
+/// NotImplemented with the header's name.
 pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
     for (name, value) in headers {
         if !name.as_str().starts_with("x-amz-") || value.is_empty() {
@@ -135,9 +137,6 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
             // The owner has full control of everything, which is what these two say.
             "x-amz-acl" if !matches!(value, "private" | "bucket-owner-full-control") => {
                 return Err(Refusal::NotImplemented(format!("the canned ACL {value}")));
-            }
-            "x-amz-storage-class" if value != "STANDARD" => {
-                return Err(Refusal::InvalidStorageClass(value.chars().take(64).collect()));
             }
             "x-amz-object-ownership" if value != "BucketOwnerEnforced" => {
                 return Err(Refusal::NotImplemented(format!("the object ownership {value}")));
@@ -195,9 +194,7 @@ mod tests {
             ("x-amz-server-side-encryption-customer-key", "k"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
             ("x-amz-grant-read", "id=1"),
-            ("x-amz-tagging", "a=b"),
             ("x-amz-acl", "public-read"),
-            ("x-amz-website-redirect-location", "/"),
             ("x-amz-bucket-object-lock-enabled", "true"),
             ("x-amz-object-ownership", "ObjectWriter"),
         ] {
@@ -207,11 +204,6 @@ mod tests {
             )]);
             assert!(matches!(check_headers(&headers), Err(Refusal::NotImplemented(_))), "{name}");
         }
-        let class = HeaderMap::from_iter([(
-            HeaderName::from_static("x-amz-storage-class"),
-            HeaderValue::from_static("GLACIER"),
-        )]);
-        assert!(matches!(check_headers(&class), Err(Refusal::InvalidStorageClass(_))));
         for (name, value) in [
             ("x-amz-acl", "private"),
             ("x-amz-acl", "bucket-owner-full-control"),

@@ -15,6 +15,18 @@ pub const USER_METADATA_BYTES_MAX: usize = 2048;
 /// 8 KB that Amazon S3 takes of headers altogether.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
 
+/// Tags of an object ("Categorizing your objects using tags").
+pub const TAGS_PER_OBJECT_MAX: usize = 10;
+
+/// UTF-16 units of a tag's key.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+
+/// UTF-16 units of a tag's value.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// Bytes of `x-amz-website-redirect-location` (user guide, "Configuring a webpage redirect").
+pub const REDIRECT_BYTES_MAX: usize = 2048;
+
 /// Part numbers run from 1 to this.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 

@@ -159,6 +159,7 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
             ListEntry::Object { key, object } => {
                 let checksum =
                     checksum_of(object, &Attributes::decode_checksums(&object.attributes)?);
+                let class = Attributes::decode_class(&object.attributes)?;
                 written.objects.push(Object {
                     checksum_algorithm: checksum.map(|checksum| vec![checksum.dto_algorithm()]),
                     checksum_type: checksum.map(|checksum| checksum.dto_kind()),
@@ -168,9 +169,7 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
                     owner: owner.cloned(),
                     restore_status: None,
                     size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
-                    storage_class: Some(ObjectStorageClass::from_static(
-                        ObjectStorageClass::STANDARD,
-                    )),
+                    storage_class: Some(ObjectStorageClass::from_static(class.name())),
                 });
             }
         }

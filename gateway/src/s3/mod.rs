@@ -2,8 +2,8 @@
 //!
 //! In the order a request travels: `service` takes it from the door, with `aside` (headers that s3s must not see),
 //! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here);
-//! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `attributes`
-//! (what is kept beside the bytes), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `by_rdma` (bytes that are in no
+//! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `created`
+//! (what is kept beside the bytes: `attributes` with `storage_class` and `redirect`, `tags`), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `by_rdma` (bytes that are in no
 //! body), `describe`
 //! (headers out), `source` (copies), `page` (listings) and `listings` (their memory). What cannot be done is a `refusal`.
 //!
@@ -24,14 +24,17 @@ mod delete;
 mod get;
 mod head;
 mod list;
+mod object_attributes;
 mod parts;
 mod put;
+mod tagging;
 mod uploads;
 
 mod attributes;
 mod by_rdma;
 mod checksum;
 mod condition;
+mod created;
 mod describe;
 mod entity_tag;
 mod http_date;
@@ -39,8 +42,11 @@ mod intake;
 mod listings;
 mod page;
 mod range;
+mod redirect;
 mod source;
+mod storage_class;
 mod stream;
+mod tags;
 mod versions;
 
 pub mod limits;

@@ -12,7 +12,8 @@ use send_wrapper::SendWrapper;
 
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
-use super::{bucket, complete, copy, delete, get, head, list, parts, put, uploads};
+use super::{
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging, uploads};
 
 /// What the operations of one lane work with.
 pub(super) struct Operations {
@@ -103,11 +104,16 @@ table! {
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
     get_object(GetObjectInput) -> GetObjectOutput = get::get_object;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = head::head_object;
     put_object(PutObjectInput) -> PutObjectOutput = put::put_object;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete::delete_object;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = delete::delete_objects;
     copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object;
+
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
 
     list_objects(ListObjectsInput) -> ListObjectsOutput = list::list_objects;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::list_objects_v2;

@@ -54,7 +54,7 @@ pub(super) async fn upload_part(
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
     check_algorithm(declared, promises.algorithm())?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let also = declared.map(|declared| declared.algorithm);
@@ -156,7 +156,7 @@ async fn digests_of(
     range: &Range<u64>,
 ) -> Outcome<(Box<str>, Vec<Checksum>)> {
     let object = opened.object();
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
     let algorithm = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
     if *range == (0..object.size)
         && entity_tag::content_md5(&object.entity_tag).is_some()
@@ -195,7 +195,8 @@ pub(super) async fn list_parts(
     let bucket = operations.bucket(&input.bucket)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
+    let class = Attributes::decode_class(&upload.attributes)?;
     let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
@@ -224,7 +225,7 @@ pub(super) async fn list_parts(
         owner: Some(owner()),
         part_number_marker: Some(marker),
         parts: Some(parts.iter().map(write).collect::<Outcome<_>>()?),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        storage_class: Some(StorageClass::from_static(class.name())),
         upload_id: Some(input.upload_id),
         ..Default::default()
     }))

@@ -71,7 +71,11 @@ pub enum Refusal {
         /// What may be.
         max: usize,
     },
-    /// A storage class other than STANDARD.
+    /// A tag that cannot be; says why.
+    InvalidTag(&'static str),
+    /// `x-amz-website-redirect-location` is no place that a browser could be sent to.
+    InvalidRedirectLocation,
+    /// A storage class that is not here.
     InvalidStorageClass(String),
     /// A location constraint that is no region's name.
     InvalidLocationConstraint,

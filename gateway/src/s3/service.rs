@@ -20,6 +20,7 @@ use super::aside::Aside;
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
+use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
@@ -197,6 +198,10 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
         *response.body_mut() = Body::empty();
     } else if *method == Method::HEAD {
         *response.body_mut() = Body::empty();
+    } else if response.extensions_mut().remove::<BareTag>().is_some()
+        && let Some(xml) = response.body().bytes().and_then(|xml| BareTag::apply(&xml))
+    {
+        *response.body_mut() = Body::from(xml);
     } else if response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/xml")
         && let Some(xml) = response.body().bytes().and_then(|xml| escaped(&xml))
     {

@@ -16,6 +16,7 @@ use super::attributes::{Attributes, Declared};
 use super::bucket::{OWNER_ID, owner};
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
+use super::created::Beside;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
 use super::operations::Operations;
@@ -60,17 +61,19 @@ pub(super) async fn create(
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
-    let mut attributes = Attributes::from_request(&request.headers, &aside)?;
-    attributes.declared = declared(&request.headers)?;
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
+    let declared = declared(headers)?;
+    beside.attributes.declared = declared;
     let key = Bytes::from(input.key.clone());
-    let id = operations.lane().create_upload(bucket.id, key, attributes.encode()?).await;
+    let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),
-        checksum_algorithm: attributes.declared.map(dto_algorithm),
-        checksum_type: attributes.declared.map(dto_kind),
+        checksum_algorithm: declared.map(dto_algorithm),
+        checksum_type: declared.map(dto_kind),
         ..Default::default()
     }))
 }
@@ -232,6 +235,7 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
             }
             UploadEntry::Upload(upload) => {
                 let declared = Attributes::decode_declared(&upload.attributes)?;
+                let class = Attributes::decode_class(&upload.attributes)?;
                 written.uploads.push(MultipartUpload {
                     checksum_algorithm: declared.map(dto_algorithm),
                     checksum_type: declared.map(dto_kind),
@@ -239,7 +243,7 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
                     initiator: Some(initiator()),
                     key: Some(encoding.text(&upload.key)),
                     owner: Some(owner()),
-                    storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+                    storage_class: Some(StorageClass::from_static(class.name())),
                     upload_id: Some(id_text(upload.id)),
                 });
             }
