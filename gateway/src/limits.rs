@@ -497,8 +497,8 @@ pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 2048;
 /// the next.
 pub const STREAM_BUFFERS: usize = 2;
 
-/// Memory for decrypted chunks in the whole process, at least: 128 streams.
-pub const DECRYPTED_BYTES_MIN: usize = 16 << 20;
+/// Memory for decrypted chunks in the whole process, at least: 32 streams.
+pub const DECRYPTED_BYTES_MIN: usize = 4 << 20;
 
 /// The same at most: 8,192 streams.
 pub const DECRYPTED_BYTES_MAX: usize = 1 << 30;

@@ -12,8 +12,10 @@ use super::figures::StoreFigures;
 use crate::admin::control::End;
 use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
-use crate::config::{Machine, Plan, Preference};
+use crate::config::{EncryptionPlan, Machine, Plan, Preference};
 use crate::credentials::KeyRing;
+use crate::crypt::Crypt;
+use crate::crypt::ring::Keys;
 use crate::limits;
 use crate::metrics::{Figure, Figures};
 use crate::rdma::figures::RdmaFigures;
@@ -91,6 +93,7 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
         (format!("{connections} connections × {} KiB", each >> 10), connections as u64 * each),
         ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
         ("listings".to_owned(), s3::limits::listings_bytes(plan.memory_bytes) as u64),
+        ("decrypted bytes".to_owned(), limits::decrypted_bytes(plan.memory_bytes) as u64),
     ];
     if staging_bytes > 0 {
         elsewhere.push(("RDMA uploads".to_owned(), staging_bytes));
@@ -99,6 +102,7 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
 }
 
 fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
+    let crypt = crypt(plan)?;
     let expected = rdma_open::expect(&plan.rdma)?;
     let staging_bytes = expected.staging_bytes(&plan.rdma);
     let store = Store::open(&options(plan, staging_bytes)).map_err(|error| error.to_string())?;
@@ -115,7 +119,8 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
         keys,
         settings: Arc::new(
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
-                .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
+                .with_listings(s3::limits::listings_bytes(plan.memory_bytes))
+                .with_encryption(crypt),
         ),
         rdma,
     };
@@ -126,6 +131,14 @@ fn open(plan: &Plan, keys: Arc<KeyRing>) -> Result<Behind<Gateway>, String> {
         health: watched,
         close: Box::new(move || store.close()),
     })
+}
+
+/// What encrypts and decrypts. A key file that cannot be read is found here and not by the first client.
+fn crypt(plan: &Plan) -> Result<Crypt, String> {
+    let EncryptionPlan { key_file, given, customer_keys_over_http } = &plan.encryption;
+    let keys = Keys::open(key_file, given.clone()).map_err(|error| error.to_string())?;
+    let bytes = limits::decrypted_bytes(plan.memory_bytes);
+    Ok(Crypt::new(keys, *customer_keys_over_http, bytes))
 }
 
 /// Figures of several parts.

@@ -8,6 +8,7 @@
 mod amounts;
 mod bucket;
 mod bundle;
+mod encryption;
 #[cfg(test)]
 mod fixture;
 mod flags;
@@ -100,6 +101,8 @@ fn dispatch(
         "check" => store.check(&plan),
         "keys add" => keys::add(&plan, inner),
         "keys list" => keys::list(&plan),
+        "encryption add" => encryption::add(&plan, inner),
+        "encryption list" => encryption::list(&plan),
         "keys remove" => keys::remove(&plan, inner),
         // clap asks for a command that is in the table.
         other => fail(&format!("no command {other:?}"), MISUSE),

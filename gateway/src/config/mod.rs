@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod amount;
+pub mod encryption;
 pub mod finding;
 pub mod keys;
 mod machine;
@@ -22,6 +23,7 @@ pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use admin::{AdminPlan, AdminTlsPlan};
+pub use encryption::EncryptionPlan;
 pub use finding::Finding;
 pub use metrics::MetricsPlan;
 pub use plan::{Limits, Machine, Plan, Preference};

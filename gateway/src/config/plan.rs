@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::access_log::AccessLogPlan;
 use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
+use super::encryption::EncryptionPlan;
 use super::keys::{self, Default as Standard, Key, Shape};
 use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
@@ -118,6 +119,8 @@ pub struct Plan {
     pub credentials: PathBuf,
     /// Access key from the environment.
     pub environment_key: Option<AccessKey>,
+    /// Encryption keys.
+    pub encryption: EncryptionPlan,
     /// Time to finish after SIGTERM.
     pub drain_deadline: Duration,
     /// Log filter.
@@ -180,6 +183,9 @@ fn worked_out(raw: &Raw, key: &Key, machine: &Machine) -> Option<String> {
     } else if *key == keys::CREDENTIALS {
         let data = raw.written(&keys::DATA)?.values.first()?;
         Some(PathBuf::from(data).join("credentials").display().to_string())
+    } else if *key == keys::ENCRYPTION_KEY_FILE {
+        let data = raw.written(&keys::DATA)?.values.first()?;
+        Some(PathBuf::from(data).join("encryption.toml").display().to_string())
     } else if *key == keys::LIMIT_CONNECTIONS {
         let memory = effective(raw, &keys::MEMORY, machine).0;
         let memory = parse_bytes(memory.first()?).ok()?;
@@ -228,6 +234,7 @@ impl Reader<'_> {
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
         let environment_key = self.environment_key();
+        let encryption = self.encryption(data.as_deref());
         let drain_deadline = self.one(&keys::DRAIN_DEADLINE, time);
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
@@ -265,6 +272,7 @@ impl Reader<'_> {
             lock_memory: lock_memory?,
             credentials,
             environment_key: environment_key?,
+            encryption: encryption?,
             drain_deadline: drain_deadline?,
             log_level: log_level?,
             log_format: log_format?,
@@ -401,7 +409,7 @@ impl Reader<'_> {
     }
 
     /// A key with any number of values up to a bound.
-    fn many<T>(
+    pub(super) fn many<T>(
         &mut self,
         key: &'static Key,
         most: usize,

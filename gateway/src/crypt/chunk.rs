@@ -16,7 +16,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use super::Forged;
 
 /// Bytes of a tag (SP 800-38D, 5.2.1.2, the longest).
-pub const TAG_BYTES: u64 = 16;
+pub(super) const TAG_BYTES: u64 = 16;
 
 /// Bytes of a chunk as it is stored.
 pub const SEALED_CHUNK_BYTES: u64 = 64 << 10;
@@ -30,7 +30,7 @@ pub const KEY_BYTES: usize = 32;
 const _: () = assert!(SEALED_CHUNK_BYTES == datapath::limits::CHECKSUM_BLOCK_BYTES);
 
 /// Chunks that content of so many bytes has.
-pub fn chunk_count(plain: u64) -> u64 {
+pub(super) fn chunk_count(plain: u64) -> u64 {
     plain.div_ceil(PLAIN_CHUNK_BYTES).max(1)
 }
 

@@ -18,7 +18,7 @@ use super::chunk::{ChunkKey, KEY_BYTES, TAG_BYTES};
 const SALT_BYTES: usize = 32;
 
 /// Bytes of a data key as it is stored: salt, key, tag.
-pub const SEALED_KEY_BYTES: usize = SALT_BYTES + KEY_BYTES + TAG_BYTES as usize;
+pub(super) const SEALED_KEY_BYTES: usize = SALT_BYTES + KEY_BYTES + TAG_BYTES as usize;
 
 /// Bytes of the salt of a part's key. A part's key is drawn for each upload of it: 2⁶⁴ of them before two of one number
 /// are likely to be the same.

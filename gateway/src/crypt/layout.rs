@@ -16,7 +16,7 @@ use super::chunk::sealed_size;
 use crate::s3::limits::{PART_BYTES_MAX, PART_NUMBER_MAX};
 
 /// Bytes that a layout takes at most.
-pub const LAYOUT_BYTES_MAX: usize = 5 * PART_NUMBER_MAX as usize;
+pub(super) const LAYOUT_BYTES_MAX: usize = 5 * PART_NUMBER_MAX as usize;
 
 /// Parts of one size whose numbers follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Cursor {
 }
 
 /// The bytes to read of what is stored to have `range`, which is not empty and lies within the object.
-pub fn sealed_range(layout: &Layout, size: u64, range: &Range<u64>) -> Option<Range<u64>> {
+pub(super) fn sealed_range(layout: &Layout, size: u64, range: &Range<u64>) -> Option<Range<u64>> {
     use super::chunk::{PLAIN_CHUNK_BYTES, SEALED_CHUNK_BYTES};
     let first = layout.at(size, range.start).next(layout)?;
     let last = layout.at(size, range.end.checked_sub(1)?).next(layout)?;

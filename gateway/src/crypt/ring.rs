@@ -8,12 +8,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
 use super::file::{self, KeyFileError, Kind};
 use super::key::{NoRandomness, SealingKey};
 use crate::credentials::file::Stamp;
+use crate::limits::CREDENTIALS_POLL;
 
 /// The name of the KMS key of requests that name none, as AWS calls the one that it makes for S3.
 pub const KMS_DEFAULT: &str = "aws/s3";
@@ -38,7 +40,7 @@ impl KeyId {
     }
 }
 
-/// One key of a ring.
+/// One key of a ring. Keys with the same id are the same.
 #[derive(Clone, Debug)]
 pub struct RingKey {
     /// What it is for.
@@ -48,6 +50,14 @@ pub struct RingKey {
     /// It.
     pub key: SealingKey,
 }
+
+impl PartialEq for RingKey {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.kind, self.id) == (&other.kind, other.id)
+    }
+}
+
+impl Eq for RingKey {}
 
 impl RingKey {
     /// A key for `kind`.
@@ -96,6 +106,8 @@ pub struct Keys {
     all: RwLock<Arc<[RingKey]>>,
     /// The file as it was last read.
     stamp: Mutex<Option<Stamp>>,
+    /// When it was last looked at.
+    looked: Mutex<Instant>,
 }
 
 impl Keys {
@@ -112,7 +124,8 @@ impl Keys {
     /// Those keys alone, and no file to make others in.
     pub fn of(given: Vec<RingKey>) -> Self {
         let all = RwLock::new(given.clone().into());
-        Self { path: None, given, all, stamp: Mutex::default() }
+        let looked = Mutex::new(Instant::now());
+        Self { path: None, given, all, stamp: Mutex::default(), looked }
     }
 
     /// Reads the file again when it has changed; says whether it has.
@@ -191,7 +204,23 @@ impl Keys {
     }
 
     fn newest(&self, kind: &Kind) -> Option<RingKey> {
+        self.look();
         self.all().iter().rev().find(|key| key.kind == *kind).cloned()
+    }
+
+    /// Takes up what was added to the file, at most once in [`CREDENTIALS_POLL`]: a look at it costs a microsecond.
+    fn look(&self) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.elapsed() < CREDENTIALS_POLL {
+            return;
+        }
+        *looked = Instant::now();
+        drop(looked);
+        match self.refresh() {
+            Ok(true) => tracing::info!(keys = self.all().len(), "encryption keys read again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the old encryption keys stay"),
+        }
     }
 
     /// Makes a first key of that kind, unless another process or lane has.

@@ -44,7 +44,7 @@ impl Access {
             None => return Err(Refusal::AccessDenied(DENIED)),
         }
         features::check_query(&operation, context.uri().query())?;
-        features::check_headers(context.headers())?;
+        features::check_headers(&operation, context.headers())?;
         check_expected_owner(context.headers())
     }
 

@@ -13,7 +13,9 @@ use send_wrapper::SendWrapper;
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
 use super::{
-    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging, uploads};
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging,
+    uploads,
+};
 
 /// What the operations of one lane work with.
 pub(super) struct Operations {

@@ -6,6 +6,7 @@ use datapath::StoreError;
 use http::HeaderMap;
 
 use crate::body::BodyError;
+use crate::crypt::Refused;
 
 /// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
 /// refused and what would do.
@@ -99,6 +100,10 @@ pub enum Refusal {
     Damaged(&'static str),
     /// The bytes could not move by RDMA.
     Rdma(RdmaRefusal),
+    /// What the request asks of encryption, or lacks.
+    Encryption(Box<Refused>),
+    /// Encrypted content is not what was written; says where.
+    Forged(String),
 }
 
 /// Why bytes could not move by RDMA, or a session or connection for it be had.
@@ -110,6 +115,8 @@ pub enum RdmaRefusal {
     Deadline,
     /// The peer's queue pair never answered; its session may be READY again.
     PeerBusy,
+    /// The object is encrypted: a processor has to touch its bytes.
+    Encrypted,
     /// The bytes do not fit the client's window: they are to be answered in a body.
     Declined {
         /// Bytes of the answer.

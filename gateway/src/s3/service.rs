@@ -24,6 +24,7 @@ use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
+use crate::crypt::Crypt;
 use crate::door::ErrorCode;
 use crate::rdma::delivery::Delivery;
 
@@ -35,6 +36,7 @@ pub struct S3Settings {
     public_read: BTreeSet<String>,
     documents: Documents,
     listings: Listings,
+    crypt: Crypt,
 }
 
 impl S3Settings {
@@ -52,7 +54,18 @@ impl S3Settings {
             public_read,
             documents: Documents::default(),
             listings: Listings::default(),
+            crypt: Crypt::without_keys(),
         }
+    }
+
+    /// Gives it the keys of encryption; without, there is SSE-C alone.
+    pub fn with_encryption(self, crypt: Crypt) -> Self {
+        Self { crypt, ..self }
+    }
+
+    /// Encryption.
+    pub(super) fn crypt(&self) -> &Crypt {
+        &self.crypt
     }
 
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].

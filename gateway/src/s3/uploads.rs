@@ -17,6 +17,7 @@ use super::bucket::{OWNER_ID, owner};
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
 use super::created::Beside;
+use super::encryption;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
 use super::operations::Operations;
@@ -65,17 +66,23 @@ pub(super) async fn create(
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let declared = declared(headers)?;
     beside.attributes.declared = declared;
+    let mut described = HeaderMap::new();
+    if let Some(sealing) = encryption::begin(operations, extensions, headers, &bucket)? {
+        beside.encryption = sealing.record(0);
+        sealing.describe(&mut described);
+    }
     let key = Bytes::from(input.key.clone());
     let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
-    Ok(S3Response::new(CreateMultipartUploadOutput {
+    let output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),
         checksum_algorithm: declared.map(dto_algorithm),
         checksum_type: declared.map(dto_kind),
         ..Default::default()
-    }))
+    };
+    Ok(S3Response::with_headers(output, described))
 }
 
 /// For XML.

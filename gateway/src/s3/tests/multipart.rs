@@ -37,12 +37,7 @@ async fn complete(
     complete_list(client, id, &parts, headers).await
 }
 
-async fn complete_list(
-    client: &Client,
-    id: &str,
-    parts: &str,
-    headers: &[(&str, &str)],
-) -> Answer {
+async fn complete_list(client: &Client, id: &str, parts: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::post(format!("/bucket/big?uploadId={id}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -257,7 +252,8 @@ fn checksums_of_parts_make_the_objects() {
             let checksum = format!("Checksum{}", algorithm.name());
             let first = digest(algorithm, &bodies[0]).to_base64();
             assert_eq!(told.assert_ok().elements(&checksum), [&*element, &*first]);
-            let page = ["IsTruncated", "NextPartNumberMarker", "PartsCount", "Size", "StorageClass"];
+            let page =
+                ["IsTruncated", "NextPartNumberMarker", "PartsCount", "Size", "StorageClass"];
             let page = page.map(|name| told.element(name));
             assert_eq!(page, ["true", "1", "2", &MIN.to_string(), "STANDARD"]);
             assert_eq!(format!("\"{}\"", told.element("ETag")), got.header("etag"));
