@@ -450,7 +450,7 @@ mod tests {
             let number = PartNumber(u16::try_from(sent.part_number.unwrap()).unwrap());
             let from_there = stored.iter().filter(|part| part.number >= number).take(1);
             let mut chosen = Vec::new();
-            choose(&[(number, sent)], from_there.cloned().collect(), &mut chosen)?;
+            choose(&[(number, sent)], from_there.cloned().collect(), false, &mut chosen)?;
             Ok::<_, Refusal>(chosen.len())
         };
         assert_eq!(choose_one(&named(3)).unwrap(), 1);
@@ -459,7 +459,7 @@ mod tests {
         assert!(matches!(choose_one(&other_tag), Err(Refusal::InvalidPart(1))));
         let no_tag = CompletedPart { e_tag: None, ..named(1) };
         assert!(matches!(choose_one(&no_tag), Err(Refusal::MalformedXml(_))));
-        let chosen = [Chosen::of(part(1, MIN)).unwrap()];
+        let chosen = [Chosen::of(part(1, MIN), false).unwrap()];
         let sha256 = chosen[0].value(Algorithm::Sha256).unwrap().to_base64();
         let crc64 = chosen[0].value(Algorithm::Crc64Nvme).unwrap().to_base64();
         let right = CompletedPart {
@@ -505,7 +505,7 @@ mod tests {
             let chosen: Vec<Chosen> = sizes
                 .iter()
                 .zip(1..)
-                .map(|(size, number)| Chosen::of(part(number, *size)).unwrap())
+                .map(|(size, number)| Chosen::of(part(number, *size), false).unwrap())
                 .collect();
             check_sizes(&chosen, announced)
         };
@@ -521,7 +521,7 @@ mod tests {
 
     #[test]
     fn the_objects_checksum_is_the_declared_one() {
-        let chosen = [part(1, 3), part(2, 3)].map(|part| Chosen::of(part).unwrap());
+        let chosen = [part(1, 3), part(2, 3)].map(|part| Chosen::of(part, false).unwrap());
         let whole = checksum_of(&chosen, None).unwrap().unwrap();
         assert_eq!(Some(whole), Checksum::crc64(crc_fast::crc64_nvme(&[7; 6])));
         let composite = Some(Declared { algorithm: Algorithm::Sha256, composite: true });
