@@ -20,7 +20,7 @@ use crate::body::BodyError;
 use crate::crypt::Refused;
 use crate::door::BodyFault;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
-use crate::s3::refusal::{RdmaRefusal, Refusal};
+use crate::s3::refusal::{AccessRefusal, RdmaRefusal, Refusal};
 
 /// The code of a store that is full.
 pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
@@ -77,6 +77,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::Rdma(refusal) => of_rdma(refusal),
         Refusal::Encryption(refused) => of_encryption(&refused),
         Refusal::Forged(_) => internal(),
+        Refusal::Access(refusal) => of_access(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
         Refusal::IncompleteBody => error(
             Code::IncompleteBody,
@@ -84,6 +85,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         ),
         Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
         Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
+        Refusal::NoSuchSetting { code, message } => custom(code, StatusCode::NOT_FOUND, message),
         Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
         Refusal::NoSuchVersion => {
             error(Code::NoSuchVersion, "The specified version does not exist.")
@@ -96,6 +98,7 @@ fn of_request(refusal: Refusal) -> S3Error {
             error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
         }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
+        Refusal::BadRequest(why) => custom("BadRequest", StatusCode::BAD_REQUEST, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {
             let message =
@@ -281,6 +284,73 @@ fn of_encryption(refused: &Refused) -> S3Error {
     }
     let (code, status) = refused.code();
     custom(code, status, refused.to_string())
+}
+
+/// What the client is told of settings of access.
+pub fn of_access(refusal: AccessRefusal) -> S3Error {
+    use StatusCode as Status;
+    let (code, status, message) = match refusal {
+        AccessRefusal::AclsAreOff => (
+            "AccessControlListNotSupported",
+            Status::BAD_REQUEST,
+            "The bucket does not allow ACLs".into(),
+        ),
+        AccessRefusal::AclWithOwnership => (
+            "InvalidBucketAclWithObjectOwnership",
+            Status::BAD_REQUEST,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting".into(),
+        ),
+        AccessRefusal::MalformedAcl(element) => (
+            "MalformedACLError",
+            Status::BAD_REQUEST,
+            format!(
+                "The XML you provided was not well-formed or did not validate against our published schema: {element}"
+            ),
+        ),
+        AccessRefusal::UnresolvableEmail => (
+            "UnresolvableGrantByEmailAddress",
+            Status::BAD_REQUEST,
+            "The e-mail address you provided does not match any account on record.".into(),
+        ),
+        AccessRefusal::NoAcl => (
+            "MissingSecurityHeader",
+            Status::BAD_REQUEST,
+            "Your request was missing a required header: x-amz-acl, x-amz-grant-* or a document".into(),
+        ),
+        AccessRefusal::AclTwice => (
+            "UnexpectedContent",
+            Status::BAD_REQUEST,
+            "This request does not support content".into(),
+        ),
+        AccessRefusal::MalformedPolicy(why) => ("MalformedPolicy", Status::BAD_REQUEST, why),
+        AccessRefusal::NoPolicy => (
+            "NoSuchBucketPolicy",
+            Status::NOT_FOUND,
+            "The bucket policy does not exist".into(),
+        ),
+        AccessRefusal::NoPublicAccessBlock => (
+            "NoSuchPublicAccessBlockConfiguration",
+            Status::NOT_FOUND,
+            "The public access block configuration was not found".into(),
+        ),
+        AccessRefusal::NoOwnershipControls => (
+            "OwnershipControlsNotFoundError",
+            Status::NOT_FOUND,
+            "The bucket ownership controls were not found".into(),
+        ),
+        AccessRefusal::BucketIsAnothers => (
+            "BucketAlreadyExists",
+            Status::CONFLICT,
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
+             Please select a different name and try again.".into(),
+        ),
+        AccessRefusal::OwnersAlone => (
+            "MethodNotAllowed",
+            Status::METHOD_NOT_ALLOWED,
+            "The specified method is not allowed against this resource.".into(),
+        ),
+    };
+    custom(code, status, message)
 }
 
 /// What the client is told of bytes that did not move by RDMA. Codes that Amazon S3 does not have are those of the

@@ -25,9 +25,10 @@ use crate::admin::state::SettingState;
 use crate::admin::state::keeper::{self, Keeper, Sources};
 use crate::admin::{self, Administration, Health};
 use crate::config::Plan;
+use crate::credentials::AccessKey;
 use crate::credentials::file::{self, Stamp};
-use crate::credentials::{AccessKey, KeyRing};
 use crate::door::{DoorSettings, request_id};
+use crate::iam::Iam;
 use crate::lane::{Application, LanePlan, Lanes, Pinning, Settled, engine, listener};
 use crate::limits;
 use crate::metrics::export::Observed;
@@ -55,7 +56,7 @@ pub struct Behind<A> {
 pub fn run<A: Application>(
     plan: &Plan,
     cores: usize,
-    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+    open: impl FnOnce(&Plan, &Settled, Arc<Iam>) -> Result<Behind<A>, String>,
 ) -> Result<End, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,7 +80,7 @@ type Close = Box<dyn FnOnce()>;
 async fn start<A: Application>(
     plan: &Plan,
     cores: usize,
-    open: impl FnOnce(&Plan, &Settled, Arc<KeyRing>) -> Result<Behind<A>, String>,
+    open: impl FnOnce(&Plan, &Settled, Arc<Iam>) -> Result<Behind<A>, String>,
     close: &mut Option<Close>,
 ) -> Result<End, String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
@@ -217,7 +218,7 @@ impl Bound {
 
 /// The keys at start.
 struct Keys {
-    ring: Arc<KeyRing>,
+    ring: Arc<Iam>,
     watch: KeyWatch,
     generated: Option<AccessKey>,
 }
@@ -229,7 +230,7 @@ impl Keys {
         let generate = plan.environment_key.is_none();
         let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
         let all = opened.keys.into_iter().chain(plan.environment_key.clone());
-        let ring = Arc::new(KeyRing::new(all));
+        let ring = Arc::new(Iam::new(all));
         let stamp = match &opened.generated {
             Some(_) => Stamp::of(&plan.credentials),
             None => stamp,

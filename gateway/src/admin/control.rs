@@ -20,7 +20,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credentials::file::Stamp;
-use crate::credentials::{AccessKey, KeyRing, file};
+use crate::credentials::{AccessKey, file};
+use crate::iam::Iam;
 use crate::lane::Lanes;
 use crate::limits;
 
@@ -72,7 +73,7 @@ pub struct KeyWatch {
     /// A key that is valid whatever the file says.
     pub environment_key: Option<AccessKey>,
     /// What verification asks.
-    pub ring: Arc<KeyRing>,
+    pub ring: Arc<Iam>,
     /// The state of the file that the ring has.
     pub stamp: Option<Stamp>,
 }

@@ -15,8 +15,9 @@ use crate::admin::files::Contents;
 use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};
 use crate::config::AdminPlan;
+use crate::credentials::AccessKey;
 use crate::credentials::file::{self, Stamp};
-use crate::credentials::{AccessKey, KeyRing};
+use crate::iam::Iam;
 use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
 
@@ -232,14 +233,15 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let first = file::open(&path, true).unwrap().generated.unwrap();
-    let ring = Arc::new(KeyRing::new([first.clone()]));
+    let ring = Arc::new(Iam::new([first.clone()]));
     let stamp = Stamp::of(&path);
     let mut watch =
         KeyWatch { path: path.clone(), environment_key: None, ring: ring.clone(), stamp };
     let second = AccessKey::generate().unwrap();
     file::add(&path, second.clone()).unwrap();
     watch.look();
-    assert_eq!(ring.secret(&second.id), Some(second.secret.clone()));
+    let known = ring.known(&second.id).map(|known| known.secret);
+    assert_eq!(known, Some(second.secret.clone()));
     file::remove(&path, &first.id).unwrap();
     watch.look();
     assert_eq!(ring.ids(), std::slice::from_ref(&second.id));

@@ -1,12 +1,14 @@
 //! Owns: what a claim must satisfy before any secret is looked up: its clock, what it covers, the host
-//! it is for, and that it needs no session token.
+//! it is for, and which session token it brings.
 //! Limits: `CLOCK_SKEW_SECONDS_MAX`.
 //! Not here: the form of a claim (`claim`); its signature (`verifier`).
+
+use std::borrow::Cow;
 
 use http::HeaderName;
 use http::request::Parts;
 
-use super::canonical::Query;
+use super::canonical::{Query, decode};
 use super::claim::{Claim, Mechanism};
 use super::error::{AuthError, Denied};
 use super::limits::CLOCK_SKEW_SECONDS_MAX;
@@ -98,12 +100,31 @@ static SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-toke
 /// What the request says of its body.
 pub static CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
-/// There are no temporary credentials here, so nothing a token could be checked against.
-pub(super) fn refuse_session_token(parts: &Parts, query: &Query) -> Result<(), AuthError> {
-    let header = parts.headers.get_all(&SECURITY_TOKEN).iter().any(|value| !value.is_empty());
-    let parameter =
-        query.find("X-Amz-Security-Token").is_some_and(|(value, more)| more || !value.is_empty());
-    if header || parameter { Err(AuthError::InvalidToken) } else { Ok(()) }
+static S3_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-amz-s3session-token");
+
+/// The session token: a header, or a parameter of a presigned request; of STS, or of S3 Express. None
+/// when all are absent or empty. Both places are signed: the header since coverage was checked, the
+/// parameter as a part of the query.
+pub(super) fn session_token<'a>(
+    parts: &'a Parts,
+    query: &Query,
+) -> Result<Option<Cow<'a, [u8]>>, AuthError> {
+    let mut found = None;
+    for name in [&SECURITY_TOKEN, &S3_SESSION_TOKEN] {
+        for value in parts.headers.get_all(name).iter().filter(|value| !value.is_empty()) {
+            if found.replace(Cow::Borrowed(value.as_bytes())).is_some() {
+                return Err(AuthError::InvalidToken);
+            }
+        }
+    }
+    for name in ["X-Amz-Security-Token", "X-Amz-S3session-Token"] {
+        match query.find(name) {
+            None | Some((b"", false)) => {}
+            Some((value, false)) if found.is_none() => found = Some(Cow::Owned(decode(value))),
+            Some(_) => return Err(AuthError::InvalidToken),
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn one_header<'a>(

@@ -20,6 +20,9 @@ pub enum AuthError {
     /// 400 `InvalidToken`: a session token came with a key that has none.
     #[error("The provided token is malformed or otherwise invalid.")]
     InvalidToken,
+    /// 400 `ExpiredToken`: the session's time is over.
+    #[error("The provided token has expired.")]
+    ExpiredToken,
     /// 403 `SignatureDoesNotMatch`; carries what we signed, so that a client can compare.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your key and signing method."
@@ -167,6 +170,7 @@ impl AuthError {
             AuthError::AccessDenied(_) => "AccessDenied",
             AuthError::InvalidAccessKeyId(_) => "InvalidAccessKeyId",
             AuthError::InvalidToken => "InvalidToken",
+            AuthError::ExpiredToken => "ExpiredToken",
             AuthError::SignatureDoesNotMatch(_) => "SignatureDoesNotMatch",
             AuthError::RequestTimeTooSkewed { .. } => "RequestTimeTooSkewed",
             AuthError::AuthorizationHeaderMalformed(_) => "AuthorizationHeaderMalformed",
@@ -185,6 +189,7 @@ impl AuthError {
             | AuthError::SignatureDoesNotMatch(_)
             | AuthError::RequestTimeTooSkewed { .. } => StatusCode::FORBIDDEN,
             AuthError::InvalidToken
+            | AuthError::ExpiredToken
             | AuthError::AuthorizationHeaderMalformed(_)
             | AuthError::AuthorizationQueryParametersError(_)
             | AuthError::InvalidRequest(_)

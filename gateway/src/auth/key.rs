@@ -99,16 +99,12 @@ impl KeyCache {
         KeyCache { hasher: RandomState::new(), sets: Mutex::new(sets) }
     }
 
-    /// The kept key and the shared text of its access key id.
-    pub(super) fn find(
-        &self,
-        scope: &Scope<'_>,
-        secret: &Secret,
-    ) -> Option<(SigningKey, Arc<str>)> {
+    /// The kept key.
+    pub(super) fn find(&self, scope: &Scope<'_>, secret: &Secret) -> Option<SigningKey> {
         let sets = self.sets.try_lock().ok()?;
         let entry =
             sets[self.set_of(scope)].ways.iter().flatten().find(|entry| entry.serves(scope))?;
-        (entry.secret == *secret).then(|| (entry.key.clone(), Arc::clone(&entry.access_key)))
+        (entry.secret == *secret).then(|| entry.key.clone())
     }
 
     /// Keeps a key that has verified a signature.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
 
+use super::error::AuthError;
+use crate::iam::Known;
+
 /// A secret access key. Never shown by `Debug`, compared in constant time, cheap to clone.
 #[derive(Clone)]
 pub struct Secret(Arc<str>);
@@ -41,9 +44,14 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// Where the verifier finds the secret of an access key id. Asked on every request, so that a
-/// removed or changed key stops working at once; must not block.
+/// Where the verifier finds the secret of an access key id and whose it is. Asked on every request, so
+/// that a removed or changed key stops working at once; must not block.
 pub trait Secrets: Send + Sync {
-    /// The secret of `access_key`, or `None` when there is no such key.
-    fn secret(&self, access_key: &str) -> Option<Secret>;
+    /// The secret of `access_key` with its principal, at the moment `now` (seconds since 1970). `token`
+    /// is the session token of the request, which temporary keys have and others have not.
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidAccessKeyId`] when there is no such key, [`AuthError::InvalidToken`] when the
+    /// token is not its, [`AuthError::ExpiredToken`].
+    fn known(&self, access_key: &str, token: Option<&[u8]>, now: i64) -> Result<Known, AuthError>;
 }

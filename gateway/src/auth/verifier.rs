@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq as _;
 use super::canonical::{Query, Request};
 use super::chain::ChunkChain;
 use super::checks::{
-    CONTENT_SHA256, check_clock, check_coverage, covers, host, one_header, refuse_session_token,
+    CONTENT_SHA256, check_clock, check_coverage, covers, host, one_header, session_token,
 };
 use super::claim::{Claim, Mechanism, mechanism};
 use super::error::{AuthError, Denied, Malformed, Mismatch};
@@ -25,8 +25,9 @@ use super::limits::SCRATCH_KEPT_BYTES_MAX;
 use super::payload::{
     EMPTY_SHA256, Payload, Stated, hex, parse_sha256, payload_line, payload_of, stated_payload,
 };
-use super::secret::{Secret, Secrets};
+use super::secret::Secrets;
 use super::time::unix_seconds;
+use crate::iam::{Caller, Known};
 
 /// Checks the signatures of requests. One per lane is best: the keys it keeps are then never
 /// contended.
@@ -39,8 +40,10 @@ pub struct Verifier {
 /// What is known of a request that was let through.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// Who sent it.
+    /// With which key it was sent.
     pub identity: Identity,
+    /// Who sent it.
+    pub caller: Caller,
     /// How it was signed.
     pub mechanism: Mechanism,
     /// Which headers the signature covers; empty for anonymous requests.
@@ -49,13 +52,22 @@ pub struct Verified {
     pub payload: Payload,
 }
 
-/// Who sent a request.
+/// Which key a request was sent with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// Nobody signed it.
     Anonymous,
     /// The holder of the secret of this access key id.
     Key(Arc<str>),
+}
+
+impl From<&Caller> for Identity {
+    fn from(caller: &Caller) -> Identity {
+        match caller.principal() {
+            Some(principal) => Identity::Key(principal.access_key.clone()),
+            None => Identity::Anonymous,
+        }
+    }
 }
 
 /// The names of the headers that a signature covers.
@@ -158,14 +170,13 @@ impl Verifier {
         let (scope, scope_text) = claim.scope(&self.services).map_err(malformed)?;
         check_clock(&claim, now)?;
         check_coverage(parts, mechanism, &claim.signed_headers)?;
-        refuse_session_token(parts, &scratch.query)?;
+        let token = session_token(parts, &scratch.query)?;
         let missing =
             |name: &str| AuthError::AccessDenied(Denied::SignedHeaderMissing(name.into()));
         let host = host(parts)?.ok_or_else(|| missing("host"))?;
         let line = payload_line(parts, mechanism, &claim, unstated, &scratch.query)?;
-        let Some(secret) = self.secrets.secret(scope.access_key) else {
-            return Err(AuthError::InvalidAccessKeyId(scope.access_key.into()));
-        };
+        let Known { secret, principal } =
+            self.secrets.known(scope.access_key, token.as_deref(), now)?;
         let without = (mechanism == Mechanism::Query).then_some("X-Amz-Signature");
         let Scratch { query, canonical, to_sign } = scratch;
         canonical.clear();
@@ -181,43 +192,27 @@ impl Verifier {
         .map_err(missing)?;
         write_string_to_sign(to_sign, &claim, scope_text, canonical);
         let kept = self.keys.find(&scope, &secret);
-        let key = kept
-            .as_ref()
-            .map_or_else(|| SigningKey::derive(&secret, &scope), |(key, _)| key.clone());
+        let key =
+            kept.as_ref().map_or_else(|| SigningKey::derive(&secret, &scope), SigningKey::clone);
         let expected = key.sign(&[to_sign]);
         let given = parse_sha256(&claim.signature);
         if !given.is_some_and(|given| bool::from(expected.ct_eq(&given))) {
             return Err(mismatch(&scope, &claim, to_sign, canonical));
         }
-        let access_key = self.identity(kept, &scope, &secret, &key);
+        if kept.is_none() {
+            self.keys.keep(&scope, &secret, &key, &principal.access_key);
+        }
         let stated = stated_payload(parts, &line)?;
         let payload = payload_of(stated, || {
             ChunkChain::new(key, *claim.timestamp.text(), scope_text, &expected)
         });
         Ok(Verified {
-            identity: Identity::Key(access_key),
+            identity: Identity::Key(principal.access_key.clone()),
+            caller: Caller::Principal(principal),
             mechanism,
             signed_headers: SignedHeaders(claim.signed_headers.as_ref().into()),
             payload,
         })
-    }
-
-    /// The shared text of the access key id; a key that was not kept is kept from here on.
-    fn identity(
-        &self,
-        kept: Option<(SigningKey, Arc<str>)>,
-        scope: &Scope<'_>,
-        secret: &Secret,
-        key: &SigningKey,
-    ) -> Arc<str> {
-        kept.map_or_else(
-            || {
-                let access_key: Arc<str> = scope.access_key.into();
-                self.keys.keep(scope, secret, key, &access_key);
-                access_key
-            },
-            |(_, access_key)| access_key,
-        )
     }
 }
 
@@ -239,6 +234,7 @@ fn anonymous(parts: &Parts) -> Result<Verified, AuthError> {
     let signed_headers = SignedHeaders::default();
     Ok(Verified {
         identity: Identity::Anonymous,
+        caller: Caller::Anonymous,
         mechanism: Mechanism::Anonymous,
         signed_headers,
         payload,

@@ -18,14 +18,14 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use datapath::{EngineKind, LaneStore, StoreError, StoreHandle};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 
-use crate::auth::{AuthError, Identity, Mechanism, Secret, Secrets, Verified, Verifier};
+use crate::auth::{AuthError, Identity, Mechanism, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
-use crate::credentials::KeyRing;
 use crate::door::{Backend, Refused, RequestBody};
+use crate::iam::Iam;
 use crate::lane::{Application, Engine, OrderError};
 use crate::metrics::Operation;
 use crate::rdma::control::{self, Admitted};
@@ -34,20 +34,14 @@ use crate::rdma::object;
 use crate::rdma::process::Rdma;
 use crate::rdma::{Concern, Route};
 use crate::record::{AccountSlot, Watch};
-use crate::s3::{self, S3Settings};
-
-impl Secrets for KeyRing {
-    fn secret(&self, access_key: &str) -> Option<Secret> {
-        KeyRing::secret(self, access_key)
-    }
-}
+use crate::s3::{self, CrossOrigin, OriginVerdict, S3Settings};
 
 /// The process's part.
 pub struct Gateway {
     /// The open store.
     pub store: StoreHandle,
     /// Who may sign.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<Iam>,
     /// What operations are told.
     pub settings: Arc<S3Settings>,
     /// RDMA, or why there is none.
@@ -108,7 +102,7 @@ impl Backend for LaneBackend {
         {
             let admitted = control::admit(&self.rdma, route, concern, parts, now)?;
             if let Admitted::Caller(caller) = &admitted {
-                note_user(parts, &caller.identity);
+                note_user(parts, &Identity::from(&caller.signer));
             }
             return Ok(Admission::Control(admitted));
         }
@@ -141,8 +135,12 @@ impl Backend for LaneBackend {
             Admission::S3(admitted, asked) => (admitted, asked),
         };
         let (verified, plan) = *admitted;
+        if verified.mechanism == Mechanism::Query {
+            parts.extensions.insert(s3::Presigned::of(&parts.uri));
+        }
         body::strip(parts, &plan);
         parts.extensions.insert(verified.identity);
+        parts.extensions.insert(verified.caller);
         if let Some(asked) = asked {
             // HTTP/2 brings a body without having announced one.
             if !body.is_end_stream() {
@@ -186,8 +184,17 @@ impl Backend for LaneBackend {
         }
     }
 
+    fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict {
+        self.service.cross_origin(bucket, asked, answer)
+    }
+
     async fn set_public_read(&self, bucket: &str, on: bool) -> Result<(), OrderError> {
-        self.store.set_public_read(bucket, on).await.map_err(|error| match error {
+        s3::set_public_read(&self.store, bucket, on).await.map_err(|error| match error {
             StoreError::NoSuchBucket => OrderError::NoSuchBucket(bucket.to_owned()),
             other => OrderError::Failed(other.to_string()),
         })

@@ -1,14 +1,13 @@
 //! Access keys: who may sign requests.
 //!
-//! Owns: the form of an access key, its generation, and the ring of keys that verification asks.
-//! Not here: the file (`file.rs`), and how a signature is checked (`auth`).
+//! Owns: the form of an access key and its generation.
+//! Not here: the file (`file.rs`), whose keys they are (`iam`), and how a signature is checked (`auth`).
 
 pub mod file;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 pub use crate::auth::Secret;
 use crate::limits;
@@ -76,37 +75,5 @@ impl AccessKey {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// The keys that are valid now. Shared by all lanes and replaced as a whole when the file changes.
-#[derive(Debug, Default)]
-pub struct KeyRing {
-    secrets: RwLock<BTreeMap<Arc<str>, Secret>>,
-}
-
-impl KeyRing {
-    /// A ring of those keys. Of two with the same id the later one holds.
-    pub fn new(keys: impl IntoIterator<Item = AccessKey>) -> KeyRing {
-        let ring = KeyRing::default();
-        ring.replace(keys);
-        ring
-    }
-
-    /// Exchanges all keys at once: a request sees the old ring or the new one.
-    pub fn replace(&self, keys: impl IntoIterator<Item = AccessKey>) {
-        let fresh = keys.into_iter().map(|key| (key.id, key.secret)).collect();
-        // Nothing panics while the lock is held, so a poisoned lock has whole contents.
-        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-    }
-
-    /// The secret of that id, when it is a valid key. One uncontended read lock, about 20 ns.
-    pub fn secret(&self, id: &str) -> Option<Secret> {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// The ids of all valid keys, sorted.
-    pub fn ids(&self) -> Vec<Arc<str>> {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }

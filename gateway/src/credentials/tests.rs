@@ -7,6 +7,7 @@ use std::thread;
 
 use super::file::{self, CredentialsError, Stamp};
 use super::*;
+use crate::iam::Iam;
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -120,16 +121,17 @@ fn a_change_of_the_file_changes_its_stamp() {
 #[test]
 fn the_ring_is_exchanged_as_a_whole() {
     let (one, two) = (AccessKey::generate().unwrap(), AccessKey::generate().unwrap());
-    let ring = KeyRing::new([one.clone()]);
-    assert_eq!(ring.secret(&one.id), Some(one.secret));
+    let ring = Iam::new([one.clone()]);
+    let secret = |id: &str| ring.known(id).map(|known| known.secret);
+    assert_eq!(secret(&one.id), Some(one.secret));
     ring.replace([two.clone()]);
-    assert_eq!((ring.secret(&one.id), ring.ids()), (None, vec![two.id]));
+    assert_eq!((secret(&one.id), ring.ids()), (None, vec![two.id]));
 }
 
 #[test]
 fn no_secret_shows_in_debug_output() {
     let key = AccessKey { id: "AKIAX".into(), secret: Secret::from_text("hush-hush").unwrap() };
-    let ring = KeyRing::new([key.clone()]);
+    let ring = Iam::new([key.clone()]);
     let stored = file::StoredKey::now(key.clone());
     let shown = format!("{key:?} {ring:?} {stored:?} {:?}", key.secret);
     assert!(!shown.contains("hush"), "{shown}");

@@ -50,8 +50,6 @@ pub struct Malformed;
 pub struct BucketDefault {
     /// What holds for requests that ask for nothing; none leaves their objects as they are.
     pub method: Option<DefaultMethod>,
-    /// Whether requests for SSE-C are refused.
-    pub blocks_customer_keys: bool,
 }
 
 /// An encryption that needs no headers.
@@ -112,9 +110,6 @@ impl Crypt {
         let (key, context, bucket_key) = match request::wanted(headers)? {
             Some(Wanted::Customer(customer)) => {
                 self.check_transport(over_tls)?;
-                if default.blocks_customer_keys {
-                    return Err(Refused::Blocked);
-                }
                 return Sealing::by_customer(&customer).map(Some);
             }
             Some(Wanted::Master) => return self.by_master().map(Some),

@@ -48,12 +48,6 @@ pub enum Refused {
         "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection."
     )]
     Insecure,
-    /// The bucket's encryption configuration blocks SSE-C.
-    #[error(
-        "This bucket has blocked upload requests that specify Server Side Encryption with Customer provided keys \
-         (SSE-C). Please specify a different server-side encryption type"
-    )]
-    Blocked,
     /// `x-amz-server-side-encryption` with an unknown value.
     #[error("The encryption method specified is not supported")]
     Method,
@@ -134,7 +128,7 @@ impl Refused {
             | Self::PartParameters
             | Self::PartKey => ("InvalidRequest", bad),
             Self::NoSuchKmsKey(_) => ("KMS.NotFoundException", bad),
-            Self::Blocked | Self::WrongKey => ("AccessDenied", StatusCode::FORBIDDEN),
+            Self::WrongKey => ("AccessDenied", StatusCode::FORBIDDEN),
             Self::Dual => ("NotImplemented", StatusCode::NOT_IMPLEMENTED),
             Self::Keys(_) | Self::Damaged => ("InternalError", StatusCode::INTERNAL_SERVER_ERROR),
         }

@@ -89,7 +89,7 @@ fn wrong_keys_in_every_combination() {
 #[test]
 fn a_bucket_decides_where_the_request_does_not() {
     let crypt = crypt();
-    let with = |method| BucketDefault { method: Some(method), blocks_customer_keys: false };
+    let with = |method| BucketDefault { method: Some(method) };
     let described = |asked: &HeaderMap, default: &BucketDefault| {
         let mut headers = HeaderMap::new();
         if let Some(sealing) = crypt.begin(asked, default, false).unwrap() {
@@ -132,9 +132,6 @@ fn a_bucket_decides_where_the_request_does_not() {
 #[test]
 fn customers_keys_may_be_kept_out() {
     let owned = customer_headers("", &[1; 32]);
-    let blocking = BucketDefault { method: None, blocks_customer_keys: true };
-    let refused = crypt().begin(&owned, &blocking, true).unwrap_err();
-    assert!(told(refused).starts_with("403 AccessDenied"));
     let strict = Crypt::new(ring(), false, DECRYPTED_BYTES_MIN);
     let default = BucketDefault::default();
     assert!(matches!(strict.begin(&owned, &default, false), Err(Refused::Insecure)));

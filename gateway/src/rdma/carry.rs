@@ -14,8 +14,8 @@ use super::delivery::{Delivery, DeliveryOutcome};
 use super::mailbox::{Done, Job, Outcome, Wanted};
 use super::process::Rdma;
 use super::{inward, principal, status};
-use crate::auth::Identity;
 use crate::door::Refused;
+use crate::iam::Caller;
 use crate::metrics::Delivery as Delivered;
 use crate::record::{Account, AccountSlot};
 use crate::s3::Service;
@@ -89,10 +89,8 @@ impl Carrier {
         match wanted {
             Wanted::Session { claim, ready } => {
                 // The key may have gone while the job was on its way; the session goes with the claim.
-                let key = match head.extensions.get::<Identity>() {
-                    Some(Identity::Key(key)) => principal::of(&self.shared.keys, key),
-                    _ => None,
-                };
+                let caller = head.extensions.get::<Caller>();
+                let key = caller.and_then(|caller| principal::of(&self.shared.keys, caller));
                 if key.as_deref() != Some(&**claim.principal()) {
                     let message = "The access key is not valid any more.";
                     return Err(Outcome::Refused(status::denied(message)));

@@ -20,6 +20,7 @@ use super::routes::{Concern, Route};
 use super::{capability, connect, headers, prepare, principal, ready, status};
 use crate::auth::{Identity, Payload};
 use crate::door::Refused;
+use crate::iam;
 
 /// An answer of the control path.
 pub type Answer = Response<s3s::Body>;
@@ -30,7 +31,7 @@ pub struct Caller {
     /// What is asked.
     pub route: Route,
     /// Who asks.
-    pub identity: Identity,
+    pub signer: iam::Caller,
     /// Whose what it begins will be: the access key with a fingerprint of its secret.
     pub principal: Arc<str>,
     /// Where the connection comes from.
@@ -107,7 +108,7 @@ fn checked(
         return Err(with_body());
     }
     let principal = match &verified.identity {
-        Identity::Key(key) => principal::of(&lane.shared.keys, key)
+        Identity::Key(_) => principal::of(&lane.shared.keys, &verified.caller)
             .ok_or_else(|| status::denied("The access key is not valid any more."))?,
         Identity::Anonymous
             if lane.shared.rules.allow_unsigned_connect
@@ -117,12 +118,7 @@ fn checked(
         }
         Identity::Anonymous => return Err(status::denied("RDMA's requests must be signed.")),
     };
-    Ok(Admitted::Caller(Caller {
-        route,
-        identity: verified.identity,
-        principal,
-        peer: concern.peer,
-    }))
+    Ok(Admitted::Caller(Caller { route, signer: verified.caller, principal, peer: concern.peer }))
 }
 
 /// Control requests have no body.

@@ -11,6 +11,7 @@ use rdma::wire::{Target, TargetQuery};
 use crate::auth::Identity;
 use crate::body::{Promised, TrailerSlot};
 use crate::door::Refused;
+use crate::iam::Caller;
 use crate::s3::Service;
 
 /// S3's answer to a request without a body.
@@ -45,7 +46,7 @@ pub(super) enum Question {
 }
 
 /// The head of a question.
-pub(super) fn ask(question: Question, target: &Target, identity: &Identity) -> Parts {
+pub(super) fn ask(question: Question, target: &Target, caller: &Caller) -> Parts {
     let object = Target { query: TargetQuery::None, ..target.clone() }.to_string();
     let (method, uri) = match (question, &target.query) {
         (Question::Object, _) => (Method::HEAD, target.to_string()),
@@ -62,14 +63,14 @@ pub(super) fn ask(question: Question, target: &Target, identity: &Identity) -> P
             (Method::GET, format!("/{bucket}?location"))
         }
     };
-    head(Request::builder().method(method).uri(uri), identity)
+    head(Request::builder().method(method).uri(uri), caller)
 }
 
 /// The head of the request that a session's order stands for.
 ///
 /// # Errors
 /// When the stored target is no target, which PREPARE has ruled out.
-pub(super) fn carry_out(order: &Order, identity: &Identity) -> Result<Parts, Refused> {
+pub(super) fn carry_out(order: &Order, caller: &Caller) -> Result<Parts, Refused> {
     let uri: Uri = order.target.parse().map_err(|_| Refused::internal())?;
     let mut request = Request::builder().uri(uri);
     request = match order.operation {
@@ -84,12 +85,13 @@ pub(super) fn carry_out(order: &Order, identity: &Identity) -> Result<Parts, Ref
         }
         Operation::Put => request.method(Method::PUT).header(CONTENT_LENGTH, 0),
     };
-    Ok(head(request, identity))
+    Ok(head(request, caller))
 }
 
-fn head(request: Builder, identity: &Identity) -> Parts {
+fn head(request: Builder, caller: &Caller) -> Parts {
     let request = request
-        .extension(identity.clone())
+        .extension(Identity::from(caller))
+        .extension(caller.clone())
         .extension(Promised::default())
         .extension(TrailerSlot::default());
     match request.body(()) {
@@ -135,13 +137,14 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
-        Identity::Key("trainer".into())
+    fn caller() -> Caller {
+        Caller::from(&Identity::Key("trainer".into()))
     }
 
     fn asked(question: Question, target: &str) -> String {
-        let head = ask(question, &Target::parse(target).unwrap(), &identity());
-        assert_eq!(head.extensions.get(), Some(&identity()));
+        let head = ask(question, &Target::parse(target).unwrap(), &caller());
+        assert_eq!(head.extensions.get(), Some(&Identity::Key("trainer".into())));
+        assert!(head.extensions.get::<Caller>().is_some());
         format!("{} {}", head.method, head.uri)
     }
 
@@ -164,7 +167,7 @@ mod tests {
             offset: 5,
             entity_tag: Some("\"tag\"".into()),
         };
-        let get = carry_out(&order, &identity()).unwrap();
+        let get = carry_out(&order, &caller()).unwrap();
         assert_eq!((get.method.as_str(), get.uri.path()), ("GET", "/b/k%3F"));
         assert_eq!(
             (&get.headers["range"], &get.headers["if-match"]),
@@ -175,7 +178,7 @@ mod tests {
         );
         order.operation = Operation::Put;
         order.target = "/b/k?partNumber=1&uploadId=u".into();
-        let put = carry_out(&order, &identity()).unwrap();
+        let put = carry_out(&order, &caller()).unwrap();
         assert_eq!(
             (put.method.as_str(), put.uri.query()),
             ("PUT", Some("partNumber=1&uploadId=u"))

@@ -50,7 +50,7 @@ pub fn admit(
         metrics::Operation::PutObject | metrics::Operation::UploadPart => Operation::Put,
         _ => return Ok(None),
     };
-    let Identity::Key(key) = &verified.identity else {
+    let Identity::Key(_) = &verified.identity else {
         return Err(status::denied("A request with x-amz-rdma-token must be signed."));
     };
     if !verified.signed_headers.contains(header::TOKEN) {
@@ -66,7 +66,7 @@ pub fn admit(
     {
         return Err(malformed("The token's memory must have at least 1 byte."));
     }
-    let principal = principal::of(&shared.keys, key)
+    let principal = principal::of(&shared.keys, &verified.caller)
         .ok_or_else(|| status::denied("The access key is not valid any more."))?;
     let checksum = checksum_algorithm(parts)?;
     Ok(Some(Asked { operation, token, checksum, principal }))

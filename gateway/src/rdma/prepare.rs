@@ -148,7 +148,7 @@ async fn authorise_download(
     asked: &Asked,
 ) -> Result<Authorised, Refused> {
     let ask = |question| {
-        let head = inward::ask(question, &asked.target, &caller.identity);
+        let head = inward::ask(question, &asked.target, &caller.signer);
         inward::call(&lane.service, head)
     };
     let found = ask(Question::Object).await?;
@@ -189,7 +189,7 @@ async fn authorise_upload(
     asked: &Asked,
 ) -> Result<Authorised, Refused> {
     let ask = |question| {
-        let head = inward::ask(question, &asked.target, &caller.identity);
+        let head = inward::ask(question, &asked.target, &caller.signer);
         inward::call(&lane.service, head)
     };
     let question = match asked.target.query {

@@ -7,31 +7,22 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
-use crate::credentials::KeyRing;
+use crate::iam::{Caller, Iam};
 
 /// Who connects without a signature, where that is allowed.
 pub(super) const NOBODY: &str = "";
 
-/// The owner that a valid key stands for now; none without such a key.
-pub(super) fn of(keys: &KeyRing, access_key: &str) -> Option<Arc<str>> {
-    let secret = keys.secret(access_key)?;
-    let digest = Sha256::new()
-        .chain_update(b"penstock rdma principal\n")
-        .chain_update(secret.reveal().as_bytes())
-        .finalize();
+/// The owner that a caller stands for while its key is valid; none when it is not any more, or nobody signed.
+pub(super) fn of(keys: &Iam, caller: &Caller) -> Option<Arc<str>> {
+    let principal = caller.principal().filter(|principal| keys.stands(principal))?;
     // No character of a key's id is a slash.
-    let mut text = format!("{access_key}/");
-    for byte in &digest[..FINGERPRINT_BYTES] {
+    let mut text = format!("{}/", principal.access_key);
+    for byte in &principal.fingerprint {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     Some(text.into())
 }
-
-/// Enough that two secrets of one key differ, too few to learn anything of one.
-const FINGERPRINT_BYTES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -41,13 +32,16 @@ mod tests {
     #[test]
     fn an_owner_is_a_key_with_its_present_secret() {
         let key = |secret: &str| AccessKey { id: "trainer".into(), secret: Secret::new(secret) };
-        let keys = KeyRing::new([key("first-secret")]);
-        let first = of(&keys, "trainer").unwrap();
-        assert_eq!(of(&keys, "trainer"), Some(first.clone()));
+        let keys = Iam::new([key("first-secret")]);
+        let trainer = |keys: &Iam| Caller::Principal(keys.known("trainer").unwrap().principal);
+        let caller = trainer(&keys);
+        let first = of(&keys, &caller).unwrap();
+        assert_eq!(of(&keys, &caller), Some(first.clone()));
         assert!(first.starts_with("trainer/") && first.len() == 8 + 16);
         keys.replace([key("second-secret")]);
-        assert_ne!(of(&keys, "trainer").unwrap(), first);
-        assert_eq!(of(&keys, "other"), None);
+        assert_eq!(of(&keys, &caller), None, "its secret is another now");
+        assert_ne!(of(&keys, &trainer(&keys)).unwrap(), first);
+        assert_eq!(of(&keys, &Caller::Anonymous), None);
         assert_ne!(&*first, NOBODY);
     }
 }

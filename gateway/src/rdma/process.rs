@@ -11,7 +11,7 @@ use super::decline::{Declines, Reason};
 use super::mailbox::Mailboxes;
 use super::receipts::Receipts;
 use crate::config::RdmaPlan;
-use crate::credentials::KeyRing;
+use crate::iam::Iam;
 
 /// What an operator has decided about requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Rdma {
     /// See [`Rules`].
     pub rules: Rules,
     /// Who may sign.
-    pub keys: Arc<KeyRing>,
+    pub keys: Arc<Iam>,
     /// One for each lane.
     pub(super) mailboxes: Mailboxes,
     /// How often each reason was one to decline.
@@ -57,7 +57,7 @@ impl Rdma {
     pub fn new(
         state: Result<Arc<Server>, String>,
         rules: Rules,
-        keys: Arc<KeyRing>,
+        keys: Arc<Iam>,
         lanes: usize,
         drain_deadline: Duration,
     ) -> Arc<Rdma> {
@@ -148,7 +148,7 @@ mod tests {
             allow_unsigned_connect: false,
             require_same_address: false,
         };
-        let keys = Arc::new(KeyRing::new([]));
+        let keys = Arc::new(Iam::new([]));
         let rdma = Rdma::new(Ok(server), plan, keys, 1, Duration::from_secs(1));
         assert!(rdma.usable().is_ok());
         network.break_device(gid);

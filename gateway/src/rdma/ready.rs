@@ -46,7 +46,7 @@ pub(super) async fn ready(
             return Err(refused);
         }
     };
-    let mut head = Box::new(inward::carry_out(&order, &caller.identity)?);
+    let mut head = Box::new(inward::carry_out(&order, &caller.signer)?);
     if let Some(account) = parts.extensions.get::<AccountSlot>() {
         head.extensions.insert(account.clone());
     }

@@ -29,6 +29,7 @@ use super::{condition, encryption, entity_tag, uploads};
 use crate::body::checksum::{Algorithm, Value};
 use crate::crypt;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -84,6 +85,13 @@ pub(super) async fn complete(
     let completed = operations.lane().complete(upload.id, ids, new, crc64).await;
     let object = laps.ends(Stage::Commit, completed)?;
     laps.object(crypt::size(&object));
+    operations.made(
+        &request.extensions,
+        &bucket,
+        EventKind::Complete,
+        input.key.as_bytes(),
+        &object,
+    );
     let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
     answer.headers = described;
     Ok(answer)

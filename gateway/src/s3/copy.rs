@@ -22,6 +22,7 @@ use super::checksum::{Checksum, Kind, checksum_fields};
 use super::created::Beside;
 use super::describe::checksum_of;
 use super::encryption::{Reading, Rewritten, Unsealed};
+use super::lifecycle::EXPIRATION;
 use super::limits::PART_BYTES_MAX;
 use super::operations::Operations;
 use super::redirect::REDIRECT;
@@ -31,6 +32,7 @@ use super::{condition, encryption, http_date, source};
 use crate::body::checksum::{Algorithm, Selection};
 use crate::crypt::Sealing;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -47,7 +49,7 @@ pub(super) async fn copy_object(
     let asked = Asked::of(&input, headers, sealing.is_some())?;
     let new = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
-    let (object, answer, described) = source::until_unchanged(async || {
+    let (object, answer, mut described) = source::until_unchanged(async || {
         let opened = Rc::new(source::open(operations, &input.copy_source, &aside, &mut laps)?);
         let unsealed =
             encryption::open_copy_source(operations, extensions, headers, opened.object())?;
@@ -74,8 +76,11 @@ pub(super) async fn copy_object(
         Ok((object, answer, described))
     })
     .await?;
+    operations.made(extensions, &bucket, EventKind::Copy, input.key.as_bytes(), &object);
+    let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
     let output =
         CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
+    described.extend(expiration.map(|value| (EXPIRATION, value)));
     Ok(S3Response::with_headers(output, described))
 }
 

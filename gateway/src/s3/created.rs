@@ -16,6 +16,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use datapath::{Bucket, BucketId, Condition, Lock, NewObject, Retention, RetentionMode};
 use http::{Extensions, HeaderMap, HeaderName};
 
+use super::acl_operations;
 use super::attributes::{Attributes, HELD_FIELDS, Malformed, put_held};
 use super::limits::ATTRIBUTES_BYTES_MAX;
 use super::operations::Operations;
@@ -51,15 +52,16 @@ impl Beside {
     /// # Errors
     /// Those of [`Attributes::from_request`] and [`Tags::of_header`]; what the bucket's settings do not allow.
     pub(super) fn of_request(
-        _operations: &Operations,
-        _extensions: &Extensions,
+        operations: &Operations,
+        extensions: &Extensions,
         headers: &HeaderMap,
         aside: &HeaderMap,
-        _bucket: &Bucket,
+        bucket: &Bucket,
     ) -> Outcome<Self> {
         Ok(Self {
             attributes: Attributes::from_request(headers, aside)?,
             tags: tags_of(headers)?,
+            acl: acl_operations::of_new_object(operations, extensions, headers, bucket)?,
             ..Self::default()
         })
     }

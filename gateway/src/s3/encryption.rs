@@ -16,13 +16,14 @@ use http::{Extensions, HeaderMap};
 
 use super::attributes::{Attributes, Malformed, put_held};
 use super::created::Beside;
+use super::encryption_default::DefaultEncryption;
 use super::entity_tag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::body::checksum::{Algorithm, DigestValues, Digests, Selection};
 use crate::crypt::{
-    self, BucketDefault, Buffers, CustomerKey, Layout, Opened, PLAIN_CHUNK_BYTES, PartSalt,
-    PlainStream, ReadFailure, Record, Refused, Scheme, SealedContent, Sealer, Sealing,
+    self, BucketDefault, Buffers, CustomerKey, DefaultMethod, Layout, Opened, PLAIN_CHUNK_BYTES,
+    PartSalt, PlainStream, ReadFailure, Record, Refused, Scheme, SealedContent, Sealer, Sealing,
 };
 use crate::metrics::Copying;
 use crate::record::{Account, Laps};
@@ -39,8 +40,15 @@ fn over_tls(_extensions: &Extensions) -> bool {
 ///
 /// # Errors
 /// What reading its settings meets.
-fn bucket_default(_operations: &Operations, _bucket: &Bucket) -> Outcome<BucketDefault> {
-    Ok(BucketDefault::default())
+fn bucket_default(operations: &Operations, bucket: &Bucket) -> Outcome<BucketDefault> {
+    let settings = operations.bucket_settings(bucket)?;
+    let method = settings.encryption.as_ref().map(|default| match default {
+        DefaultEncryption::Server => DefaultMethod::Master,
+        DefaultEncryption::Kms { key, bucket_key } => {
+            DefaultMethod::Kms { key: key.clone(), bucket_key: *bucket_key }
+        }
+    });
+    Ok(BucketDefault { method })
 }
 
 /// Whether an input has any of the headers of SSE-C.

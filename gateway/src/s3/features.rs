@@ -69,6 +69,16 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
         "GetObjectAttributes" => &["attributes", "versionId"],
+        "GetBucketAcl" | "PutBucketAcl" => &["acl"],
+        "GetObjectAcl" | "PutObjectAcl" => &["acl", "versionId"],
+        "GetBucketPolicy" | "PutBucketPolicy" | "DeleteBucketPolicy" => &["policy"],
+        "GetBucketPolicyStatus" => &["policyStatus"],
+        "GetPublicAccessBlock" | "PutPublicAccessBlock" | "DeletePublicAccessBlock" => {
+            &["publicAccessBlock"]
+        }
+        "GetBucketOwnershipControls"
+        | "PutBucketOwnershipControls"
+        | "DeleteBucketOwnershipControls" => &["ownershipControls"],
         "GetObjectTagging" | "PutObjectTagging" | "DeleteObjectTagging" => {
             &["tagging", "versionId"]
         }
@@ -78,6 +88,39 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
         "UploadPart" | "UploadPartCopy" => &["partNumber", "uploadId"],
         "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts" => &["uploadId"],
+        "PutBucketCors" | "GetBucketCors" | "DeleteBucketCors" => &["cors"],
+        "PutBucketLifecycleConfiguration"
+        | "GetBucketLifecycleConfiguration"
+        | "DeleteBucketLifecycle" => &["lifecycle"],
+        "PutBucketNotificationConfiguration" | "GetBucketNotificationConfiguration" => {
+            &["notification"]
+        }
+        "PutBucketEncryption" | "GetBucketEncryption" | "DeleteBucketEncryption" => &["encryption"],
+        "PutBucketTagging" | "GetBucketTagging" | "DeleteBucketTagging" => &["tagging"],
+        other => return unsupported(other),
+    })
+}
+
+/// The same for configurations that no bucket here has; see `unsupported.rs`.
+fn unsupported(operation: &str) -> Option<&'static [&'static str]> {
+    Some(match operation {
+        "GetBucketRequestPayment" | "PutBucketRequestPayment" => &["requestPayment"],
+        "GetBucketAccelerateConfiguration" | "PutBucketAccelerateConfiguration" => &["accelerate"],
+        "GetBucketLogging" | "PutBucketLogging" => &["logging"],
+        "GetBucketWebsite" | "DeleteBucketWebsite" => &["website"],
+        "GetBucketReplication" | "DeleteBucketReplication" => &["replication"],
+        "GetBucketAnalyticsConfiguration"
+        | "ListBucketAnalyticsConfigurations"
+        | "DeleteBucketAnalyticsConfiguration" => &["analytics"],
+        "GetBucketIntelligentTieringConfiguration"
+        | "ListBucketIntelligentTieringConfigurations"
+        | "DeleteBucketIntelligentTieringConfiguration" => &["intelligent-tiering"],
+        "GetBucketInventoryConfiguration"
+        | "ListBucketInventoryConfigurations"
+        | "DeleteBucketInventoryConfiguration" => &["inventory"],
+        "GetBucketMetricsConfiguration"
+        | "ListBucketMetricsConfigurations"
+        | "DeleteBucketMetricsConfiguration" => &["metrics"],
         _ => return None,
     })
 }
@@ -105,7 +148,7 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
 }
 
 /// Header prefixes that ask for something that is not here.
-const PREFIXES: [&str; 2] = ["x-amz-object-lock-", "x-amz-grant-"];
+const PREFIXES: [&str; 1] = ["x-amz-object-lock-"];
 
 /// The same, whole names.
 const NAMES: [HeaderName; 4] = [
@@ -144,13 +187,6 @@ pub(super) fn check_headers(operation: &str, headers: &HeaderMap) -> Outcome<()>
         }
         let value = value.to_str().unwrap_or("(not ASCII)");
         match text {
-            // The owner has full control of everything, which is what these two say.
-            "x-amz-acl" if !matches!(value, "private" | "bucket-owner-full-control") => {
-                return Err(Refusal::NotImplemented(format!("the canned ACL {value}")));
-            }
-            "x-amz-object-ownership" if value != "BucketOwnerEnforced" => {
-                return Err(Refusal::NotImplemented(format!("the object ownership {value}")));
-            }
             "x-amz-bucket-object-lock-enabled" if !value.eq_ignore_ascii_case("false") => {
                 return Err(Refusal::NotImplemented("object lock".to_owned()));
             }
@@ -191,21 +227,17 @@ mod tests {
             assert!(check_query(operation, Some(query)).is_ok(), "{operation}?{query}");
         }
         assert!(check_query("PutObject", None).is_ok());
-        for query in [Some("acl"), None] {
-            let refused = check_query("GetBucketAcl", query);
+        for query in [Some("website"), None] {
+            let refused = check_query("GetBucketWebsite", query);
             assert!(matches!(refused, Err(Refusal::NotImplemented(_))));
         }
     }
 
     #[test]
     fn headers_that_promise_something_are_refused() {
-        for (name, value) in [
-            ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-grant-read", "id=1"),
-            ("x-amz-acl", "public-read"),
-            ("x-amz-bucket-object-lock-enabled", "true"),
-            ("x-amz-object-ownership", "ObjectWriter"),
-        ] {
+        for (name, value) in
+            [("x-amz-object-lock-mode", "GOVERNANCE"), ("x-amz-bucket-object-lock-enabled", "true")]
+        {
             let headers = HeaderMap::from_iter([(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
@@ -216,8 +248,9 @@ mod tests {
             );
         }
         for (name, value) in [
-            ("x-amz-acl", "private"),
-            ("x-amz-acl", "bucket-owner-full-control"),
+            ("x-amz-acl", "public-read"),
+            ("x-amz-grant-read", "id=1"),
+            ("x-amz-object-ownership", "ObjectWriter"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-tagging", ""),
             ("x-amz-meta-x-amz-tagging", "a"),

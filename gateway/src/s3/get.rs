@@ -17,6 +17,7 @@ use super::by_rdma::{self, Moved};
 use super::condition::{self, Verdict};
 use super::describe::{self, Description, Selection, describe, overrides};
 use super::encryption::{Reading, Unsealed};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
@@ -114,6 +115,7 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
         Some(meter) => opened.metered(meter),
         None => opened,
     };
+    access::admits(operations, &request.extensions, &bucket, opened.object())?;
     let asks = encryption::asks!(input);
     let (extensions, headers) = (&request.extensions, &request.headers);
     let unsealed = encryption::open(operations, extensions, headers, asks, opened.object())?;
@@ -134,6 +136,11 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
         describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
     if let Some(unsealed) = &unsealed {
         unsealed.opened().describe(&mut described.headers);
+    }
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
     }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));

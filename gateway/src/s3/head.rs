@@ -10,6 +10,7 @@ use super::aside::Aside;
 use super::attributes::Attributes;
 use super::describe::{describe, overrides};
 use super::get::{check_conditions, select, wants_checksum};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
@@ -30,7 +31,10 @@ pub(super) async fn head_object(
     let key = input.key.as_bytes();
     let asks = encryption::asks!(input);
     let (extensions, headers) = (&request.extensions, &request.headers);
-    let open = |object: &Object| encryption::open(operations, extensions, headers, asks, object);
+    let open = |object: &Object| {
+        access::admits(operations, extensions, &bucket, object)?;
+        encryption::open(operations, extensions, headers, asks, object)
+    };
     let (object, unsealed, part) = match input.part_number {
         None => {
             let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
@@ -57,6 +61,11 @@ pub(super) async fn head_object(
         describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
     if let Some(unsealed) = unsealed {
         unsealed.opened().describe(&mut described.headers);
+    }
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
     }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));

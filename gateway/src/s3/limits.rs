@@ -131,8 +131,59 @@ pub const RETRY_AFTER_READ_ONLY_SECONDS: u32 = 60;
 /// How long a trouble that meets every request alike is not logged again.
 pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Rules of a CORS configuration, and the bytes of its document ("Configuring cross-origin resource sharing").
+pub const CORS_RULES_MAX: usize = 100;
+
+/// See [`CORS_RULES_MAX`].
+pub const CORS_DOCUMENT_BYTES_MAX: usize = 64 << 10;
+
+/// Rules of a lifecycle configuration ("Setting a lifecycle configuration on a bucket").
+pub const LIFECYCLE_RULES_MAX: usize = 1000;
+
+/// Bytes of its document: 1,000 rules of 250 bytes; what is kept has to fit a bucket's setting.
+pub const LIFECYCLE_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// The most that `NewerNoncurrentVersions` can say.
+pub const LIFECYCLE_NEWER_VERSIONS_MAX: i32 = 100;
+
+/// Configurations within a notification configuration.
+pub const NOTIFICATIONS_MAX: usize = 100;
+
+/// Bytes of its document: 100 with two filters of 1,024 bytes fit.
+pub const NOTIFICATION_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// Characters of the ID of a rule or a configuration.
+pub const SETTING_ID_CHARS_MAX: usize = 255;
+
+/// Tags of a bucket ("PutBucketTagging", "Cost allocation tags").
+pub const BUCKET_TAGS_MAX: usize = 50;
+
 /// Bytes of a bucket's location constraint; the longest AWS region name has 14.
 pub const LOCATION_BYTES_MAX: usize = 64;
+
+// === Access ===
+
+/// Grants of an ACL, as Amazon S3 takes them ("Access control list (ACL) overview").
+pub const GRANTS_MAX: usize = 100;
+
+/// Bytes of an account's id or name in an ACL: they stand after a byte with their length.
+pub const PARTY_NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a bucket policy ("Bucket policies for Amazon S3": 20 KB).
+pub const POLICY_BYTES_MAX: usize = 20 << 10;
+
+/// Buckets whose settings a lane keeps parsed. A policy of 20 KiB takes some 100 KiB when it is parsed; the usual bucket
+/// has none and takes 500 bytes.
+pub const SETTINGS_CACHED_MAX: usize = 1024;
+
+/// Buckets with a policy among them: 25 MiB in each lane at worst.
+pub const POLICIES_CACHED_MAX: usize = 256;
+
+const _: () = {
+    // An ACL is kept in an object's row.
+    assert!(GRANTS_MAX * (2 * PARTY_NAME_BYTES_MAX + 4) + 1024 <= 2 * ATTRIBUTES_BYTES_MAX);
+    assert!(PARTY_NAME_BYTES_MAX <= u8::MAX as usize && GRANTS_MAX <= u8::MAX as usize);
+};
 
 const _: () = {
     // The largest document must be admissible at all: its text twice (raw and parsed) and its entries.

@@ -1,7 +1,9 @@
 //! The S3 operations, between s3s, which reads requests and writes answers, and the store.
 //!
 //! In the order a request travels: `service` takes it from the door, with `aside` (headers that s3s must not see),
-//! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here);
+//! `documents` (XML bodies) and `names` (addressing); `access` lets it in, with `features` (what is not here), `actions` (what an operation needs),
+//! `access_verdict` and `access_facts` (who may); `settings` is what buckets say of all that, set and shown by
+//! `acl_operations`, `policy_operations`, `ownership` and `public_access`;
 //! `operations` is the table of operations, one file each; they share `condition`, `range`, `versions`, `created`
 //! (what is kept beside the bytes: `attributes` with `storage_class` and `redirect`, `tags`), `checksum`, `entity_tag`, `intake` (bytes in), `stream` (bytes out), `by_rdma` (bytes that are in no
 //! body), `describe`
@@ -10,24 +12,41 @@
 //! Not here: signatures and framing (`crate::auth`, `crate::body`), what a client is told (`crate::rescue`).
 
 mod access;
+mod access_facts;
+mod access_verdict;
+mod acl;
+mod acl_asked;
+mod acl_operations;
+mod actions;
 mod aside;
 mod documents;
 mod features;
 mod names;
 mod operations;
+mod ownership;
+mod policy_operations;
+mod public_access;
 mod service;
+mod settings;
 
+pub mod background;
 mod bucket;
+mod bucket_tagging;
 mod complete;
 mod copy;
+mod cors;
 mod delete;
+mod encryption_default;
 mod get;
 mod head;
+mod lifecycle;
 mod list;
+mod notification;
 mod object_attributes;
 mod parts;
 mod put;
 mod tagging;
+mod unsupported;
 mod uploads;
 
 mod attributes;
@@ -40,6 +59,7 @@ mod encryption;
 mod entity_tag;
 mod http_date;
 mod intake;
+mod kept;
 mod listings;
 mod page;
 mod range;
@@ -56,5 +76,8 @@ pub mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub use access_facts::Presigned;
+pub use cors::{Cors, CrossOrigin, OriginVerdict};
 pub use names::bucket_name_is_valid;
-pub use service::{S3Settings, Service, service};
+pub use policy_operations::set_public_read;
+pub use service::{BucketDefaults, S3Settings, Service, service};

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use datapath::{Bucket, LaneStore};
@@ -12,15 +13,19 @@ use send_wrapper::SendWrapper;
 
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
+use super::settings::{Settings, SettingsCache};
 use super::{
-    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging,
-    uploads,
+    acl_operations, bucket, bucket_tagging, complete, copy, cors, delete, encryption_default, get,
+    head, lifecycle, list, notification, object_attributes, ownership, parts, policy_operations,
+    public_access, put, tagging, unsupported, uploads,
 };
 
-/// What the operations of one lane work with.
+/// What the operations of one lane work with. Clones share it.
+#[derive(Clone)]
 pub(super) struct Operations {
     lane: SendWrapper<LaneStore>,
     settings: Arc<S3Settings>,
+    buckets: SendWrapper<Rc<SettingsCache>>,
 }
 
 /// A bucket that letting the request in has already looked up.
@@ -30,7 +35,8 @@ pub(super) struct KnownBucket(pub(super) Bucket);
 impl Operations {
     /// To be used on this thread only.
     pub(super) fn new(lane: LaneStore, settings: Arc<S3Settings>) -> Self {
-        Self { lane: SendWrapper::new(lane), settings }
+        let buckets = SendWrapper::new(Rc::default());
+        Self { lane: SendWrapper::new(lane), settings, buckets }
     }
 
     /// The store.
@@ -51,14 +57,22 @@ impl Operations {
         self.lane.bucket(name)?.ok_or(Refusal::NoSuchBucket)
     }
 
-    /// The same for operations that anonymous callers reach, who have been let in by the bucket.
+    /// A bucket's settings, parsed once for each of its revisions.
+    ///
+    /// # Errors
+    /// Damaged, and what the store meets.
+    pub(super) fn bucket_settings(&self, bucket: &Bucket) -> Outcome<Rc<Settings>> {
+        self.buckets.find(&self.lane, bucket, |name| self.settings.is_public_read(name))
+    }
+
+    /// The bucket of a name, which letting the request in has looked up, as a rule.
     ///
     /// # Errors
     /// NoSuchBucket.
     pub(super) fn bucket_for(&self, extensions: &mut Extensions, name: &str) -> Outcome<Bucket> {
         match extensions.remove::<KnownBucket>() {
-            Some(KnownBucket(bucket)) => Ok(bucket),
-            None => self.bucket(name),
+            Some(KnownBucket(bucket)) if *bucket.name == *name => Ok(bucket),
+            Some(_) | None => self.bucket(name),
         }
     }
 }
@@ -105,6 +119,21 @@ table! {
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete_bucket;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl_operations::get_bucket;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl_operations::put_bucket;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl_operations::get_object;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl_operations::put_object;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = policy_operations::get;
+    put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput = policy_operations::put;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = policy_operations::delete;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = policy_operations::status;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = public_access::get;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = public_access::put;
+    delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput = public_access::delete;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = ownership::get;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput = ownership::put;
+    delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput = ownership::delete;
+
     get_object(GetObjectInput) -> GetObjectOutput = get::get_object;
     get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = head::head_object;
@@ -127,6 +156,44 @@ table! {
     upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::upload_part_copy;
     list_parts(ListPartsInput) -> ListPartsOutput = parts::list_parts;
     complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = complete::complete;
+
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = cors::put;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = cors::get;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = cors::delete;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = lifecycle::put;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::delete;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = notification::put;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = notification::get;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = encryption_default::put;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = encryption_default::get;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = encryption_default::delete;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = bucket_tagging::put;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket_tagging::get;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = bucket_tagging::delete;
+
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = unsupported::request_payment;
+    put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = unsupported::put_request_payment;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = unsupported::accelerate;
+    put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = unsupported::put_accelerate;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = unsupported::logging;
+    put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = unsupported::put_logging;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = unsupported::website;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = unsupported::delete_website;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = unsupported::replication;
+    delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = unsupported::delete_replication;
+    get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput = unsupported::analytics;
+    list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput) -> ListBucketAnalyticsConfigurationsOutput = unsupported::list_analytics;
+    delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput = unsupported::delete_analytics;
+    get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput) -> GetBucketIntelligentTieringConfigurationOutput = unsupported::tiering;
+    list_bucket_intelligent_tiering_configurations(ListBucketIntelligentTieringConfigurationsInput) -> ListBucketIntelligentTieringConfigurationsOutput = unsupported::list_tiering;
+    delete_bucket_intelligent_tiering_configuration(DeleteBucketIntelligentTieringConfigurationInput) -> DeleteBucketIntelligentTieringConfigurationOutput = unsupported::delete_tiering;
+    get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput = unsupported::inventory;
+    list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput) -> ListBucketInventoryConfigurationsOutput = unsupported::list_inventories;
+    delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput = unsupported::delete_inventory;
+    get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput) -> GetBucketMetricsConfigurationOutput = unsupported::metrics;
+    list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput) -> ListBucketMetricsConfigurationsOutput = unsupported::list_metrics;
+    delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput) -> DeleteBucketMetricsConfigurationOutput = unsupported::delete_metrics;
 }
 
 #[cfg(test)]

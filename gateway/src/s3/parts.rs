@@ -17,7 +17,6 @@ use s3s::{S3Request, S3Response};
 
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
-use super::bucket::owner;
 use super::checksum::{Checksum, Kind, checksum_fields};
 use super::created::Beside;
 use super::describe::checksum_of;
@@ -275,6 +274,7 @@ pub(super) async fn list_parts(
     let held = Beside::held(&upload.attributes)?;
     let (declared, encrypted) = (held.attributes.declared, !held.encryption.is_empty());
     let class = Attributes::decode_class(&upload.attributes)?;
+    let owner = uploads::owner_of(&upload, &*operations.bucket_settings(&bucket)?)?;
     let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
@@ -295,12 +295,12 @@ pub(super) async fn list_parts(
         bucket: Some(input.bucket),
         checksum_algorithm: declared.map(uploads::dto_algorithm),
         checksum_type: declared.map(uploads::dto_kind),
-        initiator: Some(uploads::initiator()),
+        initiator: Some(uploads::initiator(&owner)),
         is_truncated: Some(truncated),
         key: Some(input.key),
         max_parts: Some(page::count(limit)),
         next_part_number_marker: Some(next.unwrap_or(marker)),
-        owner: Some(owner()),
+        owner: Some(owner.dto()),
         part_number_marker: Some(marker),
         parts: Some(parts.iter().map(|part| write(part, encrypted)).collect::<Outcome<_>>()?),
         storage_class: Some(StorageClass::from_static(class.name())),

@@ -9,10 +9,12 @@ use super::aside::Aside;
 use super::checksum::checksum_fields;
 use super::created::Beside;
 use super::intake::{self, Promises, Source};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::refusal::Outcome;
 use super::{by_rdma, condition, encryption};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -52,10 +54,14 @@ pub(super) async fn put_object(
         sealing.describe(&mut headers);
     }
     let key = Bytes::from(input.key);
-    let new = beside.into_new(bucket.id, key, received.entity_tag, condition)?;
+    let new = beside.into_new(bucket.id, key.clone(), received.entity_tag, condition)?;
     laps.object(received.size);
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;
+    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
+    if let Some(expiration) = operations.expiration(&bucket, &key, &object) {
+        headers.insert(EXPIRATION, expiration);
+    }
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
         ..Default::default()

@@ -24,6 +24,13 @@ pub enum Refusal {
     NoSuchKey,
     /// There is no bucket of the name.
     NoSuchBucket,
+    /// A setting that the bucket does not have; each has a code of its own.
+    NoSuchSetting {
+        /// S3's code, whose status is 404.
+        code: &'static str,
+        /// S3's sentence.
+        message: &'static str,
+    },
     /// There is no such upload at this key.
     NoSuchUpload,
     /// A version id of the right form; buckets here have no versions but `null`.
@@ -36,6 +43,8 @@ pub enum Refusal {
     InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
+    /// Something that has no code of its own.
+    BadRequest(&'static str),
     /// Parameters or headers that cannot be together, or are missing.
     InvalidRequest(String),
     /// A condition on the object is not met; names the header.
@@ -104,6 +113,37 @@ pub enum Refusal {
     Encryption(Box<Refused>),
     /// Encrypted content is not what was written; says where.
     Forged(String),
+    /// What policies, ACLs, ownership and public access blocks do not let be set, or have not.
+    Access(AccessRefusal),
+}
+
+/// Why a setting of access cannot be set or shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessRefusal {
+    /// The bucket's owner owns everything in it: there are no ACLs.
+    AclsAreOff,
+    /// A bucket without ACLs cannot have one, nor one with a shared ACL become such a bucket.
+    AclWithOwnership,
+    /// A document of an ACL that is none; names the element.
+    MalformedAcl(&'static str),
+    /// A grantee's e-mail address that is nobody's.
+    UnresolvableEmail,
+    /// No ACL is said in any form.
+    NoAcl,
+    /// An ACL in headers and in a document at once.
+    AclTwice,
+    /// A policy that is none, or of another bucket; says what and where.
+    MalformedPolicy(String),
+    /// There is no bucket policy.
+    NoPolicy,
+    /// There is no Public Access Block.
+    NoPublicAccessBlock,
+    /// There are no ownership controls.
+    NoOwnershipControls,
+    /// A bucket of that name is another account's.
+    BucketIsAnothers,
+    /// Only the bucket's account may do that, whatever it grants to others.
+    OwnersAlone,
 }
 
 /// Why bytes could not move by RDMA, or a session or connection for it be had.

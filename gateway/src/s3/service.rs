@@ -16,7 +16,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 
 use super::access::{Access, DENIED, NoSecrets};
+use super::acl::Acl;
 use super::aside::Aside;
+use super::cors::{CrossOrigin, OriginVerdict};
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
@@ -26,6 +28,9 @@ use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
 use crate::crypt::Crypt;
 use crate::door::ErrorCode;
+use crate::iam::Iam;
+use crate::lifecycle::calendar::Calendar;
+use crate::notify::Notifier;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -34,9 +39,23 @@ pub struct S3Settings {
     region: Box<str>,
     domains: Domains,
     public_read: BTreeSet<String>,
+    defaults: BucketDefaults,
+    directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
     crypt: Crypt,
+    notifier: Arc<Notifier>,
+    calendar: Calendar,
+}
+
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
 }
 
 impl S3Settings {
@@ -52,9 +71,13 @@ impl S3Settings {
             region: region.into(),
             domains: Domains::new(domains),
             public_read,
+            defaults: BucketDefaults::default(),
+            directory: Arc::default(),
             documents: Documents::default(),
             listings: Listings::default(),
             crypt: Crypt::without_keys(),
+            notifier: Arc::default(),
+            calendar: Calendar::DAYS,
         }
     }
 
@@ -71,6 +94,46 @@ impl S3Settings {
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
     pub fn with_listings(self, bytes: usize) -> Self {
         Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// Counts days of lifecycle rules by that calendar; without, they have 24 hours.
+    pub fn with_lifecycle(self, calendar: Calendar) -> Self {
+        Self { calendar, ..self }
+    }
+
+    /// When days have passed.
+    pub(super) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// Gives events to that notifier; without, nobody can be told of any.
+    pub fn with_notifier(self, notifier: Arc<Notifier>) -> Self {
+        Self { notifier, ..self }
+    }
+
+    /// Who is told of events.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Gives new buckets those settings; without, they have [`BucketDefaults::Acl`].
+    pub fn with_defaults(self, defaults: BucketDefaults) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// Says who there is to grant something to; without, the account `penstock` alone.
+    pub fn with_directory(self, directory: Arc<Iam>) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// What new buckets have.
+    pub(super) fn defaults(&self) -> BucketDefaults {
+        self.defaults
+    }
+
+    /// Who there is.
+    pub(super) fn directory(&self) -> &Iam {
+        &self.directory
     }
 
     /// The memory of listings.
@@ -93,17 +156,19 @@ impl S3Settings {
 #[derive(Clone)]
 pub struct Service {
     inner: S3Service,
+    operations: Operations,
     settings: Arc<S3Settings>,
 }
 
 /// S3 over a lane's store.
 pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
-    let mut builder = S3ServiceBuilder::new(Operations::new(lane.clone(), Arc::clone(&settings)));
+    let operations = Operations::new(lane, Arc::clone(&settings));
+    let mut builder = S3ServiceBuilder::new(operations.clone());
     builder.set_auth(NoSecrets);
-    builder.set_access(Access::new(lane, Arc::clone(&settings)));
+    builder.set_access(Access::new(operations.clone()));
     builder.set_host(settings.domains.clone());
     builder.set_validation(BucketNames);
-    Service { inner: builder.build(), settings }
+    Service { inner: builder.build(), operations, settings }
 }
 
 impl Service {
@@ -123,6 +188,24 @@ impl Service {
             Box::pin(delivery.close()).await;
         }
         answer
+    }
+
+    /// What the rules of a bucket say to the script of another origin; adds the headers that tell it.
+    pub fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict {
+        // What cannot be looked up is as good as not there: the answer to the request itself says more.
+        let Ok(bucket) = self.operations.bucket(bucket) else {
+            return OriginVerdict::NoBucket;
+        };
+        match self.operations.bucket_settings(&bucket).as_ref().map(|settings| &settings.cors) {
+            Ok(Some(cors)) if cors.write(asked, answer) => OriginVerdict::Allowed,
+            Ok(Some(_)) => OriginVerdict::Refused,
+            Ok(None) | Err(_) => OriginVerdict::NoRules,
+        }
     }
 
     async fn answer(
@@ -158,10 +241,26 @@ impl Service {
         if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
-        match parts.extensions.get::<Identity>() {
-            Some(Identity::Key(_)) => self.settings.documents.take(parts, body).await,
-            Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
+        let is_fit = match parts.extensions.get::<Identity>() {
+            Some(Identity::Key(_)) => true,
+            Some(Identity::Anonymous) => self.takes_from_strangers(parts, host)?,
+            None => false,
+        };
+        match is_fit {
+            true => self.settings.documents.take(parts, body).await,
+            false => Err(Refusal::AccessDenied(DENIED)),
         }
+    }
+
+    /// Whether it is worth taking a document in of somebody who has not signed: the bucket grants strangers something.
+    /// What exactly, is decided with the request.
+    fn takes_from_strangers(&self, parts: &Parts, host: Option<&str>) -> Outcome<bool> {
+        let in_host = host.and_then(|host| self.settings.domains.bucket(host));
+        let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+        let name = in_host.unwrap_or_else(|| path.split('/').next().unwrap_or_default());
+        let Some(bucket) = self.operations.lane().bucket(name)? else { return Ok(false) };
+        let settings = self.operations.bucket_settings(&bucket)?;
+        Ok(settings.policy.is_some() || settings.acl.as_ref().is_some_and(Acl::is_public))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use datapath::UploadId;
+use datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 use datapath::{Bucket, ListUploads, Upload, UploadEntry, UploadPage};
 use http::{HeaderMap, HeaderName};
 use s3s::dto::{
@@ -9,11 +10,11 @@ use s3s::dto::{
     CommonPrefix, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
     ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, StorageClass,
 };
-use s3s::{S3Request, S3Response};
+use s3s::{S3Request, S3Response, dto};
 
+use super::acl::Party;
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
-use super::bucket::{OWNER_ID, owner};
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
 use super::created::Beside;
@@ -23,6 +24,7 @@ use super::limits::PAGE_ENTRIES_MAX;
 use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::{Outcome, Refusal};
+use super::settings::Settings;
 use crate::body::checksum::Algorithm;
 use crate::metrics::Stage;
 use crate::record::Laps;
@@ -74,7 +76,13 @@ pub(super) async fn create(
     let key = Bytes::from(input.key.clone());
     let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
+    let begun = operations.lane().upload(bucket.id, input.key.as_bytes(), id)?;
+    let abortion =
+        begun.and_then(|upload| operations.abortion(&bucket, &upload.key, upload.initiated_ms));
+    let (abort_date, abort_rule_id) = abortion.unzip();
     let output = CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),
@@ -187,7 +195,7 @@ pub(super) async fn list(
         laps.ends(Stage::Index, found)?
     };
     memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
-    let written = write(&found, encoding)?;
+    let written = write(operations, &found, encoding, &bucket)?;
     let (next_key, next_id) = match found.entries.last().filter(|_| found.truncated) {
         Some(UploadEntry::Upload(upload)) => {
             (Some(encoding.text(&upload.key)), Some(id_text(upload.id)))
@@ -233,7 +241,13 @@ struct Written {
     prefixes: Vec<CommonPrefix>,
 }
 
-fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
+fn write(
+    operations: &Operations,
+    page: &UploadPage,
+    encoding: Encoding,
+    bucket: &Bucket,
+) -> Outcome<Written> {
+    let settings = operations.bucket_settings(bucket)?;
     let mut written = Written { uploads: Vec::new(), prefixes: Vec::new() };
     for entry in &page.entries {
         match entry {
@@ -243,13 +257,14 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
             UploadEntry::Upload(upload) => {
                 let declared = Attributes::decode_declared(&upload.attributes)?;
                 let class = Attributes::decode_class(&upload.attributes)?;
+                let owner = owner_of_listed(operations, upload, bucket, &settings)?;
                 written.uploads.push(MultipartUpload {
                     checksum_algorithm: declared.map(dto_algorithm),
                     checksum_type: declared.map(dto_kind),
                     initiated: Some(http_date::timestamp(upload.initiated_ms)),
-                    initiator: Some(initiator()),
+                    initiator: Some(initiator(&owner)),
                     key: Some(encoding.text(&upload.key)),
-                    owner: Some(owner()),
+                    owner: Some(owner.dto()),
                     storage_class: Some(StorageClass::from_static(class.name())),
                     upload_id: Some(id_text(upload.id)),
                 });
@@ -259,9 +274,35 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
     Ok(written)
 }
 
-/// Whoever began an upload; there is one owner.
-pub(super) fn initiator() -> Initiator {
-    Initiator { display_name: Some(OWNER_ID.to_owned()), id: Some(OWNER_ID.to_owned()) }
+/// Whose an upload is, which is who has begun it; of one that was read whole.
+///
+/// # Errors
+/// Damaged.
+pub(super) fn owner_of(upload: &Upload, settings: &Settings) -> Outcome<Party> {
+    settings.owner_of(&Beside::held(&upload.attributes)?.acl)
+}
+
+/// The same of one in a listing, which has the first bytes of its attributes: of longer ones it is read again, and is
+/// the bucket's owner's when it has been completed meanwhile.
+fn owner_of_listed(
+    operations: &Operations,
+    upload: &Upload,
+    bucket: &Bucket,
+    settings: &Settings,
+) -> Outcome<Party> {
+    if upload.attributes.len() < LISTED_ATTRIBUTES_BYTES_MAX {
+        return owner_of(upload, settings);
+    }
+    match operations.lane().upload(bucket.id, &upload.key, upload.id)? {
+        Some(whole) => owner_of(&whole, settings),
+        None => Ok(settings.owner().clone()),
+    }
+}
+
+/// Who has begun an upload, for XML.
+pub(super) fn initiator(owner: &Party) -> Initiator {
+    let dto::Owner { display_name, id } = owner.dto();
+    Initiator { display_name, id }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::checksum::Digests;
 use super::*;
 use crate::auth::{ChunkChain, Identity, Mechanism, Payload, SignedHeaders, Verified};
+use crate::iam::Caller;
 
 /// A body that comes in the given pieces.
 struct Pieces(VecDeque<Bytes>);
@@ -63,7 +64,8 @@ fn verified(mechanism: Mechanism, payload: Payload) -> Verified {
         Mechanism::Anonymous => Identity::Anonymous,
         _ => Identity::Key("AKID".into()),
     };
-    Verified { identity, mechanism, signed_headers: SignedHeaders::default(), payload }
+    let caller = Caller::from(&identity);
+    Verified { identity, caller, mechanism, signed_headers: SignedHeaders::default(), payload }
 }
 
 fn sha256(data: &[u8]) -> [u8; 32] {

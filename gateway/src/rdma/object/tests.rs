@@ -8,7 +8,8 @@ use http::Request;
 use super::super::process::Rules;
 use super::*;
 use crate::auth::{EMPTY_SHA256, Mechanism, SignedHeaders};
-use crate::credentials::{AccessKey, KeyRing, Secret};
+use crate::credentials::{AccessKey, Secret};
+use crate::iam::{Caller, Iam};
 
 const POOLED: &str = "rc:0123456789abcdef0123456789abcdef:00007f12a4000000:00010000:0000189a";
 const SESSION: &str =
@@ -24,13 +25,19 @@ fn rdma() -> Arc<Rdma> {
         allow_unsigned_connect: false,
         require_same_address: false,
     };
-    let keys = Arc::new(KeyRing::new([key]));
+    let keys = Arc::new(Iam::new([key]));
     Rdma::new(Err("there is no device".into()), rules, keys, 1, Duration::from_secs(1))
 }
 
 fn verified(identity: Identity, signed: &str, payload: Payload) -> Verified {
     let signed_headers = SignedHeaders::of(signed);
-    Verified { identity, mechanism: Mechanism::Header, signed_headers, payload }
+    let caller = match &identity {
+        Identity::Key(key) if &**key == "trainer" => {
+            Caller::Principal(rdma().keys.known("trainer").unwrap().principal)
+        }
+        other => Caller::from(other),
+    };
+    Verified { identity, caller, mechanism: Mechanism::Header, signed_headers, payload }
 }
 
 fn by_trainer() -> Verified {

@@ -22,8 +22,9 @@ use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
 use crate::config::plan::EngineChoice;
 use crate::config::{Limits, Receipts};
-use crate::credentials::{AccessKey, KeyRing, Secret};
+use crate::credentials::{AccessKey, Secret};
 use crate::door::DoorSettings;
+use crate::iam::Iam;
 use crate::lane::{LanePlan, Lanes, Pinning, engine};
 use crate::limits;
 use crate::record::Sinks;
@@ -121,7 +122,7 @@ fn run_with<T>(setup: Setup, test: impl AsyncFnOnce(&Bench) -> T) {
     let server = Server::new(ours, setup.settings, LANES);
     let key = AccessKey { id: client::KEY.into(), secret: Secret::new(client::SECRET) };
     let other = AccessKey { id: client::OTHER_KEY.into(), secret: Secret::new(client::SECRET) };
-    let keys = Arc::new(KeyRing::new([key, other]));
+    let keys = Arc::new(Iam::new([key, other]));
     let state = Ok(server.clone());
     let rdma = Rdma::new(state, setup.rules, keys.clone(), LANES, DRAIN);
     let gateway = Gateway {

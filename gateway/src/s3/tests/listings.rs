@@ -6,6 +6,7 @@ use s3s::Body;
 
 use super::{Client, with_client};
 use crate::auth::Identity;
+use crate::iam::Caller;
 
 async fn fill(client: &Client, keys: &[&str]) {
     for key in keys {
@@ -22,6 +23,7 @@ fn a_listing_holds_its_memory_until_its_xml_has_left() {
         for uri in ["/bucket", "/bucket?list-type=2", "/bucket?uploads", "/"] {
             let request = Request::get(uri)
                 .header(HOST, "127.0.0.1:9000")
+                .extension(Caller::from(&Identity::Key("AKIDEXAMPLE".into())))
                 .extension(Identity::Key("AKIDEXAMPLE".into()))
                 .body(Body::empty());
             let response = client.service.call(request.unwrap()).await.unwrap();

@@ -24,6 +24,7 @@ use super::{S3Settings, Service, service};
 use crate::auth::Identity;
 use crate::body::checksum::{Algorithm, Digests, Selection, Value};
 use crate::body::{Promised, PromisedValue, TrailerSlot};
+use crate::iam::Caller;
 
 /// A client on a lane of its own.
 struct Client {
@@ -125,6 +126,7 @@ impl Client {
         let request = request
             .header(HOST, "127.0.0.1:9000")
             .header(CONTENT_LENGTH, body.len())
+            .extension(Caller::from(&identity))
             .extension(identity)
             .extension(promised)
             .extension(TrailerSlot::default());

@@ -8,6 +8,7 @@ use s3s::Body;
 use super::{Client, with_client};
 use crate::auth::Identity;
 use crate::body::{BodyError, Promised, TrailerSlot};
+use crate::iam::Caller;
 
 async fn assert_untouched(client: &Client) {
     assert_eq!(client.get("/bucket/key").await.assert_ok().text(), "kept");
@@ -196,6 +197,7 @@ async fn broken(
     let request = Request::put("/bucket/new")
         .header(HOST, "127.0.0.1")
         .header(CONTENT_LENGTH, announced)
+        .extension(Caller::from(&Identity::Key("AKIDEXAMPLE".into())))
         .extension(Identity::Key("AKIDEXAMPLE".into()))
         .extension(Promised::default())
         .extension(TrailerSlot::default());

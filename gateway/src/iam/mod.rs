@@ -1,0 +1,16 @@
+//! Who there is and what each may do: accounts, their users, roles and keys, and the policies that speak of them.
+//!
+//! `principal` is what a verified request is from; `Iam` knows everyone who may sign; `policy` is the language of
+//! policies; `decide` puts those of the caller, of its session and of the bucket together.
+//!
+//! Not here: signatures (`auth`), which action an operation is (`s3::actions`), and the settings of buckets.
+
+mod decide;
+mod directory;
+pub mod policy;
+mod principal;
+
+pub(crate) use decide::decide_within;
+pub use decide::{BucketSide, Decision, Why, decide};
+pub use directory::{Iam, Known};
+pub use principal::{Account, Caller, Express, Principal, PrincipalKind, Session};
