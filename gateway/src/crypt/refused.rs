@@ -94,6 +94,12 @@ pub enum Refused {
     /// The key is not the upload's.
     #[error("The provided encryption parameters did not match the ones used originally.")]
     PartKey,
+    /// What is appended asks for an encryption that the object does not have.
+    #[error(
+        "The existing object was created with a different encryption type. Subsequent write requests must include \
+         the appropriate encryption parameters in the request or while creating the session."
+    )]
+    AnotherType,
     /// A request that reads has headers of one that writes.
     #[error("x-amz-server-side-encryption header is not supported for this operation.")]
     OnRead,
@@ -127,6 +133,7 @@ impl Refused {
             | Self::NotApplicable
             | Self::PartParameters
             | Self::PartKey => ("InvalidRequest", bad),
+            Self::AnotherType => ("EncryptionTypeMismatch", bad),
             Self::NoSuchKmsKey(_) => ("KMS.NotFoundException", bad),
             Self::WrongKey => ("AccessDenied", StatusCode::FORBIDDEN),
             Self::Dual => ("NotImplemented", StatusCode::NOT_IMPLEMENTED),

@@ -163,6 +163,12 @@ pub fn says_how_to_encrypt(headers: &HeaderMap) -> bool {
     [&METHOD, &KMS_KEY, &CONTEXT, &BUCKET_KEY].iter().any(|name| headers.contains_key(*name))
 }
 
+/// Whether a request has any header of encryption.
+pub fn asks(headers: &HeaderMap) -> bool {
+    let customer = [&CUSTOMER_ALGORITHM, &CUSTOMER_KEY, &CUSTOMER_MD5];
+    says_how_to_encrypt(headers) || customer.iter().any(|name| headers.contains_key(*name))
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
 }

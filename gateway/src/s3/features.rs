@@ -83,6 +83,8 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
             &["tagging", "versionId"]
         }
         "PutObject" | "CopyObject" => &[],
+        "RenameObject" => &["renameObject"],
+        "PostObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
@@ -151,8 +153,7 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
 const PREFIXES: [&str; 1] = ["x-amz-object-lock-"];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 4] = [
-    HeaderName::from_static("x-amz-write-offset-bytes"),
+const NAMES: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
     HeaderName::from_static("x-amz-if-match-initiated-time"),

@@ -76,7 +76,7 @@ pub(super) struct Received {
     /// MD5 in hex, or what is to be said instead.
     pub(super) entity_tag: Box<str>,
     /// The client's algorithm or the one asked for; none where CRC-64/NVME is all there is.
-    checksum: Option<Checksum>,
+    pub(super) checksum: Option<Checksum>,
     /// CRC-64/NVME of content that was encrypted: the store's is of other bytes.
     sealed_crc64: Option<Checksum>,
     /// What came by RDMA; none for a body.
@@ -145,6 +145,15 @@ pub(super) struct ToSeal {
 }
 
 impl Source {
+    /// Bytes that are to come.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Body(_, size) => *size,
+            Self::Sealed(sealed) => sealed.size,
+            Self::Rdma(delivery) => delivery.size(),
+        }
+    }
+
     /// Of a request.
     ///
     /// # Errors
@@ -183,15 +192,6 @@ impl Source {
 }
 
 impl Source {
-    /// Bytes to come.
-    pub(super) fn size(&self) -> u64 {
-        match self {
-            Self::Body(_, size) => *size,
-            Self::Sealed(sealed) => sealed.size,
-            Self::Rdma(delivery) => delivery.size(),
-        }
-    }
-
     /// The same, to be encrypted. Bytes by RDMA, which no processor would touch, are declined, so that the client sends
     /// them in a body.
     ///
