@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import urllib.request
 
 import botocore.exceptions
 import pytest
@@ -590,6 +591,64 @@ def test_a_checksummed_upload_is_completed_with_its_key(s3, bucket, refused):
     with refused(400, "InvalidArgument"):
         upload.complete()
     upload.complete(**owned())
+
+
+# === Buckets' defaults ===
+
+
+def default(method, **more):
+    """A bucket's configuration."""
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": method, **more}}
+    return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
+
+
+@pytest.mark.promise("SSE-28")
+@pytest.mark.parametrize("asked", [MASTER, KMS], ids=["SSE-S3", "SSE-KMS"])
+def test_a_bucket_has_a_default(s3, bucket, asked):
+    s3.put_object(Bucket=bucket, Key="before", Body=b"before")
+    more = {"KMSMasterKeyID": asked["SSEKMSKeyId"]} if "SSEKMSKeyId" in asked else {}
+    s3.put_bucket_encryption(Bucket=bucket, **default(asked["ServerSideEncryption"], **more))
+    assert shown(s3.head_object(Bucket=bucket, Key="before")) == {}
+    body = os.urandom(100_000)
+    assert shown(s3.put_object(Bucket=bucket, Key="k", Body=body)) == asked
+    assert shown(s3.head_object(Bucket=bucket, Key="k")) == asked
+    assert get(s3, bucket) == body
+    copied = s3.copy_object(
+        Bucket=bucket, Key="before", CopySource={"Bucket": bucket, "Key": "before"}
+    )
+    assert shown(copied) == asked
+    assert get(s3, bucket, "before") == b"before"
+    upload = Upload(s3, bucket, {}, {})
+    assert shown(upload.begun) == asked
+    upload.part(1, body)
+    assert shown(upload.complete()) == asked
+    assert get(s3, bucket, "m") == body
+    other = owned() if asked is MASTER else MASTER
+    assert shown(s3.put_object(Bucket=bucket, Key="k", Body=body, **other)) == expected(other)
+    form = s3.generate_presigned_post(bucket, "form")
+    address, fields = form["url"], form["fields"]
+    answer = requests_post(address, fields, b"from a form")
+    assert answer.status == 204
+    assert answer.headers["x-amz-server-side-encryption"] == asked["ServerSideEncryption"]
+    assert get(s3, bucket, "form") == b"from a form"
+    s3.delete_bucket_encryption(Bucket=bucket)
+    assert shown(s3.put_object(Bucket=bucket, Key="k", Body=body)) == {}
+
+
+def requests_post(address, fields, content):
+    """A browser's form with a file; gives the answer."""
+    mark = "x-of-the-form"
+    lines = b""
+    for name, value in fields.items():
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        lines += f"{head}{value}\r\n".encode()
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    body = lines + head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
+    request = urllib.request.Request(address, data=body, headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answer.read()
+        return answer
 
 
 # === Keys of the server ===
