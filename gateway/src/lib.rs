@@ -22,6 +22,7 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod crypt;
 pub mod iam;
 pub mod rdma;
 pub mod rescue;

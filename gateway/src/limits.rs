@@ -562,6 +562,40 @@ pub const FILLING_POINTS_MIN: usize = 7;
 /// Predictions beyond this are as good as none: a year.
 pub const FILLING_SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
+// ----- encryption -----------------------------------------------------------------------------
+
+/// Keys of a key file: rotated each day for two years, or a KMS key for each of many users. With the
+/// longest names they fill the file's megabyte.
+pub const ENCRYPTION_KEYS_MAX: usize = 1000;
+
+/// Bytes of a KMS key's name. An ARN has 75 to 100, an alias up to 256; AWS takes 2,048.
+pub const KMS_KEY_NAME_BYTES_MAX: usize = 512;
+
+/// Bytes of an encryption context, as JSON: a quarter of the headers that Amazon S3 takes.
+pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 2048;
+
+/// Decrypted chunks of 64 KiB that one stream holds at most: one that the client is being sent, and
+/// the next.
+pub const STREAM_BUFFERS: usize = 2;
+
+/// Memory for decrypted chunks in the whole process, at least: 32 streams.
+pub const DECRYPTED_BYTES_MIN: usize = 4 << 20;
+
+/// The same at most: 8,192 streams.
+pub const DECRYPTED_BYTES_MAX: usize = 1 << 30;
+
+/// The share of the memory budget that decrypted chunks get between these two.
+pub const DECRYPTED_MEMORY_DIVISOR: u64 = 16;
+
+/// Memory for decrypted chunks under a memory budget.
+pub fn decrypted_bytes(memory_bytes: u64) -> usize {
+    let share = usize::try_from(memory_bytes / DECRYPTED_MEMORY_DIVISOR).unwrap_or(usize::MAX);
+    share.clamp(DECRYPTED_BYTES_MIN, DECRYPTED_BYTES_MAX)
+}
+
+/// How long a stream waits for its share of it before `SlowDown`, as streams wait for the store's memory.
+pub const DECRYPTED_BUFFERS_WAIT_MAX: Duration = Duration::from_secs(5);
+
 // ----- event notifications --------------------------------------------------------------------
 
 /// Targets of events. Each has a thread and a queue.

@@ -441,6 +441,49 @@ pub const SECRET_KEY: Key = Key::new(
 .environment_only()
 .secret();
 
+/// File of encryption keys.
+pub const ENCRYPTION_KEY_FILE: Key = Key::new(
+    "encryption.key_file",
+    Shape::Path,
+    Default::WorkedOut("`encryption.toml` in the data directory"),
+    "File of the keys that seal encrypted objects' keys, mode 0600. Written when the first object \
+     is encrypted, added to by `penstock encryption`. Without it no such object can be read: keep a \
+     copy.",
+);
+
+/// Master keys from outside.
+pub const ENCRYPTION_MASTER_KEY: Key = Key::new(
+    "encryption.master_key",
+    Shape::Text,
+    Default::Nothing("the master keys of the key file"),
+    "Master keys for SSE-S3, 32 bytes each in base64, in addition to those of the key file; the \
+     last one seals, all open.",
+)
+.several()
+.environment_only()
+.secret();
+
+/// KMS keys from outside.
+pub const ENCRYPTION_KMS_KEYS: Key = Key::new(
+    "encryption.kms_keys",
+    Shape::Text,
+    Default::Nothing("the KMS keys of the key file"),
+    "Keys for SSE-KMS as NAME=KEY, a name or ARN and 32 bytes in base64, in addition to those of \
+     the key file; of several with one name the last one seals, all open.",
+)
+.several()
+.environment_only()
+.secret();
+
+/// SSE-C without TLS.
+pub const ENCRYPTION_CUSTOMER_KEYS_OVER_HTTP: Key = Key::new(
+    "encryption.customer_keys_over_http",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests without TLS may carry keys of clients (SSE-C). Amazon S3 refuses them; turn it \
+     off where anybody could listen.",
+);
+
 /// Drain deadline.
 pub const DRAIN_DEADLINE: Key = Key::new(
     "drain_deadline",
@@ -840,6 +883,10 @@ pub const KEYS: &[&Key] = &[
     &USERS_FILE,
     &ACCESS_KEY,
     &SECRET_KEY,
+    &ENCRYPTION_KEY_FILE,
+    &ENCRYPTION_MASTER_KEY,
+    &ENCRYPTION_KMS_KEYS,
+    &ENCRYPTION_CUSTOMER_KEYS_OVER_HTTP,
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,

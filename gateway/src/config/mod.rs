@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod amount;
+pub mod encryption;
 pub mod events;
 pub mod finding;
 pub mod keys;
@@ -25,6 +26,7 @@ pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use admin::{AdminPlan, AdminTlsPlan};
+pub use encryption::EncryptionPlan;
 pub use events::{EventPlace, EventTarget, EventsPlan};
 pub use finding::Finding;
 pub use lifecycle::LifecyclePlan;

@@ -11,6 +11,7 @@ use super::ownership::BucketAttributes;
 use super::refusal::Refusal;
 use super::settings::kind;
 use super::tags::Tags;
+use crate::crypt;
 use crate::notify;
 
 /// The settings of a bucket that has a lifecycle.
@@ -85,7 +86,7 @@ pub(super) fn carries(object: &Object, name: &str, value: &str) -> bool {
 
 /// Bytes of an object's content as its client sees them.
 pub fn size(object: &Object) -> u64 {
-    object.size
+    crypt::size(object)
 }
 
 /// A version as clients name it; none in a bucket that has never had versions.
