@@ -272,7 +272,8 @@ WORK = Row(
             "Bytes that processors copied", "Bps",
             (("sum by (path) (rate(penstock_copied_bytes_total[R]))", "{{path}}"),),
             """Copies of objects' bytes, by where. socket_send and socket_receive are TCP's price;
-            with RDMA they fall away. frame is uploads moved into place for the drive.""",
+            with RDMA they fall away. frame is uploads moved into place for the drive; decrypt and
+            encrypt are encrypted objects, which have no zero-copy.""",
             stack=True,
         ),
         stat(

@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod limits;
 pub mod recent_log;
 pub mod serve;
+pub mod tls;
 
 pub mod lane;
 
@@ -21,6 +22,7 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod crypt;
 pub mod iam;
 pub mod rdma;
 pub mod rescue;

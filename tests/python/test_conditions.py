@@ -275,6 +275,11 @@ def test_deleting_only_if_as_expected(s3, bucket, tag, refused):
     with refused(404, "NoSuchKey"):
         s3.delete_object(**named, IfMatch="*")
     s3.delete_object(**named)
+    # The size is that of the content, also where more is stored.
+    s3.put_object(**named, Body=b"content", ServerSideEncryption="AES256")
+    with refused(412, "PreconditionFailed"):
+        s3.delete_object(**named, IfMatchSize=8)
+    s3.delete_object(**named, IfMatchSize=7)
 
 
 @pytest.mark.promise("COND-6")

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::server;
 use super::top::View;
+use super::{people, server};
 use crate::config::Given;
 use crate::config::keys::{
     self, CONFIG_FILE_VARIABLE, Default as Standard, KEYS, Key, Places, Shape,
@@ -61,14 +61,15 @@ Examples:
 Reads the whole store while no server runs on it and changes nothing.
 Exit code: 0 when all is consistent, 1 when there are findings, 2 when it could not run.";
 
-const KEYS_EXAMPLES: &str = "\
+const ENCRYPTION_EXAMPLES: &str = "\
 Examples:
-  penstock keys add --data ./data
-  printf %s \"$SECRET\" | penstock keys add --data ./data --id trainer --secret-stdin
-  penstock keys list --data ./data
-  penstock keys remove AKIA... --data ./data
+  penstock encryption add --data ./data
+  penstock encryption add --data ./data --kms arn:aws:kms:us-east-1:111122223333:key/training
+  base64 <key.bin | penstock encryption add --data ./data --kms training --key-stdin
+  penstock encryption list --data ./data
 
-The running server takes up changes within two seconds.";
+A key that is added is the one that seals, from two seconds later on; what older keys have sealed
+they open. Without the key file nothing that is encrypted can be read: keep a copy.";
 
 const BUCKET_EXAMPLES: &str = "\
 Examples:
@@ -110,7 +111,6 @@ Keys: 1 to 6 or Tab choose a view, arrows scroll, s slow requests, e errors, p p
 pub(super) fn command() -> Command {
     let all: Vec<&Key> = KEYS.iter().copied().filter(|key| key.places == Places::All).collect();
     let store = [&keys::DATA, &keys::DEVICES, &keys::EXTENT_FILE, &keys::INDEX_MAP, &keys::MEMORY];
-    let file = [&keys::DATA, &keys::CREDENTIALS];
     Command::new("penstock")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -133,33 +133,11 @@ pub(super) fn command() -> Command {
             Command::new("check").about("Checks a store offline").after_help(CHECK_EXAMPLES),
             &store,
         ))
-        .subcommand(
-            Command::new("keys")
-                .about("Adds, lists and removes access keys")
-                .after_help(KEYS_EXAMPLES)
-                .subcommand_required(true)
-                .subcommand(
-                    taking(Command::new("add").about("Adds an access key"), &file)
-                        .arg(
-                            Arg::new("id")
-                                .long("id")
-                                .value_name("ID")
-                                .help("Its id [default: a new one]"),
-                        )
-                        .arg(
-                            switch(
-                                "secret-stdin",
-                                "Reads its secret from standard input [default: a new one]",
-                            )
-                            .requires("id"),
-                        ),
-                )
-                .subcommand(taking(Command::new("list").about("Lists all, without secrets"), &file))
-                .subcommand(
-                    taking(Command::new("remove").about("Removes an access key"), &file)
-                        .arg(Arg::new("id").required(true).value_name("ID").help("Its id")),
-                ),
-        )
+        .subcommand(people::keys())
+        .subcommand(people::users())
+        .subcommand(people::roles())
+        .subcommand(people::policies())
+        .subcommand(encryption_command())
         .subcommand(config_command(&all))
         .subcommand(bucket_command())
         .subcommand(status_command())
@@ -227,6 +205,27 @@ fn config_command(all: &[&'static Key]) -> Command {
     )
 }
 
+fn encryption_command() -> Command {
+    let file = [&keys::DATA, &keys::ENCRYPTION_KEY_FILE];
+    let kms = Arg::new("kms")
+        .long("kms")
+        .value_name("NAME")
+        .help("Its name or ARN, for SSE-KMS [default: a master key, for SSE-S3]");
+    Command::new("encryption")
+        .about("Adds and lists encryption keys")
+        .after_help(ENCRYPTION_EXAMPLES)
+        .subcommand_required(true)
+        .subcommand(
+            taking(Command::new("add").about("Adds a key, which then seals"), &file).arg(kms).arg(
+                switch(
+                    "key-stdin",
+                    "Reads the key, 32 bytes in base64, from standard input [default: a new one]",
+                ),
+            ),
+        )
+        .subcommand(taking(Command::new("list").about("Lists all, without the keys"), &file))
+}
+
 fn bucket_command() -> Command {
     let name = Arg::new("bucket").required(true).value_name("BUCKET").help("The bucket");
     let state = Arg::new("state")
@@ -248,12 +247,12 @@ fn bucket_command() -> Command {
         ))
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
 /// The command with `--config` and the flags of those keys.
-fn taking(command: Command, keys: &[&'static Key]) -> Command {
+pub(super) fn taking(command: Command, keys: &[&'static Key]) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")

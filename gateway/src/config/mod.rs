@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod amount;
+pub mod encryption;
 pub mod events;
 pub mod finding;
 pub mod keys;
@@ -20,10 +21,12 @@ pub mod rdma;
 pub mod receipts;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use admin::{AdminPlan, AdminTlsPlan};
+pub use encryption::EncryptionPlan;
 pub use events::{EventPlace, EventTarget, EventsPlan};
 pub use finding::Finding;
 pub use lifecycle::LifecyclePlan;
@@ -32,6 +35,7 @@ pub use plan::{BucketDefaults, Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
 pub use receipts::{MeasuringPlan, Receipts};
+pub use tls::{HandshakePlan, MinVersion, TlsPlan};
 pub use trace::TracePlan;
 
 use std::ffi::OsString;

@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use super::settings::kind;
 use super::tags::Tags;
 use super::versions;
+use crate::crypt;
 use crate::notify;
 
 /// The settings of a bucket that has a lifecycle.
@@ -86,7 +87,7 @@ pub(super) fn carries(object: &Object, name: &str, value: &str) -> bool {
 
 /// Bytes of an object's content as its client sees them.
 pub fn size(object: &Object) -> u64 {
-    object.size
+    crypt::size(object)
 }
 
 /// A version as clients name it; none in a bucket that has never had versions.

@@ -13,6 +13,7 @@ use s3s::dto::{ObjectIdentifier, Timestamp};
 use super::entity_tag::TagList;
 use super::http_date;
 use super::refusal::{Outcome, Refusal};
+use crate::crypt;
 
 /// What a read's conditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,6 +238,29 @@ fn all(tag: Condition, modified: Option<&Timestamp>, size: Option<i64>) -> Outco
         let refused =
             |_| Refusal::InvalidArgument("The size of an object is not negative".to_owned());
         all.push(Condition::SizeIs { size: u64::try_from(size).map_err(refused)? });
+    }
+    Ok(Condition::All(all))
+}
+
+/// The same for the store, which knows the size of what it keeps alone: of an encrypted object the content's is
+/// compared here, and the object must still be the same one then.
+///
+/// # Errors
+/// PreconditionFailed; what the store meets.
+pub(super) fn of_stored(
+    condition: Condition,
+    find: impl FnOnce() -> Result<Option<Object>, StoreError>,
+) -> Outcome<Condition> {
+    let Condition::All(mut all) = condition else { return Ok(condition) };
+    for part in &mut all {
+        let Condition::SizeIs { size } = *part else { continue };
+        if let Some(object) = find()?.filter(|object| !object.encryption.is_empty()) {
+            if crypt::size(&object) != size {
+                return Err(Refusal::PreconditionFailed("x-amz-if-match-size"));
+            }
+            *part = Condition::RowIs(object.row);
+        }
+        break;
     }
     Ok(Condition::All(all))
 }

@@ -2,7 +2,7 @@
 //! it must be there. In a bucket with versions a delete marker covers the object, unless a version is named.
 
 use bytes::Bytes;
-use datapath::{Delete, Deletion, Versioning};
+use datapath::{BucketId, Delete, Deletion, Found, Versioning};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -30,15 +30,19 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     let modified = input.if_match_last_modified_time.as_ref();
     let key = Bytes::from(input.key);
+    let version = versions::named(input.version_id.as_deref())?;
+    let asked = condition::of_delete(&aside, modified, input.if_match_size)?;
+    let lane = operations.lane();
+    let find = || lane.lookup(bucket.id, &key, version).map(Found::there);
     let delete = Delete {
         key: key.clone(),
-        version: versions::named(input.version_id.as_deref())?,
-        condition: condition::of_delete(&aside, modified, input.if_match_size)?,
+        version,
+        condition: condition::of_stored(asked, find)?,
         // Who bypasses has been found to be allowed to.
         bypass_governance: input.bypass_governance_retention.unwrap_or(false),
         marker_acl: acl_operations::of_new_marker(operations, &request.extensions, &bucket)?,
     };
-    let deleted = operations.lane().delete(bucket.id, delete).await;
+    let deleted = lane.delete(bucket.id, delete).await;
     let deletion = laps.ends(Stage::Commit, deleted)?;
     operations.removed(&request.extensions, &bucket, &key, &deletion);
     let (marker, version_id) = match &deletion {
@@ -78,7 +82,7 @@ pub(super) async fn delete_objects(
     let bypass_governance = input.bypass_governance_retention.unwrap_or(false);
     for object in objects {
         let allowed = access::may_delete(operations, &request.extensions, &bucket, &object);
-        match allowed.and_then(|()| asked(&object)) {
+        match allowed.and_then(|()| asked(operations, bucket.id, &object)) {
             Ok(delete) => {
                 let marker_acl = marker_acl.clone();
                 deletes.push(Delete { bypass_governance, marker_acl, ..delete });
@@ -109,7 +113,15 @@ pub(super) async fn delete_objects(
 ///
 /// # Errors
 /// Those of the key, of the condition, and NoSuchVersion for what can be no version's id.
-fn asked(object: &ObjectIdentifier) -> Outcome<Delete> {
+fn asked(operations: &Operations, bucket: BucketId, object: &ObjectIdentifier) -> Outcome<Delete> {
+    let delete = delete_of(object)?;
+    let lane = operations.lane();
+    let find = || lane.lookup(bucket, &delete.key, delete.version).map(Found::there);
+    let condition = condition::of_stored(delete.condition.clone(), find)?;
+    Ok(Delete { condition, ..delete })
+}
+
+fn delete_of(object: &ObjectIdentifier) -> Outcome<Delete> {
     check_key(&object.key)?;
     let version =
         versions::named(object.version_id.as_deref()).map_err(|_| Refusal::NoSuchVersion)?;
@@ -178,7 +190,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_condition_and_version() {
-        let condition = |object| asked(&object).unwrap().condition;
+        let condition = |object| delete_of(&object).unwrap().condition;
         assert_eq!(condition(object("a")), Condition::None);
         let tagged = |tag| ObjectIdentifier { e_tag: Some(tag), ..object("a") };
         let strong = tagged(ETag::Strong("t".to_owned()));
@@ -202,10 +214,10 @@ mod tests {
         );
         let versioned =
             |id: &str| ObjectIdentifier { version_id: Some(id.to_owned()), ..object("a") };
-        assert_eq!(asked(&versioned("null")).unwrap().version, Some(VersionId::NULL));
-        assert!(matches!(asked(&versioned("7")), Err(Refusal::NoSuchVersion)));
-        assert!(asked(&object("")).is_err());
-        assert!(matches!(asked(&object(&"k".repeat(1025))), Err(Refusal::KeyTooLong)));
+        assert_eq!(delete_of(&versioned("null")).unwrap().version, Some(VersionId::NULL));
+        assert!(matches!(delete_of(&versioned("7")), Err(Refusal::NoSuchVersion)));
+        assert!(delete_of(&object("")).is_err());
+        assert!(matches!(delete_of(&object(&"k".repeat(1025))), Err(Refusal::KeyTooLong)));
     }
 
     #[test]

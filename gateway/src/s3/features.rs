@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::names::parameter_names;
 use super::refusal::{Outcome, Refusal};
+use crate::crypt::Refused;
 
 /// Query parameters of Amazon S3 that choose another operation or another object than the path alone.
 const SUBRESOURCES: [&str; 48] = [
@@ -153,24 +154,33 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
     Ok(())
 }
 
-/// Header prefixes that ask for something that is not here.
-const PREFIXES: [&str; 2] =
-    ["x-amz-server-side-encryption", "x-amz-copy-source-server-side-encryption"];
+/// The header that asks for something that is not here: a condition on the upload that made the object.
+const INITIATED: HeaderName = HeaderName::from_static("x-amz-if-match-initiated-time");
 
-/// The same, whole names.
-const NAMES: [HeaderName; 1] = [HeaderName::from_static("x-amz-if-match-initiated-time")];
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
+/// Whether the operation reads an object, whose encryption cannot be chosen any more; a client's own key it takes.
+fn reads(operation: &str, name: &HeaderName) -> bool {
+    matches!(operation, "GetObject" | "HeadObject" | "GetObjectAttributes")
+        && !name.as_str().starts_with("x-amz-server-side-encryption-customer-")
+}
 
 /// Refuses headers that ask for what is not here.
 ///
 /// # Errors
-/// NotImplemented with the header's name.
-pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
+/// NotImplemented with the header's name; InvalidArgument for a request that reads and says how to encrypt.
+pub(super) fn check_headers(operation: &str, headers: &HeaderMap) -> Outcome<()> {
     for (name, value) in headers {
-        if !name.as_str().starts_with("x-amz-") || value.is_empty() {
+        if !name.as_str().starts_with("x-amz-") {
             continue;
         }
-        let text = name.as_str();
-        if NAMES.contains(name) || PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+        if name.as_str().starts_with(ENCRYPTION) && reads(operation, name) {
+            return Err(Refused::OnRead.into());
+        }
+        if value.is_empty() {
+            continue;
+        }
+        if *name == INITIATED {
             return Err(Refusal::NotImplemented(format!("the header {name}")));
         }
     }
@@ -216,16 +226,15 @@ mod tests {
 
     #[test]
     fn headers_that_promise_something_are_refused() {
-        for (name, value) in [
-            ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-server-side-encryption-customer-key", "k"),
-            ("x-amz-if-match-initiated-time", "now"),
-        ] {
+        for (name, value) in [("x-amz-if-match-initiated-time", "now")] {
             let headers = HeaderMap::from_iter([(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
-            assert!(matches!(check_headers(&headers), Err(Refusal::NotImplemented(_))), "{name}");
+            assert!(
+                matches!(check_headers("PutObject", &headers), Err(Refusal::NotImplemented(_))),
+                "{name}"
+            );
         }
         for (name, value) in [
             ("x-amz-acl", "public-read"),
@@ -240,7 +249,7 @@ mod tests {
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
-            assert!(check_headers(&headers).is_ok(), "{name}: {value}");
+            assert!(check_headers("PutObject", &headers).is_ok(), "{name}: {value}");
         }
     }
 }

@@ -65,6 +65,7 @@ mod checksum;
 mod condition;
 mod created;
 mod describe;
+mod encryption;
 mod entity_tag;
 mod http_date;
 mod intake;

@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::form::FormRefusal;
 use crate::body::BodyError;
+use crate::crypt::Refused;
 
 /// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
 /// refused and what would do.
@@ -131,6 +132,10 @@ pub enum Refusal {
     Damaged(&'static str),
     /// The bytes could not move by RDMA.
     Rdma(RdmaRefusal),
+    /// What the request asks of encryption, or lacks.
+    Encryption(Box<Refused>),
+    /// Encrypted content is not what was written; says where.
+    Forged(String),
     /// What policies, ACLs, ownership and public access blocks do not let be set, or have not.
     Access(AccessRefusal),
 }
@@ -173,6 +178,8 @@ pub enum RdmaRefusal {
     Deadline,
     /// The peer's queue pair never answered; its session may be READY again.
     PeerBusy,
+    /// The object is encrypted: a processor has to touch its bytes.
+    Encrypted,
     /// The bytes do not fit the client's window: they are to be answered in a body.
     Declined {
         /// Bytes of the answer.

@@ -28,6 +28,7 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
 use crate::config::BucketDefaults;
+use crate::crypt::Crypt;
 use crate::door::ErrorCode;
 use crate::iam::Iam;
 use crate::lifecycle::calendar::Calendar;
@@ -44,6 +45,7 @@ pub struct S3Settings {
     directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
+    crypt: Crypt,
     notifier: Arc<Notifier>,
     calendar: Calendar,
 }
@@ -65,9 +67,20 @@ impl S3Settings {
             directory: Arc::default(),
             documents: Documents::default(),
             listings: Listings::default(),
+            crypt: Crypt::without_keys(),
             notifier: Arc::default(),
             calendar: Calendar::DAYS,
         }
+    }
+
+    /// Gives it the keys of encryption; without, there is SSE-C alone.
+    pub fn with_encryption(self, crypt: Crypt) -> Self {
+        Self { crypt, ..self }
+    }
+
+    /// Encryption.
+    pub(super) fn crypt(&self) -> &Crypt {
+        &self.crypt
     }
 
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
