@@ -16,6 +16,8 @@ ACCESS_KEY = "TESTACCESSKEY0000001"
 SECRET_KEY = "test/secret+key000000000000000000000000001"
 REGION = "us-east-1"
 DOMAIN = "s3.penstock.test"
+# Settings of a server that is not like the others.
+MORE_ENVIRONMENT: dict[str, str] = {}
 # KMS keys of the server, of which tests name some by the last part of an ARN.
 KMS_ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 KMS_KEYS = {
@@ -71,6 +73,7 @@ class Gateway:
             "PENSTOCK_EXTENT_FILE": "4GiB",
             "PENSTOCK_ENCRYPTION_KMS_KEYS": ",".join(f"{n}={k}" for n, k in KMS_KEYS.items()),
             **self.settings,
+            **MORE_ENVIRONMENT,
         }
         command = [binary(), "serve", "--data", str(self.folder / "data")]
         command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin}"]

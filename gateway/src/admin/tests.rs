@@ -16,8 +16,8 @@ use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};
 use crate::config::AdminPlan;
 use crate::credentials::AccessKey;
-use crate::credentials::file::{self, Stamp};
-use crate::iam::Iam;
+use crate::credentials::file;
+use crate::iam::{Iam, Places};
 use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
 
@@ -67,7 +67,7 @@ impl Site {
         let (sender, orders) = mpsc::channel(1);
         let token = Token::generate().unwrap();
         let administration = Administration {
-            exporter: Exporter::new(observed, Vec::new()).unwrap(),
+            exporter: Exporter::new(observed, Vec::new()),
             health: health.clone(),
             draining: draining.clone(),
             state: Arc::new(Fixed),
@@ -110,6 +110,13 @@ fn metrics_health_and_nothing_else() {
         let metrics = site.ask("GET /metrics", None).await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("version=0.0.4") && metrics.contains("penstock_build_info"));
+        // It comes in pieces, of which the last is empty.
+        assert!(
+            metrics.contains("transfer-encoding: chunked") && metrics.ends_with("\r\n0\r\n\r\n")
+        );
+        let head = site.ask("HEAD /metrics", None).await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(head.contains("version=0.0.4") && !head.contains("penstock_build_info"), "{head}");
         let state = site.ask("GET /api/v1/state", None).await;
         assert!(state.contains("application/json") && state.contains("\"version\":\"9.9\""));
         assert!(site.ask("PUT /api/v1/state", None).await.contains("405"));
@@ -233,16 +240,23 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let first = file::open(&path, true).unwrap().generated.unwrap();
-    let ring = Arc::new(Iam::new([first.clone()]));
-    let stamp = Stamp::of(&path);
-    let mut watch =
-        KeyWatch { path: path.clone(), environment_key: None, ring: ring.clone(), stamp };
+    let open = |environment_key| {
+        let places = Places { credentials: path.clone(), users: None, environment_key };
+        let states = stamps(&places);
+        let ring = Arc::new(Iam::open(places, folder.path().join("session-keys")).unwrap());
+        (ring.clone(), KeyWatch::new(ring, states))
+    };
+    let (ring, mut watch) = open(None);
     let second = AccessKey::generate().unwrap();
-    file::add(&path, second.clone()).unwrap();
+    file::add(&path, &second).unwrap();
     watch.look();
     let known = ring.known(&second.id).map(|known| known.secret);
     assert_eq!(known, Some(second.secret.clone()));
-    file::remove(&path, &first.id).unwrap();
+    let removed: Result<(), file::CredentialsError> = file::update(&path, |document| {
+        document.keys.retain(|key| *key.id != *first.id);
+        Ok(())
+    });
+    removed.unwrap();
     watch.look();
     assert_eq!(ring.ids(), std::slice::from_ref(&second.id));
     std::fs::write(&path, "rubbish").unwrap();
@@ -250,7 +264,7 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     std::fs::remove_file(&path).unwrap();
     watch.look();
     assert_eq!(ring.ids(), std::slice::from_ref(&second.id), "the old keys stay");
-    watch.environment_key = Some(first.clone());
+    let (ring, mut watch) = open(Some(first.clone()));
     watch.reload();
     assert_eq!(ring.ids(), std::slice::from_ref(&first.id));
 }

@@ -19,7 +19,7 @@ use crate::door::request_id;
 use crate::iam::Iam;
 use crate::lifecycle;
 use crate::limits;
-use crate::metrics::{Figure, Figures};
+use crate::metrics::{Figure, Figures, Many};
 use crate::notify::{self, Notifier};
 use crate::rdma::figures::RdmaFigures;
 use crate::rdma::open as rdma_open;
@@ -180,6 +180,10 @@ impl Figures for Together {
     fn figures(&self) -> Vec<Figure> {
         self.0.iter().flat_map(|part| part.figures()).collect()
     }
+
+    fn many(&self) -> Vec<Many> {
+        self.0.iter().flat_map(|part| part.many()).collect()
+    }
 }
 
 /// What the configuration insists on is there.
@@ -195,10 +199,13 @@ fn insist(plan: &Plan, got: &StorePlan) -> Result<(), String> {
 
 fn describe(report: &CheckReport) -> String {
     let mut text = format!(
-        "{} buckets, {} objects of {}, {} uploads, {} extents of {}; {} verified\n",
+        "{} buckets, {} objects and {} older versions of {}, {} delete markers, {} uploads, {} extents \
+         of {}; {} verified\n",
         report.buckets,
         report.objects,
+        report.versions,
         print_bytes(report.object_bytes),
+        report.markers,
         report.uploads,
         report.extents,
         print_bytes(report.extent_bytes),

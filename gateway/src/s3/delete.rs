@@ -30,8 +30,8 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
-    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
     let key = Bytes::from(input.key);
+    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
     let delete = Delete { condition, marker_acl, ..Delete::object(key.clone()) };
     let deleted = operations.lane().delete(bucket.id, delete).await;
     let deletion = laps.ends(Stage::Commit, deleted)?;
