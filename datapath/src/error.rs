@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub use crate::device::DeviceFault;
 use crate::id::{ExtentId, PartNumber};
+use crate::index::LockedBy;
 
 /// Why an operation did not happen. Unless said otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,8 +19,10 @@ pub enum StoreError {
     /// A bucket of this name exists.
     #[error("the bucket exists already")]
     BucketExists,
-    /// The bucket still holds objects or unfinished uploads.
-    #[error("the bucket is not empty: delete its objects and abort its uploads first")]
+    /// The bucket still holds objects, versions, delete markers or unfinished uploads.
+    #[error(
+        "the bucket is not empty: delete its objects, versions and delete markers, and abort its uploads first"
+    )]
     BucketNotEmpty,
     /// The store holds [`BUCKETS_MAX`](crate::limits::BUCKETS_MAX) buckets.
     #[error("the store holds as many buckets as it can")]
@@ -27,6 +30,24 @@ pub enum StoreError {
     /// No object has this key.
     #[error("no such key")]
     NoSuchKey,
+    /// The key has no version of this id, or it is a delete marker, which has no content.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// What a lock protects was to be removed, replaced or let go.
+    #[error("the object version is locked by {0}")]
+    Locked(LockedBy),
+    /// Versioning can't be changed so: suspended where objects are locked, or turned off again.
+    #[error(
+        "the bucket's versioning can't be changed so: it locks objects, or is versioned already"
+    )]
+    VersioningFixed,
+    /// What was asked is for buckets alone that were never versioned.
+    #[error("the bucket is versioned")]
+    Versioned,
+    /// The content would be of more than
+    /// [`SLICES_PER_ROW_MAX`](crate::limits::SLICES_PER_ROW_MAX) pieces.
+    #[error("the object has been appended to as often as it can: copy it into one piece first")]
+    TooManyPieces,
     /// No unfinished upload has this id, or it is of another bucket or key.
     #[error("no such upload")]
     NoSuchUpload,

@@ -1,4 +1,4 @@
-//! Identities that the store hands out. All but [`PartNumber`] and [`DeviceId`] are drawn from one persistent sequence
+//! Identities that the store hands out. All but [`PartNumber`], [`SettingKind`] and [`DeviceId`] are drawn from one persistent sequence
 //! in the index and are never reused, so a stale one can only miss, never hit something newer.
 
 macro_rules! identity {
@@ -44,9 +44,23 @@ identity!(
     PartNumber(u16)
 );
 identity!(
+    /// A version of an object as clients name it: the number of its row, so that newer is larger. 0 is the null
+    /// version, which what is put while a bucket's versioning is off or suspended has.
+    VersionId(u64)
+);
+identity!(
+    /// Which of a bucket's settings; what a number means is the caller's.
+    SettingKind(u8)
+);
+identity!(
     /// A device's place in the store's list of devices, from 0.
     DeviceId(u16)
 );
+
+impl VersionId {
+    /// The version that is put while a bucket's versioning is off or suspended; a key has at most one.
+    pub const NULL: VersionId = VersionId(0);
+}
 
 impl From<UploadId> for ManifestId {
     /// Completing an upload makes it a manifest without touching its part rows, so both carry one

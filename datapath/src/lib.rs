@@ -30,7 +30,7 @@ pub mod device;
 #[cfg(not(loom))]
 mod extent;
 
-pub use id::{BucketId, ExtentId, PartId, PartNumber, RowId, UploadId};
+pub use id::{BucketId, ExtentId, PartId, PartNumber, RowId, SettingKind, UploadId, VersionId};
 #[cfg(not(loom))]
 pub use {
     device::{DeviceState, EngineKind, Trouble},
@@ -40,8 +40,10 @@ pub use {
         checksum::{crc64, crc64_concat},
     },
     index::{
-        Bucket, Condition, ListEntry, ListObjects, ListPage, ListUploads, NewObject, Object, Part,
-        Upload, UploadEntry, UploadPage,
+        Annotation, Bucket, Condition, Delete, Deletion, Found, ListEntry, ListObjects, ListPage,
+        ListUploads, ListVersions, Lock, LockedBy, Marker, NewBucket, NewObject, Object, Part,
+        Retention, RetentionMode, Subject, Upload, UploadEntry, UploadPage, VersionEntry,
+        VersionPage, Versioning,
     },
     latency::{BatchStats, LatencyStats},
     store::{

@@ -144,10 +144,15 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 /// Most slices in one object or part: what one body may have extents, and what a copied range of
 /// many parts may have. At 13 bytes a slice a record stays under 107 KiB.
 pub const SLICES_PER_ROW_MAX: usize = 8192;
-/// Most bytes that a caller may keep with a bucket, an object, an upload or a part.
+/// Most bytes that a caller may keep with a bucket, an object, an upload or a part; an object's tags,
+/// its access list and what is kept of its encryption have as many each.
 pub const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of the attributes of an object or an upload that listings have: a page of 1,000 would
-/// otherwise hold up to 64 MiB of what few of its readers look at.
+/// Most bytes of one setting of a bucket: S3's longest, a lifecycle configuration of 1,000 rules with
+/// filters of some 400 bytes. It lies in adjacent pages of the index, 128 of them.
+pub const BUCKET_SETTING_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of the attributes of an object or an upload that listings have, and of an object's access list
+/// and encryption: a page of 1,000 would otherwise hold up to 64 MiB of each, which few of its
+/// readers look at.
 pub const LISTED_ATTRIBUTES_BYTES_MAX: usize = 256;
 /// Extents of at most this many checksum blocks (1 MiB) carry their checksums in their own row.
 pub const CHECKSUMS_INLINE_MAX: usize = 16;
@@ -179,6 +184,9 @@ pub const COMMIT_QUEUE_MAX: usize = 1024;
 /// Mutations in one transaction. A durable commit costs two device flushes (about 0.3 ms here)
 /// whatever its size; past 256 the flush is under 2 µs a mutation and only latency grows.
 pub const COMMIT_BATCH_MAX: usize = 256;
+/// Deletes in one change; a longer list is several. Each touches some four leaves, so these fit
+/// [`INDEX_TRANSACTION_BYTES`].
+pub const DELETES_PER_MUTATION: usize = 400;
 /// Rows (parts, checksum rows) that reclaiming deletes in one transaction: about 5 ms, what it may
 /// add to a batch's latency.
 pub const RECLAIM_ROWS_PER_TRANSACTION: usize = 256;

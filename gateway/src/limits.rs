@@ -125,6 +125,42 @@ pub const DRAIN_GRACE_TIME: Duration = Duration::from_millis(200);
 /// After the drain deadline has cut connections off, how long their tasks have to end.
 pub const CUT_OFF_TIME: Duration = Duration::from_secs(5);
 
+// ----- TLS -------------------------------------------------------------------------------------
+
+/// How many connections of [`CONNECTION_BYTES`] one under TLS counts for: what is read ahead and what
+/// waits to be sent, encrypted (64 KiB, rustls's own bound), come on top.
+pub const TLS_CONNECTION_WEIGHT: usize = 2;
+
+/// Bytes read from a socket at once for TLS: two records of 16 KiB, with which an upload takes a system
+/// call for each 32 KiB.
+pub const TLS_READ_BYTES: usize = 32 << 10;
+
+/// Bytes of one record with its protection, at most (RFC 8446, 5.2; RFC 5246 allows 2 KiB of it).
+pub const TLS_RECORD_BYTES_MAX: usize = (16 << 10) + 2048;
+
+/// Bytes of a client's flight that are read before its handshake goes on: rustls takes messages of up
+/// to 64 KiB, which come in records of their own.
+pub const TLS_HELLO_BYTES_MAX: usize = 128 << 10;
+
+/// Records that the kernel may send with one key: half of the 2^24 full ones up to which AES-GCM is
+/// safe by a margin of 2^-60 (RFC 8446, 5.5); 128 GiB on one connection.
+pub const KTLS_RECORDS_MAX: u64 = 1 << 23;
+
+/// TLS handshakes that may be configured to run at a time. Each holds a descriptor and some 30 KiB.
+pub const TLS_HANDSHAKES_MAX: usize = 1 << 16;
+
+/// Certificates of virtual hosts.
+pub const TLS_CERTIFICATES_MAX: usize = 1000;
+
+/// Rows of `tls.client_users`; each handshake with a certificate looks through them.
+pub const TLS_CLIENT_USERS_MAX: usize = 1000;
+
+/// How long a self-signed certificate is valid: as long as browsers take one at most, 398 days.
+pub const SELF_SIGNED_TIME: Duration = Duration::from_secs(397 * 86_400);
+
+/// How long before its making it is valid already: clocks differ.
+pub const SELF_SIGNED_SKEW: Duration = Duration::from_secs(3600);
+
 // ----- listeners ------------------------------------------------------------------------------
 
 /// Connections the kernel holds for a listener before they are accepted; the kernel lowers it to

@@ -18,8 +18,9 @@ use s3s::{S3Error, S3ErrorCode};
 
 use crate::body::BodyError;
 use crate::door::BodyFault;
+use crate::s3::FormRefusal;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
-use crate::s3::refusal::{RdmaRefusal, Refusal};
+use crate::s3::refusal::{AccessRefusal, RdmaRefusal, Refusal};
 
 /// The code of a store that is full.
 pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
@@ -69,6 +70,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::BodyBroken(_) | Refusal::Damaged(_) | Refusal::NotModified(_) => internal(),
         Refusal::Busy(what) => busy(what),
         Refusal::Rdma(refusal) => of_rdma(refusal),
+        Refusal::Access(refusal) => of_access(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
         Refusal::IncompleteBody => error(
             Code::IncompleteBody,
@@ -121,8 +123,24 @@ fn of_request(refusal: Refusal) -> S3Error {
         }
         Refusal::InvalidStorageClass(class) => {
             let message =
-                format!("The storage class you specified is not valid: {class}; there is STANDARD");
+                format!("The storage class you specified is not valid: {class}; see docs/S3.md");
             error(Code::InvalidStorageClass, message)
+        }
+        Refusal::InvalidWriteOffset { offset, size } => {
+            let is = size.map_or("there is no object of that size".to_owned(), |size| {
+                format!("the object has {size} bytes")
+            });
+            let message = format!(
+                "The write offset value that you specified does not match the current object size: {offset}, and {is}"
+            );
+            custom("InvalidWriteOffset", StatusCode::BAD_REQUEST, message)
+        }
+        Refusal::Form(refusal) => of_form(refusal),
+        Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
+        Refusal::InvalidRedirectLocation => {
+            let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/' and at \
+                           most 2048 bytes.";
+            custom("InvalidRedirectLocation", StatusCode::BAD_REQUEST, message)
         }
         Refusal::InvalidLocationConstraint => {
             error(Code::InvalidLocationConstraint, "The specified location constraint is not valid")
@@ -170,6 +188,25 @@ pub fn of_store(failure: StoreError) -> S3Error {
     match failure {
         StoreError::NoSuchBucket => of_request(Refusal::NoSuchBucket),
         StoreError::NoSuchKey => of_request(Refusal::NoSuchKey),
+        StoreError::NoSuchVersion => {
+            error(Code::NoSuchVersion, "The specified version does not exist.")
+        }
+        StoreError::Locked(_) => {
+            error(Code::AccessDenied, "Access Denied because object protected by object lock.")
+        }
+        StoreError::VersioningFixed => error(
+            Code::InvalidBucketState,
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+        ),
+        StoreError::Versioned => error(
+            Code::InvalidBucketState,
+            "The request is not valid with the current state of the bucket: it is versioned.",
+        ),
+        StoreError::TooManyPieces => custom(
+            "TooManyParts",
+            StatusCode::BAD_REQUEST,
+            "You have attempted to append more data than the maximum number of parts allows.",
+        ),
         StoreError::NoSuchUpload => of_request(Refusal::NoSuchUpload),
         StoreError::BucketExists => error(
             Code::BucketAlreadyOwnedByYou,
@@ -231,6 +268,120 @@ pub fn of_store(failure: StoreError) -> S3Error {
             tracing::error!(%reason, "the index failed");
             internal()
         }
+    }
+}
+
+/// What the client is told of settings of access.
+pub fn of_access(refusal: AccessRefusal) -> S3Error {
+    use StatusCode as Status;
+    let (code, status, message) = match refusal {
+        AccessRefusal::AclsAreOff => (
+            "AccessControlListNotSupported",
+            Status::BAD_REQUEST,
+            "The bucket does not allow ACLs".into(),
+        ),
+        AccessRefusal::AclWithOwnership => (
+            "InvalidBucketAclWithObjectOwnership",
+            Status::BAD_REQUEST,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting".into(),
+        ),
+        AccessRefusal::MalformedAcl(element) => (
+            "MalformedACLError",
+            Status::BAD_REQUEST,
+            format!(
+                "The XML you provided was not well-formed or did not validate against our published schema: {element}"
+            ),
+        ),
+        AccessRefusal::UnresolvableEmail => (
+            "UnresolvableGrantByEmailAddress",
+            Status::BAD_REQUEST,
+            "The e-mail address you provided does not match any account on record.".into(),
+        ),
+        AccessRefusal::NoAcl => (
+            "MissingSecurityHeader",
+            Status::BAD_REQUEST,
+            "Your request was missing a required header: x-amz-acl, x-amz-grant-* or a document".into(),
+        ),
+        AccessRefusal::AclTwice => (
+            "UnexpectedContent",
+            Status::BAD_REQUEST,
+            "This request does not support content".into(),
+        ),
+        AccessRefusal::MalformedPolicy(why) => ("MalformedPolicy", Status::BAD_REQUEST, why),
+        AccessRefusal::NoPolicy => (
+            "NoSuchBucketPolicy",
+            Status::NOT_FOUND,
+            "The bucket policy does not exist".into(),
+        ),
+        AccessRefusal::NoPublicAccessBlock => (
+            "NoSuchPublicAccessBlockConfiguration",
+            Status::NOT_FOUND,
+            "The public access block configuration was not found".into(),
+        ),
+        AccessRefusal::NoOwnershipControls => (
+            "OwnershipControlsNotFoundError",
+            Status::NOT_FOUND,
+            "The bucket ownership controls were not found".into(),
+        ),
+        AccessRefusal::BucketIsAnothers => (
+            "BucketAlreadyExists",
+            Status::CONFLICT,
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
+             Please select a different name and try again.".into(),
+        ),
+        AccessRefusal::OwnersAlone => (
+            "MethodNotAllowed",
+            Status::METHOD_NOT_ALLOWED,
+            "The specified method is not allowed against this resource.".into(),
+        ),
+    };
+    custom(code, status, message)
+}
+
+/// What a browser is told of its form.
+fn of_form(refusal: FormRefusal) -> S3Error {
+    let bad = |code, message: Cow<'static, str>| custom(code, StatusCode::BAD_REQUEST, message);
+    match refusal {
+        FormRefusal::Malformed(why) => bad(
+            "MalformedPOSTRequest",
+            format!("The body of your POST request is not well-formed multipart/form-data: {why}").into(),
+        ),
+        FormRefusal::FieldsTooLong => bad(
+            "MaxPostPreDataLengthExceeded",
+            "Your POST request fields preceding the upload file were too large.".into(),
+        ),
+        FormRefusal::NoFile => bad(
+            "IncorrectNumberOfFilesInPostRequest",
+            "POST requires exactly one file upload per request.".into(),
+        ),
+        FormRefusal::NoField(name) => bad(
+            "InvalidArgument",
+            format!(
+                "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the \
+                 fields."
+            )
+            .into(),
+        ),
+        FormRefusal::InvalidPolicy(why) => {
+            bad("InvalidPolicyDocument", format!("Invalid Policy: {why}").into())
+        }
+        FormRefusal::Denied(why) => {
+            error(S3ErrorCode::AccessDenied, format!("Invalid according to Policy: {why}"))
+        }
+        FormRefusal::TooLarge { size, max } => bad(
+            "EntityTooLarge",
+            format!("Your proposed upload exceeds the maximum allowed size: {size} bytes of {max}").into(),
+        ),
+        FormRefusal::TooSmall { size, min } => bad(
+            "EntityTooSmall",
+            format!("Your proposed upload is smaller than the minimum allowed size: {size} bytes of {min}").into(),
+        ),
+        FormRefusal::Auth(refused) => custom(refused.code(), refused.status(), refused.message()),
+        FormRefusal::NotHere => custom(
+            "MethodNotAllowed",
+            StatusCode::METHOD_NOT_ALLOWED,
+            "The specified method is not allowed against this resource.",
+        ),
     }
 }
 
@@ -331,6 +482,7 @@ fn with_headers(mut error: S3Error, headers: HeaderMap) -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datapath::LockedBy;
     use datapath::device::Operation;
     use datapath::error::DeviceFault;
     use datapath::id::{DeviceId, ExtentId, PartNumber};
@@ -344,6 +496,11 @@ mod tests {
             (StoreError::BucketNotEmpty, "BucketNotEmpty", 409),
             (StoreError::TooManyBuckets, "TooManyBuckets", 400),
             (StoreError::NoSuchKey, "NoSuchKey", 404),
+            (StoreError::NoSuchVersion, "NoSuchVersion", 404),
+            (StoreError::Locked(LockedBy::LegalHold), "AccessDenied", 403),
+            (StoreError::VersioningFixed, "InvalidBucketState", 409),
+            (StoreError::Versioned, "InvalidBucketState", 409),
+            (StoreError::TooManyPieces, "TooManyParts", 400),
             (StoreError::NoSuchUpload, "NoSuchUpload", 404),
             (StoreError::ConditionFailed, "PreconditionFailed", 412),
             (StoreError::PartChanged(PartNumber(7)), "InvalidPart", 400),

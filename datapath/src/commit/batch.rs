@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +16,7 @@ use super::{Change, CommitOptions, DataFlush, Job, Shared};
 use crate::error::StoreError;
 use crate::id::BucketId;
 use crate::index::{
-    ApplyError, Condition, Effects, IndexError, IndexWriter, Mutation, Outcome, WriteTransaction,
+    ApplyError, Delete, Effects, IndexError, IndexWriter, Mutation, Outcome, WriteTransaction,
 };
 use crate::limits::{
     COMMIT_BATCH_MAX, INDEX_TRANSACTION_BYTES, PIN_POLL, RECLAIM_RETRY, RECLAIM_RETRY_DAMAGED,
@@ -208,7 +207,7 @@ impl Committer<'_> {
         while let Some(change) = changes.next() {
             let outcome = match self.alone(&change.staged.mutation) {
                 Err(error) if error.is_full() => match &change.staged.mutation {
-                    Mutation::DeleteMany { bucket, keys } => self.delete_each(*bucket, keys),
+                    Mutation::DeleteMany { bucket, deletes } => self.delete_each(*bucket, deletes),
                     _ => Err(error),
                 },
                 outcome => outcome,
@@ -254,16 +253,11 @@ impl Committer<'_> {
     }
 
     /// A DeleteMany that does not fit one transaction: a full index must still allow it.
-    fn delete_each(
-        &mut self,
-        bucket: BucketId,
-        keys: &[(Bytes, Condition)],
-    ) -> Result<Answer, IndexError> {
-        let mut outcomes = Vec::with_capacity(keys.len());
-        for (key, condition) in keys {
-            let (key, condition) = (key.clone(), condition.clone());
-            match self.alone(&Mutation::Delete { bucket, key, condition }) {
-                Ok(Ok(Outcome::Deleted(old))) => outcomes.push(Ok(old)),
+    fn delete_each(&mut self, bucket: BucketId, deletes: &[Delete]) -> Result<Answer, IndexError> {
+        let mut outcomes = Vec::with_capacity(deletes.len());
+        for delete in deletes {
+            match self.alone(&Mutation::Delete { bucket, delete: delete.clone() }) {
+                Ok(Ok(Outcome::Deleted(deletion))) => outcomes.push(Ok(deletion)),
                 Ok(Ok(_)) => return Err(IndexError::Inconsistent("a delete answered otherwise")),
                 Ok(Err(error)) => outcomes.push(Err(error)),
                 Err(error) if error.is_fault() => return Err(error),

@@ -75,6 +75,18 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Opens a record of any format version up to this one, and tells which.
+    pub(crate) fn record_up_to(
+        bytes: &'a [u8],
+        newest: u8,
+    ) -> Result<(Decoder<'a>, u8), DecodeError> {
+        let mut decoder = Decoder(bytes);
+        match decoder.byte("version")? {
+            found if (1..=newest).contains(&found) => Ok((decoder, found)),
+            found => Err(DecodeError::Version(found)),
+        }
+    }
+
     pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let (&first, rest) = self.0.split_first().ok_or(DecodeError::Truncated(field))?;
         self.0 = rest;

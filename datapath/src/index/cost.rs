@@ -5,9 +5,11 @@
 //! Limits: `COMMIT_QUEUE_BYTES`, `INDEX_TRANSACTION_BYTES`, `DIRTY_BYTES_PER_ROW`.
 //! Not here: waiting for room (`commit`).
 
-use super::mutation::{Condition, Content, Mutation, NewExtent, NewObject};
+use super::mutation::{
+    Annotation, Condition, Content, Delete, Mutation, NewBucket, NewExtent, NewObject,
+};
 use super::record::{Body, Slice};
-use crate::id::{PartId, PartNumber};
+use crate::id::{PartId, PartNumber, SettingKind};
 use crate::limits::DIRTY_BYTES_PER_ROW;
 
 impl Mutation {
@@ -17,17 +19,23 @@ impl Mutation {
     pub fn queued_bytes(&self) -> usize {
         size_of::<Mutation>()
             + match self {
-                Mutation::CreateBucket { name, attributes } => name.len() + attributes.len(),
+                Mutation::CreateBucket { name, attributes, new } => {
+                    name.len() + attributes.len() + new_bucket_bytes(new)
+                }
                 Mutation::DeleteBucket { name } | Mutation::SetPublicRead { name, .. } => {
                     name.len()
                 }
                 Mutation::Put { object, content } => object_bytes(object) + content_bytes(content),
-                Mutation::Delete { key, condition, .. } => key.len() + condition_bytes(condition),
-                Mutation::DeleteMany { keys, .. } => {
-                    let each = |(key, condition): &(bytes::Bytes, Condition)| {
-                        size_of_val(key) + key.len() + condition_bytes(condition)
-                    };
-                    keys.iter().map(each).sum()
+                Mutation::SetBucketAttributes { attributes, .. } => attributes.len(),
+                Mutation::SetVersioning { .. } => 0,
+                Mutation::SetSetting { value, .. } => value.as_ref().map_or(0, |value| value.len()),
+                Mutation::Delete { delete, .. } => delete_bytes(delete),
+                Mutation::DeleteMany { deletes, .. } => deletes.iter().map(delete_bytes).sum(),
+                Mutation::Annotate { key, annotation, .. } => {
+                    key.len() + annotation_bytes(annotation)
+                }
+                Mutation::Rename { from, to, source, destination, .. } => {
+                    from.len() + to.len() + condition_bytes(source) + condition_bytes(destination)
                 }
                 Mutation::CreateUpload { key, attributes, .. } => key.len() + attributes.len(),
                 Mutation::PutPart { entity_tag, attributes, content, .. } => {
@@ -43,25 +51,36 @@ impl Mutation {
     /// Bytes of index pages that the change makes dirty: a leaf with its share of the branches for
     /// each place in a table that it touches, and what it writes, once more for pages that are
     /// split. What an overwritten object's own extents cost is counted as one place: they were
-    /// numbered together, so their rows lie side by side.
+    /// numbered together, so their rows lie side by side. What a version costs that moves to another
+    /// table is counted as one place, too: nearly all are of some hundred bytes, one of thousands of
+    /// slices is of up to 107 KiB.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
         // Places, by table; each change may have to write the settings' identifier mark too.
         let (places, written) = match self {
-            // buckets, bucket_names
-            Mutation::CreateBucket { .. } | Mutation::DeleteBucket { .. } => (2, 0),
-            Mutation::SetPublicRead { .. } => (1, 0),
-            // current or parts; extents and block_checksums, new and old; manifests, reclaim
-            Mutation::Put { content, .. } | Mutation::PutPart { content, .. } => {
-                (3 + referred_places(content), row_bytes(content))
-            }
-            // current, extents
-            Mutation::Delete { .. } => (2, 0),
-            Mutation::DeleteMany { keys, .. } => (2 * keys.len(), 0),
+            // buckets, bucket_names, bucket_settings
+            Mutation::CreateBucket { .. } | Mutation::DeleteBucket { .. } => (3, 0),
+            Mutation::SetPublicRead { .. }
+            | Mutation::SetBucketAttributes { .. }
+            | Mutation::SetVersioning { .. } => (1, 0),
+            // buckets, bucket_settings
+            Mutation::SetSetting { .. } => (2, 0),
+            // current; extents and block_checksums, new and old; manifests, reclaim; versions and
+            // nulls where the old one stays
+            Mutation::Put { content, .. } => (5 + referred_places(content), row_bytes(content)),
+            // parts; extents and block_checksums, new and old; reclaim
+            Mutation::PutPart { content, .. } => (3 + referred_places(content), row_bytes(content)),
+            // current, versions, nulls, extents
+            Mutation::Delete { .. } => (DELETE_PLACES, 0),
+            Mutation::DeleteMany { deletes, .. } => (DELETE_PLACES * deletes.len(), 0),
+            // current or versions
+            Mutation::Annotate { .. } => (1, 0),
+            // current twice, extents
+            Mutation::Rename { .. } => (3, 0),
             // uploads, upload_rows
             Mutation::CreateUpload { .. } => (2, 0),
-            // current, extents, manifests, part_offsets, uploads, upload_rows, reclaim
-            Mutation::Complete { parts, .. } => (7, 16 * parts.len()),
+            // current, versions, nulls, extents, manifests, part_offsets, uploads, upload_rows, reclaim
+            Mutation::Complete { parts, .. } => (9, 16 * parts.len()),
             // uploads, upload_rows, reclaim
             Mutation::Abort { .. } => (3, 0),
         };
@@ -69,17 +88,49 @@ impl Mutation {
     }
 }
 
+/// Places that one deletion touches: current, versions, nulls, extents.
+const DELETE_PLACES: usize = 4;
+
+fn new_bucket_bytes(new: &NewBucket) -> usize {
+    let each = |setting: &(SettingKind, bytes::Bytes)| size_of_val(setting) + setting.1.len();
+    new.settings.iter().map(each).sum()
+}
+
+fn delete_bytes(delete: &Delete) -> usize {
+    size_of::<Delete>()
+        + delete.key.len()
+        + delete.marker_acl.len()
+        + condition_bytes(&delete.condition)
+}
+
+fn annotation_bytes(annotation: &Annotation) -> usize {
+    match annotation {
+        Annotation::Tags(bytes) | Annotation::Acl(bytes) => bytes.len(),
+        Annotation::LegalHold(_) | Annotation::Retention { .. } => 0,
+    }
+}
+
 fn object_bytes(object: &NewObject) -> usize {
     object.key.len()
         + object.entity_tag.len()
         + object.attributes.len()
+        + object.tags.len()
+        + object.acl.len()
+        + object.encryption.len()
         + condition_bytes(&object.condition)
 }
 
 fn condition_bytes(condition: &Condition) -> usize {
     size_of::<Condition>()
         + match condition {
-            Condition::None | Condition::Absent | Condition::Present => 0,
+            Condition::None
+            | Condition::Absent
+            | Condition::Present
+            | Condition::RowIs(_)
+            | Condition::SizeIs { .. }
+            | Condition::ModifiedIs { .. }
+            | Condition::Noncurrent => 0,
+            Condition::All(conditions) => conditions.iter().map(condition_bytes).sum(),
             Condition::TagIs(tags) | Condition::TagIsNot(tags) => {
                 tags.iter().map(|tag| size_of_val(tag) + tag.len()).sum()
             }
@@ -119,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::id::{BucketId, ExtentId, UploadId};
-    use crate::index::record::ExtentLocation;
+    use crate::index::record::{ExtentLocation, Lock};
     use crate::limits::{
         COMMIT_BATCH_MAX, COMMIT_QUEUE_BYTES, INDEX_TRANSACTION_BYTES, OBJECT_KEY_BYTES_MAX,
         SLICES_PER_ROW_MAX,
@@ -132,6 +183,10 @@ mod tests {
             entity_tag: "0123456789abcdef0123456789abcdef".into(),
             attributes: Bytes::from(vec![0; attributes]),
             condition: Condition::None,
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
         }
     }
 
@@ -157,7 +212,7 @@ mod tests {
 
     fn delete_many(keys: usize) -> Mutation {
         let key = Bytes::from(vec![b'k'; OBJECT_KEY_BYTES_MAX]);
-        Mutation::DeleteMany { bucket: BucketId(1), keys: vec![(key, Condition::None); keys] }
+        Mutation::DeleteMany { bucket: BucketId(1), deletes: vec![Delete::object(key); keys] }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Owns: the encoding of every table key. Numbers are big-endian.
 //! Not here: the values (`record`), which table holds what (`tables`).
 //!
-//! `current` puts the object key last, so that it needs no terminator. `uploads` has the upload id
-//! behind the key: there the key is written in groups of eight bytes, each followed by a count
+//! `current` puts the object key last, so that it needs no terminator. `uploads` and `versions` have a
+//! number behind the key: there the key is written in groups of eight bytes, each followed by a count
 //! byte, zero-padded. This keeps the order also for keys with zero bytes and for keys that are
 //! prefixes of each other, and grows a key by at most 1/8 + 9 bytes, where escaping zeros could
 //! double it past LMDB's limit of 1,984 bytes.
 
-use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, RowId, UploadId};
+use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, RowId, SettingKind, UploadId};
 use crate::limits::OBJECT_KEY_BYTES_MAX;
 
 use super::codec::DecodeError;
@@ -38,28 +38,43 @@ pub(crate) fn split_object(bytes: &[u8]) -> Result<(BucketId, &[u8]), DecodeErro
     Ok((BucketId(u64::from_be_bytes(*id)), key))
 }
 
-/// `versions`: the row id of the key's newest version when the key was first versioned ‖ inverted
-/// sequence, so that newer versions sort first. Reserved: nothing writes this table yet.
-pub fn version(key_row: RowId, sequence: u64) -> [u8; 16] {
-    pair(key_row.0, !sequence)
+/// `versions`: bucket ‖ grouped key ‖ inverted row number, so that newer versions sort first.
+pub(crate) fn version(bucket: BucketId, key: &[u8], row: RowId) -> Vec<u8> {
+    let mut bytes = key_floor(bucket, key);
+    bytes.extend_from_slice(&number(!row.0));
+    bytes
 }
 
-/// Splits a key of `versions` into what [`version`] was given.
-pub fn split_version(bytes: &[u8]) -> Result<(RowId, u64), DecodeError> {
-    let bytes: &[u8; 16] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
-    let both = u128::from_be_bytes(*bytes);
-    Ok((RowId((both >> 64) as u64), !(both as u64)))
+/// Splits a key of `versions`.
+pub(crate) fn split_version(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, RowId), DecodeError> {
+    let (bucket, key, number) = split_grouped(bytes)?;
+    Ok((bucket, key, RowId(!number)))
+}
+
+/// `bucket_settings`: bucket ‖ kind.
+pub(crate) fn setting(bucket: BucketId, kind: SettingKind) -> [u8; 9] {
+    let mut bytes = [kind.0; 9];
+    bytes[..8].copy_from_slice(&number(bucket.0));
+    bytes
+}
+
+/// Splits a key of `bucket_settings`.
+pub(crate) fn split_setting(bytes: &[u8]) -> Result<(BucketId, SettingKind), DecodeError> {
+    let bytes: &[u8; 9] = bytes.try_into().map_err(|_| DecodeError::Truncated("key"))?;
+    let id = bytes[..8].iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    Ok((BucketId(id), SettingKind(bytes[8])))
 }
 
 /// `uploads`: bucket ‖ grouped key ‖ upload id.
 pub(crate) fn upload(bucket: BucketId, key: &[u8], upload: UploadId) -> Vec<u8> {
-    let mut bytes = upload_floor(bucket, key);
+    let mut bytes = key_floor(bucket, key);
     bytes.extend_from_slice(&number(upload.0));
     bytes
 }
 
-/// Sorts before every upload of this object key and after every upload of smaller ones.
-pub(crate) fn upload_floor(bucket: BucketId, key: &[u8]) -> Vec<u8> {
+/// What every row of `uploads` or `versions` of this object key begins with, and none of another: it
+/// sorts before them and after every row of smaller keys.
+pub(crate) fn key_floor(bucket: BucketId, key: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(KEY_BYTES_MAX);
     bytes.extend_from_slice(&number(bucket.0));
     let mut rest = key;
@@ -81,6 +96,12 @@ pub(crate) fn upload_floor(bucket: BucketId, key: &[u8]) -> Vec<u8> {
 
 /// Splits a key of `uploads`.
 pub(crate) fn split_upload(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, UploadId), DecodeError> {
+    let (bucket, key, number) = split_grouped(bytes)?;
+    Ok((bucket, key, UploadId(number)))
+}
+
+/// Bucket, object key, and the number behind it.
+fn split_grouped(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, u64), DecodeError> {
     let (id, mut rest) = bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated("key"))?;
     let bucket = BucketId(u64::from_be_bytes(*id));
     let mut key = Vec::with_capacity(rest.len());
@@ -98,8 +119,8 @@ pub(crate) fn split_upload(bytes: &[u8]) -> Result<(BucketId, Vec<u8>, UploadId)
             _ => return Err(DecodeError::Value("key")),
         }
     }
-    let id: &[u8; 8] = rest.try_into().map_err(|_| DecodeError::Truncated("upload id"))?;
-    Ok((bucket, key, UploadId(u64::from_be_bytes(*id))))
+    let id: &[u8; 8] = rest.try_into().map_err(|_| DecodeError::Truncated("key"))?;
+    Ok((bucket, key, u64::from_be_bytes(*id)))
 }
 
 /// `parts`: upload or manifest ‖ part number.
@@ -172,10 +193,6 @@ fn numbered(id: u64, number: u16) -> [u8; 10] {
     bytes
 }
 
-fn pair(high: u64, low: u64) -> [u8; 16] {
-    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
-}
-
 const fn grouped_length(bytes: usize) -> usize {
     (bytes / GROUP + 1) * (GROUP + 1)
 }
@@ -201,7 +218,7 @@ mod tests {
             );
             prop_assert_eq!(first.cmp(&second), a.cmp(&b).then(i.cmp(&j)));
             prop_assert_eq!(split_upload(&first).unwrap(), (BucketId(7), a.clone(), UploadId(i)));
-            prop_assert!(upload_floor(BucketId(7), &a) < first);
+            prop_assert!(key_floor(BucketId(7), &a) < first);
         }
 
         #[test]
@@ -223,12 +240,16 @@ mod tests {
             let _ = split_checksums(&bytes);
             let _ = split_reclaim(&bytes);
             let _ = split_version(&bytes);
+            let _ = split_setting(&bytes);
         }
 
         #[test]
-        fn newer_versions_sort_first(row: u64, a: u64, b: u64) {
-            prop_assert_eq!(version(RowId(row), a).cmp(&version(RowId(row), b)), b.cmp(&a));
-            prop_assert_eq!(split_version(&version(RowId(row), a)).unwrap(), (RowId(row), a));
+        fn versions_sort_by_key_and_newer_first(a in key(), b in key(), i: u64, j: u64) {
+            let (first, second) =
+                (version(BucketId(7), &a, RowId(i)), version(BucketId(7), &b, RowId(j)));
+            prop_assert_eq!(first.cmp(&second), a.cmp(&b).then(j.cmp(&i)));
+            prop_assert_eq!(split_version(&first).unwrap(), (BucketId(7), a.clone(), RowId(i)));
+            prop_assert_eq!(second.starts_with(&key_floor(BucketId(7), &a)), a == b);
         }
     }
 

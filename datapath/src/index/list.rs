@@ -1,7 +1,7 @@
 //! Pages of object keys and of uploads, in key order, with keys rolled up at a delimiter.
 //!
 //! Owns: [`Snapshot::list_objects`], [`Snapshot::list_uploads`].
-//! Not here: tokens and encodings of a protocol, limits on the page (the caller's).
+//! Not here: versions (`list_versions`), tokens and encodings of a protocol, limits on the page (the caller's).
 //!
 //! The cost is that of the page: what a common prefix covers is skipped by one seek to the first
 //! key above it.
@@ -48,7 +48,8 @@ pub enum ListEntry {
     Object {
         /// Its key.
         key: Bytes,
-        /// What it is, with the first `LISTED_ATTRIBUTES_BYTES_MAX` bytes of its attributes.
+        /// What it is, with the first `LISTED_ATTRIBUTES_BYTES_MAX` bytes of its attributes, its access
+        /// list and its encryption, and without its tags.
         object: Object,
     },
     /// Keys that share this prefix, at least one.
@@ -145,13 +146,13 @@ impl Snapshot<'_> {
             (Floor::Above(key), _) => {
                 Bound::Excluded(keys::upload(*bucket, key, UploadId(u64::MAX)))
             }
-            (Floor::From(key), _) => Bound::Included(keys::upload_floor(*bucket, &key)),
+            (Floor::From(key), _) => Bound::Included(keys::key_floor(*bucket, &key)),
             (Floor::End, _) => {
                 return Ok(UploadPage { entries: Vec::new(), truncated: false });
             }
         };
         let end = match keys::successor(prefix) {
-            Some(above) => Some(keys::upload_floor(*bucket, &above)),
+            Some(above) => Some(keys::key_floor(*bucket, &above)),
             None => keys::successor(&keys::number(bucket.0)),
         };
         let mut entries = Vec::new();
@@ -164,7 +165,7 @@ impl Snapshot<'_> {
                 if let Some(common) = common_prefix(&key, prefix, delimiter) {
                     entries.push(UploadEntry::Prefix(Bytes::copy_from_slice(common)));
                     return Ok(Next::Skip(
-                        keys::successor(common).map(|key| keys::upload_floor(*bucket, &key)),
+                        keys::successor(common).map(|key| keys::key_floor(*bucket, &key)),
                     ));
                 }
                 let upload = self.upload(id)?;
@@ -180,7 +181,7 @@ impl Snapshot<'_> {
 }
 
 /// Where a listing begins.
-enum Floor<'r> {
+pub(super) enum Floor<'r> {
     /// At this key.
     From(Vec<u8>),
     /// Above this key.
@@ -189,7 +190,11 @@ enum Floor<'r> {
     End,
 }
 
-fn floor<'r>(prefix: &[u8], delimiter: Option<&[u8]>, after: Option<&'r [u8]>) -> Floor<'r> {
+pub(super) fn floor<'r>(
+    prefix: &[u8],
+    delimiter: Option<&[u8]>,
+    after: Option<&'r [u8]>,
+) -> Floor<'r> {
     let Some(after) = after.filter(|after| *after >= prefix) else {
         return Floor::From(prefix.to_vec());
     };
@@ -203,7 +208,11 @@ fn floor<'r>(prefix: &[u8], delimiter: Option<&[u8]>, after: Option<&'r [u8]>) -
 }
 
 /// The key up to the end of the first delimiter after the prefix.
-fn common_prefix<'k>(key: &'k [u8], prefix: &[u8], delimiter: Option<&[u8]>) -> Option<&'k [u8]> {
+pub(super) fn common_prefix<'k>(
+    key: &'k [u8],
+    prefix: &[u8],
+    delimiter: Option<&[u8]>,
+) -> Option<&'k [u8]> {
     let delimiter = delimiter?;
     let rest = key.strip_prefix(prefix)?;
     let at = match delimiter {
@@ -229,6 +238,12 @@ struct ScanTable<'s> {
     limit: usize,
 }
 
+/// Counts a row that a listing looked at, for the tests that hold listings to their page's size.
+pub(super) fn visited() {
+    #[cfg(test)]
+    super::tests::ROWS_VISITED.with(|rows| rows.set(rows.get() + 1));
+}
+
 /// Turns rows into entries until the page is full. Whether rows are left is the answer.
 fn scan<E>(
     scan: &ScanTable<'_>,
@@ -248,6 +263,7 @@ fn scan<E>(
         // LMDB returns nothing for a range that ends before it begins.
         for row in scan.table.range(&scan.snapshot.txn, &(from, end))? {
             let row = row?;
+            visited();
             if entries.len() == scan.limit {
                 return Ok(true);
             }

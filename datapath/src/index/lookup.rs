@@ -6,15 +6,19 @@
 //! A lookup is some 0.85 µs when its pages are in memory and one page fault a level when they are
 //! not, so lanes make them where they run; listings belong on a thread of their own.
 
+use bytes::Bytes;
 use heed::{RoTxn, WithoutTls};
 
 use super::directory::{self, PartEntry};
 use super::keys;
 use super::record::{
-    Bucket, Checksums, ExtentRecord, ManifestRecord, ObjectView, Part, PartView, Upload,
+    Bucket, Checksums, ExtentRecord, Found, ManifestRecord, ObjectView, Part, PartView, Upload,
+    VersionView,
 };
 use super::tables::{IndexError, Tables, between, in_table};
-use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, UploadId};
+use crate::id::{
+    BucketId, ExtentId, ManifestId, PartNumber, RowId, SettingKind, UploadId, VersionId,
+};
 use crate::limits::CHECKSUMS_PER_ROW;
 
 /// The index as it was at one commit.
@@ -59,6 +63,70 @@ impl<'i> Snapshot<'i> {
         key: &[u8],
     ) -> Result<Option<ObjectView<'_>>, IndexError> {
         self.tables.object(&self.txn, bucket, key)
+    }
+
+    /// A version of a key, borrowed from the index; without a version the latest.
+    ///
+    /// # Errors
+    /// As [`Snapshot::bucket`].
+    pub fn version(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        version: Option<VersionId>,
+    ) -> Result<Found<ObjectView<'_>>, IndexError> {
+        let found = self.tables.find(&self.txn, bucket, key, version)?;
+        Ok(found.map_or(Found::Absent, |(_, view)| view.into_found()))
+    }
+
+    /// The version of this row, wherever it moved since the row was looked up.
+    ///
+    /// # Errors
+    /// As [`Snapshot::bucket`].
+    pub(super) fn row(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        row: RowId,
+    ) -> Result<Option<ObjectView<'_>>, IndexError> {
+        if let Some(view) = self.object(bucket, key)?
+            && view.row == row
+        {
+            return Ok(Some(view));
+        }
+        Ok(match self.tables.version_row(&self.txn, bucket, key, row)? {
+            Some(VersionView::Object(view)) => Some(view),
+            Some(VersionView::Marker(_)) | None => None,
+        })
+    }
+
+    /// A setting of a bucket.
+    ///
+    /// # Errors
+    /// As [`Snapshot::bucket`].
+    pub fn setting(
+        &self,
+        bucket: BucketId,
+        kind: SettingKind,
+    ) -> Result<Option<Bytes>, IndexError> {
+        let key = keys::setting(bucket, kind);
+        let value = self.tables.bucket_settings.get(&self.txn, &key)?;
+        Ok(value.map(Bytes::copy_from_slice))
+    }
+
+    /// All settings of a bucket, by kind.
+    ///
+    /// # Errors
+    /// As [`Snapshot::bucket`].
+    pub fn settings(&self, bucket: BucketId) -> Result<Vec<(SettingKind, Bytes)>, IndexError> {
+        let mut settings = Vec::new();
+        let prefix = keys::number(bucket.0);
+        for row in self.tables.bucket_settings.prefix_iter(&self.txn, &prefix)? {
+            let (key, value) = row?;
+            let (_, kind) = keys::split_setting(key).map_err(in_table("bucket_settings"))?;
+            settings.push((kind, Bytes::copy_from_slice(value)));
+        }
+        Ok(settings)
     }
 
     /// An extent's row.

@@ -6,9 +6,9 @@
 //! Not here: object data, free space (rebuilt from [`Snapshot::each_extent`]), when to commit.
 //!
 //! ```text
-//! buckets ─▶ current ─▶ inline bytes
-//!                   ├─▶ slices ─────────────────▶ extents ─▶ block_checksums
-//!                   └─▶ manifests ─▶ parts ─▶ slices ─┘
+//! buckets ─▶ current,  ─▶ inline bytes
+//!            versions ├─▶ slices ─────────────────▶ extents ─▶ block_checksums
+//!                     └─▶ manifests ─▶ parts ─▶ slices ─┘
 //!            uploads ─▶ upload_rows ─▶ parts
 //! ```
 
@@ -20,6 +20,7 @@ mod env;
 mod growth;
 mod keys;
 mod list;
+mod list_versions;
 mod lookup;
 mod mutation;
 mod pinned;
@@ -41,16 +42,19 @@ use heed::{Env, EnvFlags, WithoutTls};
 
 pub use codec::DecodeError;
 pub use directory::PartEntry;
-pub use keys::{split_version, version as version_key};
 pub use list::{ListEntry, ListObjects, ListPage, ListUploads, UploadEntry, UploadPage};
+pub use list_versions::{ListVersions, VersionEntry, VersionPage};
 pub use lookup::Snapshot;
-pub use mutation::{Condition, Content, Mutation, NewExtent, NewObject, Outcome};
+pub use mutation::{
+    Annotation, Condition, Content, Delete, Deletion, Mutation, NewBucket, NewExtent, NewObject,
+    Outcome, Subject,
+};
 pub use pinned::{PinnedObject, open_pinned};
 pub use reclaim::{Held, Reclaimed};
 pub use record::{
-    Body, BodyView, Bucket, Checksums, ExtentLocation, ExtentRecord, InlineChecksums,
-    ManifestRecord, Object, ObjectRecord, ObjectView, Part, PartRecord, PartView, Slice, SliceList,
-    Upload, checksum_blocks,
+    Body, BodyView, Bucket, Checksums, ExtentLocation, ExtentRecord, Found, InlineChecksums, Lock,
+    LockedBy, ManifestRecord, Marker, Object, ObjectRecord, ObjectView, Part, PartRecord, PartView,
+    Retention, RetentionMode, Slice, SliceList, Upload, VersionView, Versioning, checksum_blocks,
 };
 pub use sequence::IdSequence;
 pub use tables::IndexError;
@@ -191,9 +195,15 @@ impl Index {
             return Err(IndexOpenError::Absent(path.clone()));
         }
         let env = open_env(options)?;
-        let txn = env.read_txn().map_err(lmdb)?;
-        let Some(tables) = Tables::open(&env, &txn).map_err(lmdb)? else {
-            return Err(IndexOpenError::Absent(path.clone()));
+        let mut txn = env.read_txn().map_err(lmdb)?;
+        let tables = match Tables::open(&env, &txn).map_err(lmdb)? {
+            Some(tables) => tables,
+            None => {
+                drop(txn);
+                let completed = complete(&env).map_err(lmdb)?;
+                txn = env.read_txn().map_err(lmdb)?;
+                completed.ok_or_else(|| IndexOpenError::Absent(path.clone()))?
+            }
         };
         let setting = |name| tables.settings.get(&txn, name).map_err(lmdb);
         let format = number(setting(SETTING_FORMAT)?).ok_or_else(|| damaged("format"))?;
@@ -289,6 +299,20 @@ fn open_env(options: &IndexOptions) -> Result<Env<WithoutTls>, IndexOpenError> {
         bytes if bytes >= keys::KEY_BYTES_MAX => Ok(env),
         found => Err(IndexOpenError::KeyBytes { found, needed: keys::KEY_BYTES_MAX }),
     }
+}
+
+/// Makes the tables that an index of an earlier program lacks; none when it is not an index of this
+/// format.
+fn complete(env: &Env<WithoutTls>) -> heed::Result<Option<Tables>> {
+    let mut txn = env.write_txn()?;
+    let Some(tables) = Tables::complete(env, &mut txn)? else {
+        return Ok(None);
+    };
+    if number(tables.settings.get(&txn, SETTING_FORMAT)?) != Some(FORMAT) {
+        return Ok(None);
+    }
+    txn.commit()?;
+    Ok(Some(tables))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

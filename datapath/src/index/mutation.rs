@@ -5,9 +5,11 @@
 
 use bytes::Bytes;
 
-use super::record::{Body, Bucket, ExtentLocation, ObjectRecord, Part};
+use super::record::{
+    Body, Bucket, ExtentLocation, Lock, Marker, Object, ObjectRecord, Part, Retention, Versioning,
+};
 use crate::error::StoreError;
-use crate::id::{BucketId, ExtentId, PartId, PartNumber, UploadId};
+use crate::id::{BucketId, ExtentId, PartId, PartNumber, RowId, SettingKind, UploadId, VersionId};
 
 /// One change. It happens entirely or not at all, in the order of submission.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum Mutation {
         name: Box<str>,
         /// The caller's.
         attributes: Bytes,
+        /// What it has from the beginning.
+        new: NewBucket,
     },
     /// Removes an empty bucket. Answers [`Outcome::Done`].
     DeleteBucket {
@@ -31,7 +35,32 @@ pub enum Mutation {
         /// Whether everybody may.
         on: bool,
     },
-    /// Puts or replaces an object: content just written, or content that is there already (a copy,
+    /// Replaces what the caller keeps with a bucket. Answers [`Outcome::Done`].
+    SetBucketAttributes {
+        /// Which.
+        bucket: BucketId,
+        /// The caller's.
+        attributes: Bytes,
+    },
+    /// Changes what becomes of objects that are overwritten or deleted. Answers [`Outcome::Done`].
+    SetVersioning {
+        /// Which.
+        bucket: BucketId,
+        /// Never off, unless it is.
+        versioning: Versioning,
+    },
+    /// Sets or removes a setting of a bucket. Answers [`Outcome::Done`].
+    SetSetting {
+        /// Which bucket.
+        bucket: BucketId,
+        /// Which setting.
+        kind: SettingKind,
+        /// At most [`BUCKET_SETTING_BYTES_MAX`](crate::limits::BUCKET_SETTING_BYTES_MAX) bytes; none
+        /// removes it.
+        value: Option<Bytes>,
+    },
+    /// Puts an object, as the bucket's versioning has it beside what has the key or in its place:
+    /// content just written, or content that is there already (a copy,
     /// whose body names existing extents or a manifest). Answers [`Outcome::Object`].
     Put {
         /// What the object is called and carries.
@@ -39,21 +68,46 @@ pub enum Mutation {
         /// Where its bytes are.
         content: Content,
     },
-    /// Deletes an object. Deleting an absent one is no error. Answers [`Outcome::Deleted`].
+    /// Deletes an object or a version. Deleting what is absent is no error. Answers
+    /// [`Outcome::Deleted`].
     Delete {
+        /// The bucket.
+        bucket: BucketId,
+        /// What.
+        delete: Delete,
+    },
+    /// Deletes several, each with its own outcome. Answers [`Outcome::DeletedMany`].
+    DeleteMany {
+        /// The bucket.
+        bucket: BucketId,
+        /// What.
+        deletes: Vec<Delete>,
+    },
+    /// Changes what is kept beside a version's bytes; row and time of change stay. Answers
+    /// [`Outcome::Object`].
+    Annotate {
         /// The bucket.
         bucket: BucketId,
         /// The object's key.
         key: Bytes,
-        /// Must hold.
-        condition: Condition,
+        /// Which version; none: the latest.
+        version: Option<VersionId>,
+        /// What.
+        annotation: Annotation,
     },
-    /// Deletes several objects, each with its own outcome. Answers [`Outcome::DeletedMany`].
-    DeleteMany {
+    /// Gives an object another key, in a bucket that was never versioned; what has that key is
+    /// replaced. Row and time of change stay. Answers [`Outcome::Object`].
+    Rename {
         /// The bucket.
         bucket: BucketId,
-        /// Keys, and what must hold for each.
-        keys: Vec<(Bytes, Condition)>,
+        /// The object's key.
+        from: Bytes,
+        /// Its key to be.
+        to: Bytes,
+        /// Must hold for the object.
+        source: Condition,
+        /// Must hold for what has the key to be.
+        destination: Condition,
     },
     /// Begins a multipart upload. Answers [`Outcome::Upload`].
     CreateUpload {
@@ -110,6 +164,70 @@ pub struct NewObject {
     pub attributes: Bytes,
     /// Must hold for what has the key now.
     pub condition: Condition,
+    /// The caller's, opaque: the object's tags.
+    pub tags: Bytes,
+    /// The caller's, opaque: who may do what with it.
+    pub acl: Bytes,
+    /// What protects it from being removed.
+    pub lock: Lock,
+    /// The caller's, opaque: how the content is encrypted.
+    pub encryption: Bytes,
+}
+
+/// What a bucket has from the beginning.
+#[derive(Debug, Clone, Default)]
+pub struct NewBucket {
+    /// Whether its versions may be locked; then its versioning is enabled and stays so.
+    pub locking: bool,
+    /// Its settings; no kind twice.
+    pub settings: Vec<(SettingKind, Bytes)>,
+}
+
+/// What to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// The object's key.
+    pub key: Bytes,
+    /// The version to remove, or none: the object, as the bucket's versioning has it removed or
+    /// covered by a delete marker.
+    pub version: Option<VersionId>,
+    /// Must hold for the latest, or for the version.
+    pub condition: Condition,
+    /// Whether a retention in governance mode does not count.
+    pub bypass_governance: bool,
+    /// What a delete marker, if one is made, keeps of its owner.
+    pub marker_acl: Bytes,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// Nothing was there.
+    Nothing,
+    /// The object, or its version, is gone.
+    Removed(Object),
+    /// The key has a delete marker now.
+    MarkerMade(Marker),
+    /// The version was a delete marker, and is gone.
+    MarkerRemoved(Marker),
+}
+
+/// A change of what is kept beside a version's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Annotation {
+    /// The caller's tags.
+    Tags(Bytes),
+    /// The caller's access list.
+    Acl(Bytes),
+    /// Whether there is a legal hold.
+    LegalHold(bool),
+    /// Until when it stays.
+    Retention {
+        /// None lifts it.
+        retention: Option<Retention>,
+        /// Whether one in governance mode may be shortened or lifted.
+        bypass_governance: bool,
+    },
 }
 
 /// Bytes that are written already, not yet part of anything.
@@ -153,6 +271,50 @@ pub enum Condition {
     TagIs(Vec<Box<str>>),
     /// No object has the key, or it has none of these entity tags.
     TagIsNot(Vec<Box<str>>),
+    /// What is there has this row: it is neither another nor gone. The only condition that a delete
+    /// marker, removed by its version, can meet beside [`Condition::Noncurrent`].
+    RowIs(RowId),
+    /// The object has this many bytes.
+    SizeIs {
+        /// How many.
+        size: u64,
+    },
+    /// The object was put in this second.
+    ModifiedIs {
+        /// Since 1970; the store's own times are finer.
+        seconds: u64,
+    },
+    /// The version to remove is not the latest of its key.
+    Noncurrent,
+    /// All of these.
+    All(Vec<Condition>),
+}
+
+/// What a condition is held against.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// No object.
+    Absent,
+    /// A delete marker, named by its version.
+    Marker {
+        /// Its row.
+        row: RowId,
+        /// Whether it is the latest of its key.
+        latest: bool,
+    },
+    /// An object.
+    Object {
+        /// Its row.
+        row: RowId,
+        /// Its entity tag.
+        entity_tag: &'a str,
+        /// Bytes of content.
+        size: u64,
+        /// When it was put, in milliseconds since 1970.
+        modified_ms: u64,
+        /// Whether it is the latest of its key.
+        latest: bool,
+    },
 }
 
 /// What a change answers.
@@ -164,10 +326,10 @@ pub enum Outcome {
     Bucket(Bucket),
     /// The object as it is now.
     Object(ObjectRecord),
-    /// What was deleted; none when nothing was there.
-    Deleted(Option<ObjectRecord>),
-    /// [`Outcome::Deleted`] for each key, or why not.
-    DeletedMany(Vec<Result<Option<ObjectRecord>, StoreError>>),
+    /// What the deletion did.
+    Deleted(Deletion),
+    /// [`Outcome::Deleted`] for each, or why not.
+    DeletedMany(Vec<Result<Deletion, StoreError>>),
     /// The new upload.
     Upload(UploadId),
     /// The part as it is now.
@@ -182,8 +344,13 @@ impl Mutation {
             Mutation::CreateBucket { .. }
             | Mutation::DeleteBucket { .. }
             | Mutation::SetPublicRead { .. }
+            | Mutation::SetBucketAttributes { .. }
+            | Mutation::SetVersioning { .. }
+            | Mutation::SetSetting { .. }
             | Mutation::Delete { .. }
             | Mutation::DeleteMany { .. }
+            | Mutation::Annotate { .. }
+            | Mutation::Rename { .. }
             | Mutation::CreateUpload { .. }
             | Mutation::Complete { .. }
             | Mutation::Abort { .. } => &[],
@@ -191,21 +358,82 @@ impl Mutation {
     }
 }
 
+impl Delete {
+    /// Deletes an object, whatever it is.
+    pub fn object(key: Bytes) -> Delete {
+        Delete {
+            key,
+            version: None,
+            condition: Condition::None,
+            bypass_governance: false,
+            marker_acl: Bytes::new(),
+        }
+    }
+}
+
+impl<'a> From<&'a Object> for Subject<'a> {
+    fn from(object: &'a Object) -> Subject<'a> {
+        let Object { row, size, modified_ms, .. } = *object;
+        Subject::Object { row, entity_tag: &object.entity_tag, size, modified_ms, latest: true }
+    }
+}
+
+impl<'a> From<&'a ObjectRecord> for Subject<'a> {
+    fn from(record: &'a ObjectRecord) -> Subject<'a> {
+        let ObjectRecord { row, size, modified_ms, .. } = *record;
+        Subject::Object { row, entity_tag: &record.entity_tag, size, modified_ms, latest: true }
+    }
+}
+
+impl<'a, T> From<Option<&'a T>> for Subject<'a>
+where
+    Subject<'a>: From<&'a T>,
+{
+    fn from(there: Option<&'a T>) -> Subject<'a> {
+        there.map_or(Subject::Absent, Subject::from)
+    }
+}
+
 impl Condition {
-    /// Holds the condition against the tag of what has the key now.
+    /// Holds the condition against what is there.
     ///
     /// # Errors
     /// [`StoreError::ConditionFailed`]; [`StoreError::NoSuchKey`] when an object is demanded and
     /// none is there.
-    pub fn check(&self, entity_tag: Option<&str>) -> Result<(), StoreError> {
+    pub fn check<'a>(&self, subject: impl Into<Subject<'a>>) -> Result<(), StoreError> {
+        self.check_subject(subject.into())
+    }
+
+    fn check_subject(&self, subject: Subject<'_>) -> Result<(), StoreError> {
         let among = |tags: &[Box<str>], tag: &str| tags.iter().any(|other| **other == *tag);
-        let holds = match (self, entity_tag) {
-            (Condition::Present | Condition::TagIs(_), None) => return Err(StoreError::NoSuchKey),
-            (Condition::None, _) | (Condition::Present, Some(_)) => true,
-            (Condition::Absent, tag) => tag.is_none(),
-            (Condition::TagIs(tags), Some(tag)) => among(tags, tag),
-            (Condition::TagIsNot(_), None) => true,
-            (Condition::TagIsNot(tags), Some(tag)) => !among(tags, tag),
+        let holds = match (self, subject) {
+            (Condition::None, _) => true,
+            (Condition::All(conditions), subject) => {
+                return conditions.iter().try_for_each(|each| each.check_subject(subject));
+            }
+            (
+                Condition::Absent | Condition::TagIsNot(_),
+                Subject::Absent | Subject::Marker { .. },
+            ) => true,
+            (
+                Condition::RowIs(row),
+                Subject::Marker { row: found, .. } | Subject::Object { row: found, .. },
+            ) => *row == found,
+            (
+                Condition::Noncurrent,
+                Subject::Marker { latest, .. } | Subject::Object { latest, .. },
+            ) => !latest,
+            (_, Subject::Absent | Subject::Marker { .. }) => return Err(StoreError::NoSuchKey),
+            (Condition::Present, Subject::Object { .. }) => true,
+            (Condition::Absent, Subject::Object { .. }) => false,
+            (Condition::TagIs(tags), Subject::Object { entity_tag, .. }) => among(tags, entity_tag),
+            (Condition::TagIsNot(tags), Subject::Object { entity_tag, .. }) => {
+                !among(tags, entity_tag)
+            }
+            (Condition::SizeIs { size }, Subject::Object { size: found, .. }) => *size == found,
+            (Condition::ModifiedIs { seconds }, Subject::Object { modified_ms, .. }) => {
+                *seconds == modified_ms / 1000
+            }
         };
         if holds { Ok(()) } else { Err(StoreError::ConditionFailed) }
     }

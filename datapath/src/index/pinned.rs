@@ -16,10 +16,10 @@
 use std::sync::Arc;
 
 use super::Index;
-use super::record::{BodyView, ExtentRecord, ObjectRecord};
+use super::record::{BodyView, ExtentRecord, Found, ObjectRecord};
 use super::tables::IndexError;
 use crate::error::StoreError;
-use crate::id::BucketId;
+use crate::id::{BucketId, VersionId};
 use crate::limits::PIN_ATTEMPTS_MAX;
 use crate::pin::{Pin, PinTable};
 
@@ -38,10 +38,10 @@ pub struct PinnedObject {
     pub extents: Vec<ExtentRecord>,
 }
 
-/// Looks the object up and pins it. `hint`: see [`PinTable::pin`].
+/// Looks a version up, or the latest, and pins it. `hint`: see [`PinTable::pin`].
 ///
 /// # Errors
-/// [`StoreError::Overload`] when every pin is taken, or when the object was overwritten between the
+/// [`StoreError::Overload`] when every pin is taken, or when the object was replaced between the
 /// two looks [`PIN_ATTEMPTS_MAX`] times in a row; [`StoreError::Index`].
 pub fn open_pinned(
     index: &Index,
@@ -49,27 +49,31 @@ pub fn open_pinned(
     hint: usize,
     bucket: BucketId,
     key: &[u8],
-) -> Result<Option<PinnedObject>, StoreError> {
+    version: Option<VersionId>,
+) -> Result<Found<PinnedObject>, StoreError> {
     for _ in 0..PIN_ATTEMPTS_MAX {
         let row = {
             let snapshot = index.read()?;
-            match snapshot.object(bucket, key)? {
-                None => return Ok(None),
-                Some(view) if matches!(view.body, BodyView::Inline { .. }) => {
+            match snapshot.version(bucket, key, version)? {
+                Found::Absent => return Ok(Found::Absent),
+                Found::Marker(marker) => return Ok(Found::Marker(marker)),
+                Found::There(view) if matches!(view.body, BodyView::Inline { .. }) => {
                     let record = view.to_record();
-                    return Ok(Some(PinnedObject { pin: None, record, extents: Vec::new() }));
+                    return Ok(Found::There(PinnedObject {
+                        pin: None,
+                        record,
+                        extents: Vec::new(),
+                    }));
                 }
-                Some(view) => view.row,
+                Found::There(view) => view.row,
             }
         };
         let pin = pins.pin(row, hint).ok_or(StoreError::Overload("read pins"))?;
         let snapshot = index.read()?;
-        let Some(view) = snapshot.object(bucket, key)? else {
-            return Ok(None);
-        };
-        if view.row != row {
+        // By its row: a version that is not the latest any more is what was asked for still.
+        let Some(view) = snapshot.row(bucket, key, row)? else {
             continue;
-        }
+        };
         let mut extents = Vec::new();
         if let BodyView::Slices(slices) = &view.body {
             extents.reserve_exact(slices.len());
@@ -78,7 +82,8 @@ pub fn open_pinned(
                 extents.push(extent.ok_or(IndexError::Inconsistent("an extent has no row"))?);
             }
         }
-        return Ok(Some(PinnedObject { pin: Some(pin), record: view.to_record(), extents }));
+        let record = view.to_record();
+        return Ok(Found::There(PinnedObject { pin: Some(pin), record, extents }));
     }
     Err(StoreError::Overload("attempts to pin an object that is overwritten all the time"))
 }

@@ -12,10 +12,11 @@ use heed::{Database, Env, RoTxn, RwTxn, WithoutTls};
 use super::codec::DecodeError;
 use super::keys;
 use super::record::{
-    Bucket, ExtentRecord, ManifestRecord, ObjectView, PartRecord, PartView, Upload,
+    Bucket, BucketState, ExtentRecord, ManifestRecord, ObjectView, PartRecord, PartView, Upload,
+    VersionView,
 };
 use crate::error::StoreError;
-use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, UploadId};
+use crate::id::{BucketId, ExtentId, ManifestId, PartNumber, RowId, UploadId, VersionId};
 use crate::limits::{BUCKET_NAME_BYTES_MAX, OBJECT_KEY_BYTES_MAX};
 
 /// One LMDB database of raw bytes.
@@ -84,6 +85,15 @@ pub(crate) fn between<'k>(first: &'k [u8], last: &'k [u8]) -> (Bound<&'k [u8]>, 
     (Bound::Included(first), Bound::Included(last))
 }
 
+/// In which table a version is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `current`: it is the live latest one.
+    Current,
+    /// `versions`.
+    Versions,
+}
+
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         /// The databases. Copying is cheap; all belong to one environment.
@@ -103,6 +113,22 @@ macro_rules! tables {
             ) -> heed::Result<Option<Tables>> {
                 $(let Some($name) = env.open_database(txn, Some(stringify!($name)))? else {
                     return Ok(None);
+                };)*
+                Ok(Some(Tables { $($name),* }))
+            }
+
+            /// Opens every table, and makes those of [`ADDED_LATER`] that are absent; none when
+            /// another one is.
+            pub(crate) fn complete(
+                env: &Env<WithoutTls>,
+                txn: &mut RwTxn<'_>,
+            ) -> heed::Result<Option<Tables>> {
+                $(let $name = match env.open_database(txn, Some(stringify!($name)))? {
+                    Some(table) => table,
+                    None if ADDED_LATER.contains(&stringify!($name)) => {
+                        env.create_database(txn, Some(stringify!($name)))?
+                    }
+                    None => return Ok(None),
                 };)*
                 Ok(Some(Tables { $($name),* }))
             }
@@ -128,6 +154,9 @@ macro_rules! tables {
     };
 }
 
+/// Tables that an index of this format may lack: it was made before there were any.
+pub(crate) const ADDED_LATER: [&str; 2] = ["nulls", "bucket_settings"];
+
 tables! {
     /// Name → number: format version, store id, identifier mark.
     settings;
@@ -137,8 +166,13 @@ tables! {
     bucket_names;
     /// Bucket ‖ key → the live object.
     current;
-    /// Reserved for versioning; empty.
+    /// Bucket ‖ grouped key ‖ inverted row → a version that is not the live latest one, or a delete
+    /// marker, also one that is the latest.
     versions;
+    /// Bucket ‖ key → row of the null version, if it is in `versions`.
+    nulls;
+    /// Bucket ‖ kind → what the caller set.
+    bucket_settings;
     /// Bucket ‖ grouped key ‖ upload id → nothing: the order in which uploads are listed.
     uploads;
     /// Upload id → upload.
@@ -168,14 +202,6 @@ impl Tables {
         bytes.map(|bytes| Bucket::decode(name, bytes)).transpose().map_err(in_table("buckets"))
     }
 
-    pub(crate) fn bucket_exists(
-        &self,
-        txn: &RoTxn<'_>,
-        bucket: BucketId,
-    ) -> Result<bool, IndexError> {
-        Ok(self.bucket_names.get(txn, &keys::number(bucket.0))?.is_some())
-    }
-
     pub(crate) fn object<'t>(
         &self,
         txn: &'t RoTxn<'_>,
@@ -187,6 +213,107 @@ impl Tables {
         }
         let bytes = self.current.get(txn, &keys::object(bucket, key))?;
         bytes.map(ObjectView::decode).transpose().map_err(in_table("current"))
+    }
+
+    /// A bucket's state; none when it is not there.
+    pub(crate) fn bucket_state(
+        &self,
+        txn: &RoTxn<'_>,
+        bucket: BucketId,
+    ) -> Result<Option<BucketState>, IndexError> {
+        let Some(name) = self.bucket_names.get(txn, &keys::number(bucket.0))? else {
+            return Ok(None);
+        };
+        let absent = IndexError::Inconsistent("bucket_names: a bucket without its row");
+        let bytes = self.buckets.get(txn, name)?.ok_or(absent)?;
+        Bucket::state(bytes).map(Some).map_err(in_table("buckets"))
+    }
+
+    /// The row of `versions` of this number.
+    pub(crate) fn version_row<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        bucket: BucketId,
+        key: &[u8],
+        row: RowId,
+    ) -> Result<Option<VersionView<'t>>, IndexError> {
+        if key.len() > OBJECT_KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = self.versions.get(txn, &keys::version(bucket, key, row))?;
+        bytes.map(VersionView::decode).transpose().map_err(in_table("versions"))
+    }
+
+    /// The newest row of `versions` of a key.
+    pub(crate) fn newest_version<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        bucket: BucketId,
+        key: &[u8],
+    ) -> Result<Option<VersionView<'t>>, IndexError> {
+        if key.len() > OBJECT_KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let floor = keys::key_floor(bucket, key);
+        match self.versions.get_greater_than(txn, &floor)? {
+            Some((found, bytes)) if found.starts_with(&floor) => {
+                VersionView::decode(bytes).map(Some).map_err(in_table("versions"))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The row of the null version, if it is in `versions`.
+    pub(crate) fn null_row(
+        &self,
+        txn: &RoTxn<'_>,
+        bucket: BucketId,
+        key: &[u8],
+    ) -> Result<Option<RowId>, IndexError> {
+        if key.len() > OBJECT_KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = self.nulls.get(txn, &keys::object(bucket, key))?;
+        let row = bytes.map(keys::split_number).transpose().map_err(in_table("nulls"))?;
+        Ok(row.map(RowId))
+    }
+
+    /// A version of a key, and where it is; without a version the latest. `versions` is looked into
+    /// only when the live latest one is not what is asked for.
+    pub(crate) fn find<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        bucket: BucketId,
+        key: &[u8],
+        version: Option<VersionId>,
+    ) -> Result<Option<(Place, VersionView<'t>)>, IndexError> {
+        let current = self.object(txn, bucket, key)?;
+        if let Some(view) = current
+            && version.is_none_or(|version| version == view.version)
+        {
+            return Ok(Some((Place::Current, VersionView::Object(view))));
+        }
+        let found = match version {
+            None => match self.newest_version(txn, bucket, key)? {
+                Some(VersionView::Object(_)) => {
+                    return Err(IndexError::Inconsistent("versions: the latest is not current"));
+                }
+                marker => marker,
+            },
+            Some(VersionId::NULL) => match self.null_row(txn, bucket, key)? {
+                None => None,
+                Some(row) => {
+                    let found = self.version_row(txn, bucket, key, row)?;
+                    let absent = IndexError::Inconsistent("nulls: a row without its version");
+                    Some(found.ok_or(absent)?)
+                }
+            },
+            // The null version has a row, too, but not by this name.
+            Some(version) => self
+                .version_row(txn, bucket, key, RowId(version.0))?
+                .filter(|found| found.version() == version),
+        };
+        Ok(found.map(|view| (Place::Versions, view)))
     }
 
     pub(crate) fn extent(

@@ -14,12 +14,12 @@ use super::lookup::Snapshot;
 use super::reclaim::Work;
 use super::record::{
     BodyView, Bucket, Checksums, ExtentLocation, ExtentRecord, ManifestRecord, ObjectView,
-    PartView, Upload, checksum_blocks,
+    PartView, Upload, VersionView, Versioning, checksum_blocks,
 };
 use super::tables::{IndexError, Table};
 use super::{DecodeError, Index};
 use crate::extent::checksum;
-use crate::id::{BucketId, DeviceId, ExtentId, ManifestId, PartNumber, UploadId};
+use crate::id::{BucketId, DeviceId, ExtentId, ManifestId, PartNumber, RowId, UploadId, VersionId};
 use crate::limits::{CHECKSUMS_PER_ROW, DEVICE_BLOCK_BYTES, WALK_FINDINGS_MAX, WALK_PROGRESS_ROWS};
 
 /// A device, as far as the walk must know it.
@@ -53,15 +53,19 @@ pub struct WalkReport {
     pub findings_total: u64,
     /// Buckets seen.
     pub buckets: u64,
-    /// Objects seen.
+    /// Objects seen: live latest versions.
     pub objects: u64,
+    /// Versions seen beside them.
+    pub versions: u64,
+    /// Delete markers seen.
+    pub markers: u64,
     /// Unfinished uploads seen.
     pub uploads: u64,
     /// Parts seen, of uploads and of objects.
     pub parts: u64,
     /// Extents seen.
     pub extents: u64,
-    /// Bytes of objects, copies counted again.
+    /// Bytes of objects and versions, copies counted again.
     pub object_bytes: u64,
     /// Bytes of devices in use by extents.
     pub extent_bytes: u64,
@@ -109,6 +113,8 @@ pub fn walk(
     walk.checksum_rows()?;
     walk.manifests()?;
     walk.objects()?;
+    walk.versions()?;
+    walk.settings()?;
     walk.uploads()?;
     walk.parts()?;
     walk.part_offsets()?;
@@ -121,9 +127,14 @@ struct Walk<'w> {
     snapshot: &'w Snapshot<'w>,
     report: WalkReport,
     progress: &'w mut dyn FnMut(WalkProgress),
-    buckets: HashMap<BucketId, String>,
+    buckets: HashMap<BucketId, SeenBucket>,
     extents: HashMap<ExtentId, SeenExtent>,
     manifests: HashMap<ManifestId, SeenManifest>,
+}
+
+struct SeenBucket {
+    name: Box<str>,
+    versioning: Versioning,
 }
 
 struct SeenExtent {
@@ -150,12 +161,13 @@ impl<'w> Walk<'w> {
             if !matches!(name, Ok(Some(name)) if name == key) {
                 walk.found("buckets", key, "its id does not lead back to its name");
             }
-            walk.buckets.insert(bucket.id, bucket.name.into());
+            let Bucket { id, name, versioning, .. } = bucket;
+            walk.buckets.insert(id, SeenBucket { name, versioning });
             Ok(())
         })?;
         self.rows("bucket_names", &tables.bucket_names, |walk, key, name| {
             let id = BucketId(keys::split_number(key)?);
-            if walk.buckets.get(&id).is_none_or(|bucket| bucket.as_bytes() != name) {
+            if walk.buckets.get(&id).is_none_or(|bucket| bucket.name.as_bytes() != name) {
                 walk.found("bucket_names", key, "no bucket has this id and name");
             }
             Ok(())
@@ -276,30 +288,134 @@ impl<'w> Walk<'w> {
             let (bucket, _) = keys::split_object(key)?;
             let view = ObjectView::decode(bytes)?;
             walk.report.objects += 1;
-            walk.report.object_bytes = walk.report.object_bytes.saturating_add(view.size);
-            if !walk.buckets.contains_key(&bucket) {
-                walk.found("current", key, format!("bucket {bucket} is not there"));
+            walk.object("current", key, bucket, &view);
+            Ok(())
+        })
+    }
+
+    /// What holds of a version in either table.
+    fn object(&mut self, table: &'static str, key: &[u8], bucket: BucketId, view: &ObjectView<'_>) {
+        self.report.object_bytes = self.report.object_bytes.saturating_add(view.size);
+        self.version(table, key, bucket, (view.row, view.version));
+        let size = match view.body {
+            BodyView::Manifest { id, parts } => match self.manifests.get_mut(&id) {
+                Some(seen) => {
+                    seen.found += 1;
+                    let same = seen.record.parts == parts;
+                    let size = seen.record.size;
+                    if !same {
+                        self.found(table, key, "its manifest has other parts");
+                    }
+                    size
+                }
+                None => {
+                    self.found(table, key, format!("manifest {id} is not there"));
+                    view.size
+                }
+            },
+            body => self.body(table, key, &body),
+        };
+        if size != view.size {
+            self.found(table, key, format!("{size} bytes found, size {}", view.size));
+        }
+    }
+
+    /// A bucket that allows the version, and a name that fits the row.
+    fn version(
+        &mut self,
+        table: &'static str,
+        key: &[u8],
+        bucket: BucketId,
+        (row, version): (RowId, VersionId),
+    ) {
+        match self.buckets.get(&bucket) {
+            None => self.found(table, key, format!("bucket {bucket} is not there")),
+            Some(seen)
+                if seen.versioning == Versioning::Off
+                    && (table == "versions" || version != VersionId::NULL) =>
+            {
+                self.found(table, key, "its bucket was never versioned");
             }
-            let size = match view.body {
-                BodyView::Manifest { id, parts } => match walk.manifests.get_mut(&id) {
-                    Some(seen) => {
-                        seen.found += 1;
-                        let same = seen.record.parts == parts;
-                        let size = seen.record.size;
-                        if !same {
-                            walk.found("current", key, "its manifest has other parts");
-                        }
-                        size
-                    }
-                    None => {
-                        walk.found("current", key, format!("manifest {id} is not there"));
-                        view.size
-                    }
-                },
-                body => walk.body("current", key, &body),
-            };
-            if size != view.size {
-                walk.found("current", key, format!("{size} bytes found, size {}", view.size));
+            Some(_) => {}
+        }
+        if version != VersionId::NULL && version.0 != row.0 {
+            self.found(table, key, format!("version {version} has row {row}"));
+        }
+    }
+
+    fn versions(&mut self) -> Result<(), IndexError> {
+        let tables = self.snapshot.tables;
+        // Bucket and key of the row before: only the first row of a key may be the latest.
+        let mut before: Option<(BucketId, Vec<u8>)> = None;
+        self.rows("versions", &tables.versions, |walk, key, bytes| {
+            let (bucket, object, row) = keys::split_version(key)?;
+            let view = VersionView::decode(bytes)?;
+            if view.row() != row {
+                walk.found("versions", key, format!("row {} stands in it", view.row()));
+            }
+            let newest = before.as_ref() != Some(&(bucket, object.clone()));
+            if newest {
+                walk.newest(key, (bucket, &object), &view)?;
+            }
+            if view.version() == VersionId::NULL
+                && tables.null_row(&walk.snapshot.txn, bucket, &object)? != Some(row)
+            {
+                walk.found("versions", key, "no row of nulls leads to it");
+            }
+            match &view {
+                VersionView::Object(view) => {
+                    walk.report.versions += 1;
+                    walk.object("versions", key, bucket, view);
+                }
+                VersionView::Marker(marker) => {
+                    walk.report.markers += 1;
+                    walk.version("versions", key, bucket, (marker.row, marker.version));
+                }
+            }
+            before = Some((bucket, object));
+            Ok(())
+        })?;
+        self.rows("nulls", &tables.nulls, |walk, key, bytes| {
+            let (bucket, object) = keys::split_object(key)?;
+            let row = RowId(keys::split_number(bytes)?);
+            let there = tables.version_row(&walk.snapshot.txn, bucket, object, row)?;
+            if there.is_none_or(|view| view.version() != VersionId::NULL) {
+                walk.found("nulls", key, "its version is not there");
+            }
+            let live = tables.object(&walk.snapshot.txn, bucket, object)?;
+            if live.is_some_and(|live| live.version == VersionId::NULL) {
+                walk.found("nulls", key, "the key has a second null version");
+            }
+            Ok(())
+        })
+    }
+
+    /// What holds of the newest row of `versions` of a key: the latest is newer, or it is the latest
+    /// and a marker.
+    fn newest(
+        &mut self,
+        key: &[u8],
+        (bucket, object): (BucketId, &[u8]),
+        view: &VersionView<'_>,
+    ) -> Result<(), IndexError> {
+        let live = self.snapshot.object(bucket, object)?.map(|live| live.row);
+        match (live, view) {
+            (Some(live), view) if live <= view.row() => {
+                self.found("versions", key, "it is newer than the latest");
+            }
+            (None, VersionView::Object(_)) => {
+                self.found("versions", key, "it is the latest, which belongs into current");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self) -> Result<(), IndexError> {
+        self.rows("bucket_settings", &self.snapshot.tables.bucket_settings, |walk, key, _| {
+            let (bucket, _) = keys::split_setting(key)?;
+            if !walk.buckets.contains_key(&bucket) {
+                walk.found("bucket_settings", key, format!("bucket {bucket} is not there"));
             }
             Ok(())
         })

@@ -40,13 +40,17 @@ pub struct CheckReport {
     pub finding_count: u64,
     /// Buckets.
     pub buckets: u64,
-    /// Objects.
+    /// Objects: live latest versions.
     pub objects: u64,
+    /// Versions beside them.
+    pub versions: u64,
+    /// Delete markers.
+    pub markers: u64,
     /// Uploads that were not completed.
     pub uploads: u64,
     /// Extents.
     pub extents: u64,
-    /// Bytes of objects, copies counted each.
+    /// Bytes of objects and versions, copies counted each.
     pub object_bytes: u64,
     /// Bytes of devices that extents take.
     pub extent_bytes: u64,
@@ -55,7 +59,8 @@ pub struct CheckReport {
 }
 
 impl Store {
-    /// Checks a store that no process serves, and changes nothing.
+    /// Checks a store that no process serves, and changes nothing, but that an index made before there
+    /// were some tables gets these, empty.
     ///
     /// # Errors
     /// When the store can't be opened; damage that was found is in the report.
@@ -96,6 +101,8 @@ impl Store {
             findings: outdated.into_iter().chain(of_walk).take(WALK_FINDINGS_MAX).collect(),
             buckets: walk.buckets,
             objects: walk.objects,
+            versions: walk.versions,
+            markers: walk.markers,
             uploads: walk.uploads,
             extents: walk.extents,
             object_bytes: walk.object_bytes,

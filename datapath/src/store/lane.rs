@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     FrameWriter, OpenObject, Shared, Staged, Writer,
     content::{Content, Segment},
+    waiting::MeterSlot,
     write::{ChecksumMemory, StagedContent},
 };
 use crate::{
@@ -20,12 +21,13 @@ use crate::{
     device::Engine,
     error::StoreError,
     extent::{alloc::Allocator, checksum},
-    id::{BucketId, ExtentId, PartId, PartNumber, UploadId},
+    id::{BucketId, ExtentId, PartId, PartNumber, SettingKind, UploadId, VersionId},
     index::{
-        self, Body, Bucket, Condition, Index, ListObjects, ListPage, ListUploads, Mutation,
-        NewExtent, NewObject, Object, Outcome, Part, Slice, Upload, UploadPage,
+        self, Annotation, Body, Bucket, Condition, Delete, Deletion, Found, Index, ListObjects,
+        ListPage, ListUploads, ListVersions, Mutation, NewBucket, NewExtent, NewObject, Object,
+        Outcome, Part, Slice, Upload, UploadPage, VersionPage, Versioning,
     },
-    limits::{FRAMES_AHEAD_MIN, INLINE_BYTES_MAX},
+    limits::{DELETES_PER_MUTATION, FRAMES_AHEAD_MIN, INLINE_BYTES_MAX, SLICES_PER_ROW_MAX},
     meter::Meter,
     pin::PinTable,
 };
@@ -102,8 +104,16 @@ impl LaneStore {
     /// [`StoreError::BucketExists`], [`StoreError::TooManyBuckets`]. Here and in every other change:
     /// [`StoreError::IndexFull`], [`StoreError::ReadOnly`], [`StoreError::Closing`], and
     /// [`StoreError::Device`] or [`StoreError::Index`] for the fault that makes the store read-only.
-    pub async fn create_bucket(&self, name: &str, attributes: Bytes) -> Result<(), StoreError> {
-        self.commit(Mutation::CreateBucket { name: name.into(), attributes }).await.map(drop)
+    pub async fn create_bucket(
+        &self,
+        name: &str,
+        attributes: Bytes,
+        new: NewBucket,
+    ) -> Result<Bucket, StoreError> {
+        match self.commit(Mutation::CreateBucket { name: name.into(), attributes, new }).await? {
+            Outcome::Bucket(bucket) => Ok(bucket),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Removes an empty bucket.
@@ -122,15 +132,79 @@ impl LaneStore {
         self.commit(Mutation::SetPublicRead { name: name.into(), on }).await.map(drop)
     }
 
-    // === Objects ===
+    /// Replaces what the caller keeps with a bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn set_bucket_attributes(
+        &self,
+        bucket: BucketId,
+        attributes: Bytes,
+    ) -> Result<(), StoreError> {
+        self.commit(Mutation::SetBucketAttributes { bucket, attributes }).await.map(drop)
+    }
 
-    /// An object's record.
+    /// Changes what becomes of objects that are overwritten or deleted from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::VersioningFixed`] for off, unless it is off, and
+    /// for suspended where the bucket locks objects.
+    pub async fn set_versioning(
+        &self,
+        bucket: BucketId,
+        versioning: Versioning,
+    ) -> Result<(), StoreError> {
+        self.commit(Mutation::SetVersioning { bucket, versioning }).await.map(drop)
+    }
+
+    /// A setting of a bucket.
     ///
     /// # Errors
     /// As [`Self::bucket`].
-    pub fn lookup(&self, bucket: BucketId, key: &[u8]) -> Result<Option<Object>, StoreError> {
+    pub fn setting(
+        &self,
+        bucket: BucketId,
+        kind: SettingKind,
+    ) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.index().read()?.setting(bucket, kind)?)
+    }
+
+    /// All settings of a bucket, by kind.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn settings(&self, bucket: BucketId) -> Result<Vec<(SettingKind, Bytes)>, StoreError> {
+        Ok(self.index().read()?.settings(bucket)?)
+    }
+
+    /// Sets a setting of a bucket, at most [`crate::limits::BUCKET_SETTING_BYTES_MAX`] bytes, or
+    /// removes it. The bucket's revision rises.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn set_setting(
+        &self,
+        bucket: BucketId,
+        kind: SettingKind,
+        value: Option<Bytes>,
+    ) -> Result<(), StoreError> {
+        self.commit(Mutation::SetSetting { bucket, kind, value }).await.map(drop)
+    }
+
+    // === Objects ===
+
+    /// A version's record; without a version the latest's.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub fn lookup(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        version: Option<VersionId>,
+    ) -> Result<Found<Object>, StoreError> {
         let snapshot = self.index().read()?;
-        Ok(snapshot.object(bucket, key)?.map(|view| view.to_object()))
+        Ok(snapshot.version(bucket, key, version)?.map(|view| view.to_object()))
     }
 
     /// The object at a key if it consists of that upload's parts: the upload was completed, and nothing else has been
@@ -149,20 +223,28 @@ impl LaneStore {
         Ok(snapshot.object(bucket, key)?.filter(of_upload).map(|view| view.to_object()))
     }
 
-    /// An object whose content stays where it is while it is read.
+    /// A version whose content stays where it is while it is read, whatever becomes of it meanwhile;
+    /// without a version the latest.
     ///
     /// # Errors
     /// [`StoreError::Overload`] when too many objects are open; [`StoreError::Corrupt`] for content
     /// that stands in the record and does not match its checksum.
-    pub fn open(&self, bucket: BucketId, key: &[u8]) -> Result<Option<OpenObject>, StoreError> {
-        let Some(found) =
-            index::open_pinned(self.index(), self.pins(), self.0.number, bucket, key)?
-        else {
-            return Ok(None);
-        };
+    pub fn open(
+        &self,
+        bucket: BucketId,
+        key: &[u8],
+        version: Option<VersionId>,
+    ) -> Result<Found<OpenObject>, StoreError> {
+        let number = self.0.number;
+        let found =
+            match index::open_pinned(self.index(), self.pins(), number, bucket, key, version)? {
+                Found::There(found) => found,
+                Found::Marker(marker) => return Ok(Found::Marker(marker)),
+                Found::Absent => return Ok(Found::Absent),
+            };
         let content = Content::of(&found)?;
         let object = found.record.to_object();
-        Ok(Some(OpenObject::new(self.clone(), object, content, found.pin)))
+        Ok(Found::There(OpenObject::new(self.clone(), object, content, found.pin)))
     }
 
     /// Takes the space and the memory to write `size` bytes.
@@ -220,38 +302,90 @@ impl LaneStore {
         self.commit_object(Mutation::Put { object, content }).await
     }
 
-    /// Deletes an object; gives what was there. Deleting an absent one is no error.
+    /// Deletes an object or a version. Deleting what is absent is no error.
     ///
     /// # Errors
-    /// As [`Self::put`].
-    pub async fn delete(
-        &self,
-        bucket: BucketId,
-        key: Bytes,
-        condition: Condition,
-    ) -> Result<Option<Object>, StoreError> {
-        match self.commit(Mutation::Delete { bucket, key, condition }).await? {
-            Outcome::Deleted(record) => Ok(record.map(|record| record.to_object())),
+    /// As [`Self::put`], held against the latest or the version named; [`StoreError::Locked`].
+    pub async fn delete(&self, bucket: BucketId, delete: Delete) -> Result<Deletion, StoreError> {
+        match self.commit(Mutation::Delete { bucket, delete }).await? {
+            Outcome::Deleted(deletion) => Ok(deletion),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Deletes objects, each by itself; an outcome for each, in order.
+    /// Deletes several, each by itself; an outcome for each, in order.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`].
+    /// [`StoreError::NoSuchBucket`]. Of more than [`DELETES_PER_MUTATION`] some may have happened.
     pub async fn delete_many(
         &self,
         bucket: BucketId,
-        keys: Vec<(Bytes, Condition)>,
-    ) -> Result<Vec<Result<Option<Object>, StoreError>>, StoreError> {
-        match self.commit(Mutation::DeleteMany { bucket, keys }).await? {
-            Outcome::DeletedMany(outcomes) => Ok(outcomes
-                .into_iter()
-                .map(|outcome| outcome.map(|record| record.map(|record| record.to_object())))
-                .collect()),
-            other => Err(unexpected(&other)),
+        deletes: Vec<Delete>,
+    ) -> Result<Vec<Result<Deletion, StoreError>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(deletes.len());
+        let mut waiting = deletes;
+        loop {
+            let later = waiting.split_off(waiting.len().min(DELETES_PER_MUTATION));
+            match self.commit(Mutation::DeleteMany { bucket, deletes: waiting }).await? {
+                Outcome::DeletedMany(some) => outcomes.extend(some),
+                other => return Err(unexpected(&other)),
+            }
+            if later.is_empty() {
+                return Ok(outcomes);
+            }
+            waiting = later;
         }
+    }
+
+    /// Changes what is kept beside a version's bytes; without a version the latest's. Its row and the
+    /// time of its last change stay.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::NoSuchKey`] without a version and
+    /// [`StoreError::NoSuchVersion`] with one, also for a delete marker; [`StoreError::Locked`] for a
+    /// retention that may not be changed so.
+    pub async fn annotate(
+        &self,
+        bucket: BucketId,
+        key: Bytes,
+        version: Option<VersionId>,
+        annotation: Annotation,
+    ) -> Result<Object, StoreError> {
+        self.commit_object(Mutation::Annotate { bucket, key, version, annotation }).await
+    }
+
+    /// Gives an object another key, in a bucket that was never versioned; what has that key is
+    /// replaced. Its row and the time of its last change stay.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::Versioned`], [`StoreError::NoSuchKey`],
+    /// [`StoreError::KeyTooLong`], [`StoreError::ConditionFailed`] for either condition,
+    /// [`StoreError::Locked`].
+    pub async fn rename(
+        &self,
+        bucket: BucketId,
+        from: Bytes,
+        to: Bytes,
+        source: Condition,
+        destination: Condition,
+    ) -> Result<Object, StoreError> {
+        self.commit_object(Mutation::Rename { bucket, from, to, source, destination }).await
+    }
+
+    /// Makes an object of another's content and what was written to follow it, without moving the
+    /// former. The condition should be [`Condition::RowIs`] of the source's row, so that nothing is
+    /// lost that came between.
+    ///
+    /// # Errors
+    /// As [`Self::copy`]; [`StoreError::TooManyPieces`].
+    pub async fn append(
+        &self,
+        source: &OpenObject,
+        staged: Staged,
+        object: NewObject,
+    ) -> Result<Object, StoreError> {
+        let (content, _memory) = self.appended_content(source, staged).await?;
+        self.commit_object(Mutation::Put { object, content }).await
     }
 
     /// Makes an object of another's content without moving it. An object may be copied onto itself.
@@ -278,6 +412,14 @@ impl LaneStore {
     /// As [`Self::bucket`].
     pub async fn list(&self, list: ListObjects) -> Result<ListPage, StoreError> {
         self.on_helper(move |index| index.read()?.list_objects(&list)).await
+    }
+
+    /// Versions and delete markers by key, newest first. Runs on a helper thread.
+    ///
+    /// # Errors
+    /// As [`Self::bucket`].
+    pub async fn list_versions(&self, list: ListVersions) -> Result<VersionPage, StoreError> {
+        self.on_helper(move |index| index.read()?.list_versions(&list)).await
     }
 
     // === Multipart uploads ===
@@ -453,18 +595,56 @@ impl LaneStore {
         &self,
         source: &OpenObject,
         range: Range<u64>,
-    ) -> Result<(index::Content, Vec<OwnedSemaphorePermit>), StoreError> {
+    ) -> Result<ReferringContent, StoreError> {
         let size = range.end - range.start;
         let whole = size == source.object().size;
         let crc64 = source.object().crc64.filter(|_| whole);
         let segments = source.content().resolve(self.index(), range)?;
+        let pieces = segments.into_iter().map(Piece::from).collect();
+        self.content_of_pieces(pieces, size, crc64, source.meter()).await
+    }
+
+    /// A whole object's content, and what was written to follow it.
+    async fn appended_content(
+        &self,
+        source: &OpenObject,
+        staged: Staged,
+    ) -> Result<ReferringContent, StoreError> {
+        let Object { size: before, crc64, .. } = *source.object();
+        let size = before.checked_add(staged.size).ok_or(StoreError::NoSpace)?;
+        let crc64 = crc64.map(|crc64| checksum::crc64_concat(crc64, staged.crc64, staged.size));
+        let segments = source.content().resolve(self.index(), 0..before)?;
+        let mut pieces: Vec<Piece> = segments.into_iter().map(Piece::from).collect();
+        pieces.push(match staged.content {
+            StagedContent::Inline(data) => Piece::InRecord(Bytes::from(data)),
+            StagedContent::Extents(_) => Piece::Written(staged),
+        });
+        let slices = pieces.iter().map(|piece| match piece {
+            Piece::Written(Staged { content: StagedContent::Extents(extents), .. }) => {
+                extents.len()
+            }
+            _ => 1,
+        });
+        if slices.sum::<usize>() > SLICES_PER_ROW_MAX {
+            return Err(StoreError::TooManyPieces);
+        }
+        self.content_of_pieces(pieces, size, crc64, source.meter()).await
+    }
+
+    async fn content_of_pieces(
+        &self,
+        pieces: Vec<Piece>,
+        size: u64,
+        crc64: Option<u64>,
+        meter: &MeterSlot,
+    ) -> Result<ReferringContent, StoreError> {
         if size <= INLINE_BYTES_MAX
-            && segments.iter().all(|part| matches!(part, Segment::Inline(_)))
+            && pieces.iter().all(|piece| matches!(piece, Piece::InRecord(_)))
         {
             let mut data = BytesMut::with_capacity(size as usize);
-            for segment in segments {
-                if let Segment::Inline(piece) = segment {
-                    data.extend_from_slice(&piece);
+            for piece in pieces {
+                if let Piece::InRecord(bytes) = piece {
+                    data.extend_from_slice(&bytes);
                 }
             }
             let body = Body::Inline { crc64: checksum::crc64(&data), data: data.freeze() };
@@ -472,21 +652,22 @@ impl LaneStore {
         }
         // All is written before any of it is handed over: when a write fails, or the caller goes
         // away while it waits, what was written before must go back to the free space.
-        let mut pieces = Vec::with_capacity(segments.len());
-        for segment in segments {
-            pieces.push(match segment {
-                Segment::Extent(run) => Piece::There(run.slice),
-                Segment::Inline(data) => {
-                    let (size, meter) = (data.len() as u64, source.meter().clone());
-                    let mut writer = Writer::in_extents(self, size, meter).await?;
+        let mut placed = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            placed.push(match piece {
+                Piece::InRecord(data) if data.is_empty() => continue,
+                Piece::InRecord(data) => {
+                    let mut writer =
+                        Writer::in_extents(self, data.len() as u64, meter.clone()).await?;
                     writer.write(&data).await?;
                     Piece::Written(writer.finish().await?)
                 }
+                placed => placed,
             });
         }
-        let mut slices = Vec::with_capacity(pieces.len());
+        let mut slices = Vec::with_capacity(placed.len());
         let (mut extents, mut memories) = (Vec::new(), Vec::new());
-        for piece in pieces {
+        for piece in placed {
             match piece {
                 Piece::There(slice) => slices.push(slice),
                 Piece::Written(staged) => {
@@ -495,6 +676,7 @@ impl LaneStore {
                     extents.extend(written.extents);
                     memories.extend(memory);
                 }
+                Piece::InRecord(_) => {}
             }
         }
         Ok((index::Content { size, crc64, body: Body::Slices(slices), extents }, memories))
@@ -510,12 +692,27 @@ impl LaneStore {
     }
 }
 
+/// Content that refers to another's, and the right to the memory of the checksums of what had to be
+/// written for it.
+type ReferringContent = (index::Content, Vec<OwnedSemaphorePermit>);
+
 /// A piece of content that refers to another's.
 enum Piece {
     /// In an extent that has a row.
     There(Slice),
+    /// In a record, or to be in one.
+    InRecord(Bytes),
     /// In extents just written.
     Written(Staged),
+}
+
+impl From<Segment> for Piece {
+    fn from(segment: Segment) -> Piece {
+        match segment {
+            Segment::Extent(run) => Piece::There(run.slice),
+            Segment::Inline(data) => Piece::InRecord(data),
+        }
+    }
 }
 
 /// An answer that does not belong to its question: a defect of the index.

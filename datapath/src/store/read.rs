@@ -25,8 +25,8 @@ use crate::{
     cache::BlockKey,
     error::StoreError,
     extent::plan::{BlockSpan, first_span},
-    id::PartNumber,
-    index::Object,
+    id::{PartNumber, UploadId},
+    index::{Object, Part},
     limits::{
         CHECKSUM_BLOCK_BYTES, INLINE_BYTES_MAX, READ_WINDOW_BLOCKS, RESERVE_WAIT, SLOW_READER,
     },
@@ -110,6 +110,19 @@ impl OpenObject {
             size: entry.end - entry.start,
             attributes: Bytes::copy_from_slice(part.attributes),
         }))
+    }
+
+    /// The parts by number, after `after`, at most `limit`; none of an object written in one piece.
+    ///
+    /// # Errors
+    /// When the index can't be read.
+    pub fn parts(&self, after: PartNumber, limit: usize) -> Result<Vec<Part>, StoreError> {
+        match self.content {
+            Content::Manifest(manifest) => {
+                Ok(self.lane.index().read()?.parts(UploadId(manifest.0), after, limit)?)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Starts to read `range` of the content; returns when the first bytes are there, so that a

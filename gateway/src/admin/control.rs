@@ -1,6 +1,6 @@
 //! The process from "all lanes serve" to its exit code.
 //!
-//! Owns: signals, the drain, taking up changed credentials.
+//! Owns: signals, the drain, taking up changed credentials and certificates.
 //!
 //! ```text
 //!  serving ──SIGTERM, SIGINT──▶ draining ──all lanes ended──▶ exit 0
@@ -22,6 +22,7 @@ use crate::credentials::file::Stamp;
 use crate::iam::{Iam, Places};
 use crate::lane::Lanes;
 use crate::limits;
+use crate::tls::Tls;
 
 /// The signals this process listens to. Made before anything else starts, so that none is lost.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Signals {
 pub enum Request {
     /// To stop; the signal's name.
     Stop(&'static str),
-    /// To read the credentials again (SIGHUP).
+    /// To read credentials and certificates again (SIGHUP).
     Reload,
 }
 
@@ -129,6 +130,7 @@ pub async fn watch(
     lanes: &mut Lanes,
     signals: &mut Signals,
     keys: &mut KeyWatch,
+    tls: Option<&Tls>,
     draining: &AtomicBool,
     deadline: Duration,
 ) -> End {
@@ -146,9 +148,15 @@ pub async fn watch(
                     tracing::info!(signal, ?deadline, "draining");
                     lanes.drain(deadline);
                 }
-                Request::Reload => keys.reload(),
+                Request::Reload => {
+                    keys.reload();
+                    tls.inspect(|tls| tls.reload());
+                }
             },
-            _ = looks.tick() => keys.look(),
+            _ = looks.tick() => {
+                keys.look();
+                tls.inspect(|tls| tls.look());
+            }
             ended = lanes.ends.recv() => match ended {
                 Some((_, Ok(()))) => left -= 1,
                 Some((_, Err(reason))) => {

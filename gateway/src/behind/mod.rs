@@ -151,6 +151,9 @@ impl Backend for LaneBackend {
             Admission::S3(admitted, asked) => (admitted, asked),
         };
         let (verified, plan) = *admitted;
+        if verified.mechanism == Mechanism::Query {
+            parts.extensions.insert(s3::Presigned::of(&parts.uri));
+        }
         body::strip(parts, &plan);
         parts.extensions.insert(verified.identity);
         parts.extensions.insert(verified.caller);
@@ -202,7 +205,7 @@ impl Backend for LaneBackend {
     }
 
     async fn set_public_read(&self, bucket: &str, on: bool) -> Result<(), OrderError> {
-        self.store.set_public_read(bucket, on).await.map_err(|error| match error {
+        s3::set_public_read(&self.store, bucket, on).await.map_err(|error| match error {
             StoreError::NoSuchBucket => OrderError::NoSuchBucket(bucket.to_owned()),
             other => OrderError::Failed(other.to_string()),
         })

@@ -17,6 +17,7 @@ use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
 use super::receipts::MeasuringPlan;
+use super::tls::{HandshakePlan, TlsPlan};
 use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
@@ -62,6 +63,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
+}
+
 /// Bounds that an operator may set; `limits.rs` has the reasons for the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -77,6 +88,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// For a client that takes nothing of a response.
     pub send_stall: Duration,
+    /// Of TLS.
+    pub handshakes: HandshakePlan,
 }
 
 /// Everything the process needs to know before it starts.
@@ -96,8 +109,10 @@ pub struct Plan {
     pub lanes: usize,
     /// Whether lanes are bound to cores.
     pub pin_lanes: Preference,
-    /// S3 addresses, at least one.
+    /// S3 addresses without TLS; together with those of TLS at least one.
     pub listen: Vec<SocketAddr>,
+    /// TLS for S3; `None` for none.
+    pub tls: Option<TlsPlan>,
     /// Administration address.
     pub admin_listen: SocketAddr,
     /// Who may come to it.
@@ -108,6 +123,8 @@ pub struct Plan {
     pub region: String,
     /// Publicly readable buckets.
     pub public_read: BTreeSet<String>,
+    /// What new buckets have.
+    pub bucket_defaults: BucketDefaults,
     /// Engine for devices.
     pub io_engine: EngineChoice,
     /// Huge pages for buffers.
@@ -217,7 +234,8 @@ impl Reader<'_> {
         let memory_bytes = self.one(&keys::MEMORY, bytes(limits::MEMORY_MIN, u64::MAX >> 1));
         let lanes = self.one(&keys::LANES, count(1, limits::LANES_MAX));
         let pin_lanes = self.one(&keys::PIN_LANES, preference);
-        let listen = self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address);
+        let listen = self.listen();
+        let tls = self.tls(data.as_deref());
         let admin_listen = self.one(&keys::ADMIN_LISTEN, address);
         let admin = self.admin();
         if let (Some(admin), Some(address)) = (&admin, admin_listen) {
@@ -226,6 +244,7 @@ impl Reader<'_> {
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
+        let bucket_defaults = self.one(&keys::BUCKET_DEFAULTS, bucket_defaults);
         let io_engine = self.one(&keys::IO_ENGINE, engine);
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
@@ -238,11 +257,14 @@ impl Reader<'_> {
         let rdma = self.rdma();
         let access_log = self.access_log();
         let trace = self.trace();
+        let secure = tls.as_ref().map(|tls| tls.as_ref().map_or(&[][..], |it| &it.listen));
+        let addresses =
+            listen.as_deref().zip(secure).map(|(plain, secure)| [plain, secure].concat());
         if let Some(rdma) = &rdma {
-            self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
+            self.rdma_checks(rdma, addresses.as_deref(), memory_bytes);
         }
         let metrics = self.metrics();
-        self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
+        self.cross_checks(addresses.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
             Some(_) => self.one(&keys::CREDENTIALS, path)?,
@@ -261,11 +283,13 @@ impl Reader<'_> {
             lanes: lanes?,
             pin_lanes: pin_lanes?,
             listen: listen?,
+            tls: tls?,
             admin_listen: admin_listen?,
             admin: admin?,
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
+            bucket_defaults: bucket_defaults?,
             io_engine: io_engine?,
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
@@ -285,6 +309,14 @@ impl Reader<'_> {
         })
     }
 
+    /// Addresses without TLS; the word `off` stands for none.
+    fn listen(&mut self) -> Option<Vec<SocketAddr>> {
+        match effective(self.raw, &keys::LISTEN, self.machine).0.as_slice() {
+            [word] if word == "off" => Some(Vec::new()),
+            _ => self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address),
+        }
+    }
+
     fn limits(&mut self) -> Option<Limits> {
         let connections = self.one(&keys::LIMIT_CONNECTIONS, count(1, limits::CONNECTIONS_MAX));
         let header_time = self.one(&keys::LIMIT_HEADER_TIME, time);
@@ -292,6 +324,7 @@ impl Reader<'_> {
         let body_window = self.one(&keys::LIMIT_BODY_WINDOW, time);
         let body_bytes = self.one(&keys::LIMIT_BODY_BYTES, bytes(1, 1 << 30));
         let send_stall = self.one(&keys::LIMIT_SEND_STALL, time);
+        let handshakes = self.handshakes();
         Some(Limits {
             connections: connections?,
             header_time: header_time?,
@@ -299,6 +332,7 @@ impl Reader<'_> {
             body_window: body_window?,
             body_bytes: body_bytes?,
             send_stall: send_stall?,
+            handshakes: handshakes?,
         })
     }
 
@@ -310,6 +344,10 @@ impl Reader<'_> {
         devices: Option<&[PathBuf]>,
     ) {
         if let (Some(listen), Some(admin)) = (listen, admin) {
+            if listen.is_empty() {
+                let remedy = "write an address such as 127.0.0.1:9000, or set tls.listen";
+                self.fault(&keys::LISTEN, Some("off".into()), "S3 would be served nowhere", remedy);
+            }
             if admin.port() != 0 && listen.contains(&admin) {
                 self.fault(
                     &keys::ADMIN_LISTEN,
@@ -408,7 +446,7 @@ impl Reader<'_> {
     }
 
     /// A key with any number of values up to a bound.
-    fn many<T>(
+    pub(super) fn many<T>(
         &mut self,
         key: &'static Key,
         most: usize,
@@ -493,7 +531,7 @@ pub(super) fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize>
     }
 }
 
-fn time(text: &str) -> Parsed<Duration> {
+pub(super) fn time(text: &str) -> Parsed<Duration> {
     match parse_time(text) {
         Ok(time) if time.is_zero() => wrong("too short", "write at least 1ms"),
         Ok(time) if time > limits::CONFIGURED_TIME_MAX => {
@@ -505,7 +543,7 @@ fn time(text: &str) -> Parsed<Duration> {
     }
 }
 
-fn address(text: &str) -> Parsed<SocketAddr> {
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let remedy = "write ADDRESS:PORT, for example 127.0.0.1:9000, 0.0.0.0:9000 or [::]:9000";
     if let Ok(address) = text.trim().parse::<SocketAddr>() {
         return Ok(address);
@@ -585,6 +623,10 @@ fn engine(text: &str) -> Parsed<EngineChoice> {
             ("blocking", EngineChoice::Blocking),
         ],
     )
+}
+
+fn bucket_defaults(text: &str) -> Parsed<BucketDefaults> {
+    choice(text, &[("acl", BucketDefaults::Acl), ("aws", BucketDefaults::Aws)])
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {

@@ -51,9 +51,19 @@ impl Aside {
         }
     }
 
+    /// The headers, before the operation takes them.
+    pub(super) fn look(extensions: &Extensions) -> Option<&HeaderMap> {
+        extensions.get::<Self>().map(|aside| &aside.0)
+    }
+
     /// The headers, in the operation.
     pub(super) fn take(extensions: &mut Extensions) -> HeaderMap {
         extensions.remove::<Self>().unwrap_or_default().0
+    }
+
+    /// Undoes [`Self::take`].
+    pub(super) fn give_back(extensions: &mut Extensions, headers: HeaderMap) {
+        extensions.insert(Self(headers));
     }
 }
 

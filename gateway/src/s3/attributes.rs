@@ -5,12 +5,14 @@
 //! ```text
 //! u8 version = 1
 //! u8 number of checksums, then each: u8 algorithm, u16 parts (0 = of the whole content), the value
-//! u8 declared algorithm (0 = none), u8 1 = composite      -- what an upload promised of its object
+//! u8 declared algorithm (0 = none)                        -- what an upload promised of its object
+//! u8 bit 0: 1 = composite; bits 1 to 7: the storage class
 //! until the end: u8 field, u16 length, value              -- a content header
 //!            or: u8 0x80, u16 length, name, u16 length, value -- user metadata, name without x-amz-meta-
+//!            or: u8 from 0x81, u16 length, value -- of an upload: what its object will have elsewhere (`created`)
 //! ```
-//! Checksums stand first, and what was promised next, since listings need them and nothing else: the store gives them
-//! the first `datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX` bytes.
+//! Checksums stand first, and what was promised with the storage class next, since listings need them and nothing
+//! else: the store gives them the first `datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX` bytes.
 //!
 //! Not here: sizes, dates, entity tags (the store's own fields), the headers of a response (`describe`).
 
@@ -22,24 +24,31 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::checksum::{Checksum, Kind};
 use super::limits::{ATTRIBUTES_BYTES_MAX, USER_METADATA_BYTES_MAX};
+use super::redirect::{self, REDIRECT};
 use super::refusal::{Outcome, Refusal};
+use super::storage_class::StorageClass;
 use crate::body::checksum::{Algorithm, Value};
 
 const VERSION: u8 = 1;
 const METADATA: u8 = 0x80;
+const COMPOSITE: u8 = 1;
+
+/// The first field that is no attribute but another thing that an upload holds for its object.
+pub(super) const HELD_FIELDS: u8 = 0x81;
 
 /// Version and count, a checksum of each algorithm of at most 32 bytes, what was promised.
 const HEAD_BYTES_MAX: usize = 2 + Algorithm::ALL.len() * (1 + 2 + 32) + 2;
 const _: () = assert!(HEAD_BYTES_MAX <= datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX);
 
 /// The content headers that are kept, by their codes; never renumber.
-const CONTENT_HEADERS: [(u8, HeaderName); 6] = [
+static CONTENT_HEADERS: [(u8, HeaderName); 7] = [
     (1, CONTENT_TYPE),
     (2, CACHE_CONTROL),
     (3, CONTENT_DISPOSITION),
     (4, CONTENT_ENCODING),
     (5, CONTENT_LANGUAGE),
     (6, EXPIRES),
+    (7, REDIRECT),
 ];
 
 /// What precedes a metadata name in headers.
@@ -56,6 +65,8 @@ pub(super) struct Attributes {
     pub(super) checksums: Vec<Checksum>,
     /// Of an upload: what its object's checksum will be.
     pub(super) declared: Option<Declared>,
+    /// What the writer named.
+    pub(super) class: StorageClass,
     /// Content headers, values as they came.
     pub(super) content: Vec<(HeaderName, HeaderValue)>,
     /// Whole header names, values as they came.
@@ -85,9 +96,12 @@ impl Attributes {
     /// What a request wants kept: content headers and user metadata. `aside` holds those that s3s does not see.
     ///
     /// # Errors
-    /// MetadataTooLarge over 2 KiB of user metadata; InvalidArgument for a value that is not UTF-8.
+    /// MetadataTooLarge over 2 KiB of user metadata; InvalidArgument for a value that is not UTF-8;
+    /// InvalidStorageClass; InvalidRedirectLocation.
     pub(super) fn from_request(headers: &HeaderMap, aside: &HeaderMap) -> Outcome<Self> {
-        let mut attributes = Self::default();
+        redirect::check(headers)?;
+        let class = StorageClass::of_request(headers)?;
+        let mut attributes = Self { class, ..Self::default() };
         for (_, name) in &CONTENT_HEADERS {
             let value = headers.get(name).or_else(|| aside.get(name));
             if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -131,7 +145,8 @@ impl Attributes {
             to.put_slice(checksum.value.as_bytes());
         }
         to.put_u8(self.declared.map_or(0, |declared| code(declared.algorithm)));
-        to.put_u8(u8::from(self.declared.is_some_and(|declared| declared.composite)));
+        let composite = u8::from(self.declared.is_some_and(|declared| declared.composite));
+        to.put_u8(self.class.code() << 1 | composite);
         let too_large = |size| Refusal::MetadataTooLarge { size, max: ATTRIBUTES_BYTES_MAX };
         for (name, value) in &self.content {
             let field = CONTENT_HEADERS
@@ -158,13 +173,24 @@ impl Attributes {
     /// # Errors
     /// For anything that [`Self::encode`] cannot have written.
     pub(super) fn decode(encoded: &Bytes) -> Result<Self, Malformed> {
+        Self::decode_with(encoded, |_, _| Err(Malformed))
+    }
+
+    /// The same for an upload's, whose fields from [`HELD_FIELDS`] go to `held`.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], and `held`'s.
+    pub(super) fn decode_with(
+        encoded: &Bytes,
+        mut held: impl FnMut(u8, Bytes) -> Result<(), Malformed>,
+    ) -> Result<Self, Malformed> {
         if encoded.is_empty() {
             return Ok(Self::default());
         }
         let mut from = encoded.clone();
         let checksums = take_checksums(&mut from)?;
-        let declared = take_declared(&mut from)?;
-        let mut attributes = Self { checksums, declared, ..Self::default() };
+        let (declared, class) = take_declared(&mut from)?;
+        let mut attributes = Self { checksums, declared, class, ..Self::default() };
         while from.has_remaining() {
             let field = from.get_u8();
             let text = take_text(&mut from)?;
@@ -174,6 +200,8 @@ impl Attributes {
                 name.extend_from_slice(&text);
                 let name = HeaderName::from_bytes(&name).map_err(|_| Malformed)?;
                 attributes.metadata.push((name, value(take_text(&mut from)?)?));
+            } else if field >= HELD_FIELDS {
+                held(field, text)?;
             } else {
                 let known = CONTENT_HEADERS.iter().find(|(code, _)| *code == field);
                 let (_, name) = known.ok_or(Malformed)?;
@@ -201,17 +229,51 @@ impl Attributes {
         }
         let mut from = encoded.clone();
         take_checksums(&mut from)?;
-        take_declared(&mut from)
+        Ok(take_declared(&mut from)?.0)
+    }
+
+    /// The storage class, alone.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub(super) fn decode_class(encoded: &Bytes) -> Result<StorageClass, Malformed> {
+        if encoded.is_empty() {
+            return Ok(StorageClass::default());
+        }
+        let mut from = encoded.clone();
+        take_checksums(&mut from)?;
+        Ok(take_declared(&mut from)?.1)
+    }
+
+    /// Takes away what a copy does not take over: where requests for the object are sent on to, and its class.
+    pub(super) fn forget_place(&mut self) {
+        self.content.retain(|(name, _)| *name != REDIRECT);
+        self.class = StorageClass::default();
     }
 }
 
-fn take_declared(from: &mut Bytes) -> Result<Option<Declared>, Malformed> {
+fn take_declared(from: &mut Bytes) -> Result<(Option<Declared>, StorageClass), Malformed> {
     let algorithm = from.try_get_u8().map_err(|_| Malformed)?;
-    let composite = from.try_get_u8().map_err(|_| Malformed)? == 1;
-    match algorithm {
-        0 => Ok(None),
-        code => Ok(Some(Declared { algorithm: algorithm_of(code)?, composite })),
-    }
+    let flags = from.try_get_u8().map_err(|_| Malformed)?;
+    let class = StorageClass::of_code(flags >> 1).ok_or(Malformed)?;
+    let declared = match algorithm {
+        0 => None,
+        code => {
+            let composite = flags & COMPOSITE == COMPOSITE;
+            Some(Declared { algorithm: algorithm_of(code)?, composite })
+        }
+    };
+    Ok((declared, class))
+}
+
+/// Adds one of an upload's fields from [`HELD_FIELDS`] to the compact form.
+///
+/// # Errors
+/// MetadataTooLarge where it is longer than a field can be.
+pub(super) fn put_held(to: &mut BytesMut, field: u8, value: &[u8]) -> Outcome<()> {
+    to.put_u8(field);
+    let max = usize::from(u16::MAX);
+    put_text(to, value).ok_or(Refusal::MetadataTooLarge { size: value.len(), max })
 }
 
 /// All lines of a header as one value, as Amazon S3 keeps repeated metadata.

@@ -1,37 +1,42 @@
-//! ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation, and who owns it all.
+//! ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation.
+//!
+//! Not here: whose a bucket is (`ownership`).
 
 use bytes::Bytes;
+use datapath::{NewBucket, SettingKind, StoreError};
+use http::HeaderMap;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput,
     GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
-    ListBucketsOutput, Owner,
+    ListBucketsOutput,
 };
 use s3s::{S3Request, S3Response};
 
+use super::access::DENIED;
+use super::acl::Acl;
+use super::acl_asked::{For, of_headers};
+use super::acl_operations::party_of;
 use super::http_date;
 use super::limits::{
     BUCKET_READ_BYTES, BUCKET_WRITTEN_BYTES, BUCKETS_PAGE_MAX, LISTING_HEAD_BYTES,
     LOCATION_BYTES_MAX,
 };
 use super::operations::Operations;
+use super::ownership::{BucketAttributes, BucketOwner, Ownership};
 use super::page;
-use super::refusal::{Outcome, Refusal};
+use super::public_access::PublicAccess;
+use super::refusal::{AccessRefusal, Outcome, Refusal};
+use super::settings::kind;
+use crate::config::BucketDefaults;
+use crate::iam::Caller;
 use crate::metrics::Stage;
 use crate::record::Laps;
-
-/// The one owner of all buckets and objects.
-pub(super) const OWNER_ID: &str = "penstock";
 
 /// The region whose location constraint is empty (API reference, GetBucketLocation).
 const REGION_WITHOUT_CONSTRAINT: &str = "us-east-1";
 
-/// The owner, for XML.
-pub(super) fn owner() -> Owner {
-    Owner { display_name: Some(OWNER_ID.to_owned()), id: Some(OWNER_ID.to_owned()) }
-}
-
-/// Sorted by name, in pages where `max-buckets` asks for them.
+/// The buckets of the caller's account, sorted by name, in pages where `max-buckets` asks for them.
 pub(super) async fn list_buckets(
     operations: &Operations,
     request: S3Request<ListBucketsInput>,
@@ -48,8 +53,13 @@ pub(super) async fn list_buckets(
         || input.prefix.is_some()
         || input.bucket_region.is_some()
         || after.is_some();
+    let owner = party_of(request.extensions.get::<Caller>());
+    let is_owners = |bucket: &datapath::Bucket| {
+        BucketAttributes::of(bucket).is_ok_and(|attributes| attributes.owner.party.id == owner.id)
+    };
     let wanted = |bucket: &datapath::Bucket| {
         bucket.name.starts_with(&prefix)
+            && is_owners(bucket)
             && after.as_ref().is_none_or(|after| bucket.name.as_bytes() > &after[..])
             && input
                 .bucket_region
@@ -68,14 +78,14 @@ pub(super) async fn list_buckets(
     let token =
         found.last().filter(|_| truncated).map(|bucket| page::token(bucket.name.as_bytes()));
     let buckets = found.into_iter().map(|bucket| Bucket {
-        bucket_region: with_region.then(|| region(operations, &bucket).to_owned()),
+        bucket_region: with_region.then(|| region(operations, &bucket)),
         creation_date: Some(http_date::timestamp(bucket.created_ms)),
         name: Some(bucket.name.into()),
     });
     Ok(memory.answer(ListBucketsOutput {
         buckets: Some(buckets.collect()),
         continuation_token: token,
-        owner: Some(owner()),
+        owner: Some(owner.dto()),
         prefix: input.prefix,
     }))
 }
@@ -89,22 +99,65 @@ pub(super) async fn create_bucket(
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let location = location_asked(input.create_bucket_configuration)?;
-    let created = operations.lane().create_bucket(&input.bucket, encode_location(&location)).await;
-    laps.ends(Stage::Commit, created)?;
+    let owner = request.extensions.get::<Caller>().and_then(Caller::account);
+    let owner = BucketOwner::of(owner.ok_or(Refusal::AccessDenied(DENIED))?);
+    let new = NewBucket {
+        locking: input.object_lock_enabled_for_bucket.unwrap_or(false),
+        settings: new_settings(operations, &request.headers, &owner)?,
+    };
+    let attributes = BucketAttributes { owner, location: location.into() };
+    let lane = operations.lane();
+    let created = lane.create_bucket(&input.bucket, attributes.encode(), new).await;
+    match laps.ends(Stage::Commit, created) {
+        Err(StoreError::BucketExists) => {
+            let there = operations.bucket(&input.bucket)?;
+            let is_own = BucketAttributes::of(&there)?.owner.party.id == attributes.owner.party.id;
+            return Err(match is_own {
+                true => StoreError::BucketExists.into(),
+                false => Refusal::Access(AccessRefusal::BucketIsAnothers),
+            });
+        }
+        created => created?,
+    };
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
+}
+
+/// What the request and the configuration say of access.
+fn new_settings(
+    operations: &Operations,
+    headers: &HeaderMap,
+    owner: &BucketOwner,
+) -> Outcome<Vec<(SettingKind, Bytes)>> {
+    let directory = operations.settings().directory();
+    let acl = of_headers(headers, For::Bucket(&owner.party), directory)?;
+    let acl = acl.filter(|acl| *acl != Acl::private(owner.party.clone()));
+    let asked = headers.get("x-amz-object-ownership");
+    let asked =
+        asked.map(|name| Ownership::named(name.to_str().unwrap_or_default())).transpose()?;
+    let aws = operations.settings().defaults() == BucketDefaults::Aws;
+    let ownership = asked.or(aws.then_some(Ownership::BucketOwnerEnforced));
+    if ownership == Some(Ownership::BucketOwnerEnforced) && acl.is_some() {
+        return Err(Refusal::Access(AccessRefusal::AclWithOwnership));
+    }
+    let block = aws.then_some(PublicAccess::ALL);
+    let settings = [
+        (kind::ACL, acl.map(|acl| acl.encode())),
+        (kind::OWNERSHIP, ownership.map(Ownership::encode)),
+        (kind::PUBLIC_ACCESS, block.map(PublicAccess::encode)),
+    ];
+    Ok(settings.into_iter().filter_map(|(kind, bytes)| Some((kind, bytes?))).collect())
 }
 
 /// Tells that the bucket is there and its region.
 pub(super) async fn head_bucket(
     operations: &Operations,
-    request: S3Request<HeadBucketInput>,
+    mut request: S3Request<HeadBucketInput>,
 ) -> Outcome<S3Response<HeadBucketOutput>> {
     let mut laps = Laps::begin(&request.extensions);
-    let bucket = laps.ends(Stage::Index, operations.bucket(&request.input.bucket))?;
-    let output = HeadBucketOutput {
-        bucket_region: Some(region(operations, &bucket).to_owned()),
-        ..Default::default()
-    };
+    let bucket = operations.bucket_for(&mut request.extensions, &request.input.bucket);
+    let bucket = laps.ends(Stage::Index, bucket)?;
+    let output =
+        HeadBucketOutput { bucket_region: Some(region(operations, &bucket)), ..Default::default() };
     Ok(S3Response::new(output))
 }
 
@@ -128,13 +181,15 @@ pub(super) async fn location(
     let bucket = laps.ends(Stage::Index, operations.bucket(&request.input.bucket))?;
     let region = region(operations, &bucket);
     let constraint = (region != REGION_WITHOUT_CONSTRAINT)
-        .then(|| BucketLocationConstraint::from(region.to_owned()));
+        .then(|| BucketLocationConstraint::from(region.clone()));
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint: constraint }))
 }
 
 /// Where a bucket says it is: its constraint, else the endpoint's region.
-fn region<'a>(operations: &'a Operations, bucket: &'a datapath::Bucket) -> &'a str {
-    decode_location(&bucket.attributes).unwrap_or(operations.settings().region())
+fn region(operations: &Operations, bucket: &datapath::Bucket) -> String {
+    let attributes = BucketAttributes::of(bucket).ok();
+    let location = attributes.map(|it| it.location).filter(|location| !location.is_empty());
+    location.map_or_else(|| operations.settings().region().to_owned(), String::from)
 }
 
 fn location_asked(configuration: Option<CreateBucketConfiguration>) -> Outcome<String> {
@@ -153,20 +208,6 @@ fn location_asked(configuration: Option<CreateBucketConfiguration>) -> Outcome<S
     Ok(location)
 }
 
-const VERSION: u8 = 1;
-
-/// A bucket's attributes: a version byte and the location constraint.
-fn encode_location(location: &str) -> Bytes {
-    let mut bytes = vec![VERSION];
-    bytes.extend(location.as_bytes());
-    bytes.into()
-}
-
-fn decode_location(attributes: &Bytes) -> Option<&str> {
-    let location = attributes.strip_prefix(&[VERSION])?;
-    std::str::from_utf8(location).ok().filter(|location| !location.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,12 +222,10 @@ mod tests {
     #[test]
     fn a_location_is_kept_as_it_was_asked_for() {
         for location in ["", "eu-central-1", "EU"] {
-            let kept = encode_location(&asked(location).unwrap());
-            assert_eq!(decode_location(&kept), Some(location).filter(|it| !it.is_empty()));
+            assert_eq!(asked(location).unwrap(), location);
         }
         assert_eq!(location_asked(None).unwrap(), "");
         assert!(matches!(asked("a b"), Err(Refusal::InvalidLocationConstraint)));
         assert!(matches!(asked(&"a".repeat(65)), Err(Refusal::InvalidLocationConstraint)));
-        assert_eq!(decode_location(&Bytes::new()), None);
     }
 }

@@ -5,7 +5,7 @@
 //! the parts that it names are the object's; whether its condition held was decided the first time.
 
 use bytes::Bytes;
-use datapath::{Bucket, LaneStore, NewObject, Object, Part};
+use datapath::{Bucket, LaneStore, Object, Part};
 use datapath::{PartId, PartNumber, UploadId};
 use http::HeaderMap;
 use http::header::HOST;
@@ -18,6 +18,7 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
 use super::checksum::{self, Checksum, checksum_fields};
+use super::created::Beside;
 use super::describe::checksum_of as object_checksum;
 use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_READ_AT_ONCE};
 use super::operations::Operations;
@@ -46,29 +47,26 @@ pub(super) async fn complete(
         found => found?,
     };
     let condition = condition::of_write(&aside)?;
-    let mut attributes = Attributes::decode(&upload.attributes)?;
+    let mut beside = Beside::held(&upload.attributes)?;
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
+    check_named(&named, beside.attributes.declared)?;
     let chosen = chosen_parts(operations.lane(), upload.id, &named).await;
     let chosen = laps.ends(Stage::Index, chosen)?;
     // The list has said all: what a commit waits for is held without it.
     drop(named);
     drop(list);
     check_sizes(&chosen, input.mpu_object_size)?;
-    let declared = attributes.declared.take();
+    let declared = beside.attributes.declared.take();
     let checksum = checksum_of(&chosen, declared)?;
     check_promises(&input, declared, checksum.as_ref())?;
     let crc64 = checksum_of(&chosen, None)?.and_then(|checksum| checksum.as_crc64());
     // The store keeps CRC-64/NVME by itself.
     let is_kept = |checksum: &Checksum| checksum.as_crc64().is_none();
-    attributes.checksums = checksum.filter(is_kept).into_iter().collect();
-    let new = NewObject {
-        bucket: bucket.id,
-        key: Bytes::from(input.key.clone()),
-        entity_tag: entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag)),
-        attributes: attributes.encode()?,
-        condition,
-    };
+    beside.attributes.checksums = checksum.filter(is_kept).into_iter().collect();
+    let key = Bytes::from(input.key.clone());
+    let tag = entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag));
+    let new = beside.into_new(bucket.id, key, tag, condition)?;
     let ids: Vec<(PartNumber, PartId)> =
         chosen.iter().map(|chosen| (chosen.number, chosen.id)).collect();
     drop(chosen);
@@ -146,6 +144,26 @@ fn named_parts(
         named.push((number, part));
     }
     Ok(named)
+}
+
+/// A checksum that is made of the parts' is one of those that the client means: it has to name them.
+///
+/// # Errors
+/// InvalidRequest for an entry without the value of the declared algorithm.
+fn check_named(named: &[(PartNumber, &CompletedPart)], declared: Option<Declared>) -> Outcome<()> {
+    let Some(Declared { algorithm, composite: true }) = declared else {
+        return Ok(());
+    };
+    let has = |sent: &CompletedPart| sent_checksums(sent).any(|(sent, _)| sent == algorithm);
+    match named.iter().find(|(_, sent)| !has(sent)) {
+        None => Ok(()),
+        Some((number, _)) => Err(Refusal::InvalidRequest(format!(
+            "The upload was created using a {} checksum. The complete request must include the checksum for each \
+             part. It was missing for part {} in the request.",
+            algorithm.name().to_lowercase(),
+            number.0
+        ))),
+    }
 }
 
 /// A part of the object to be: what completing needs of it, 128 bytes and a tag of 32.
@@ -325,11 +343,28 @@ fn check_promises(
     for (algorithm, text) in sent {
         let Some(text) = text else { continue };
         let computed = computed.filter(|computed| computed.algorithm == algorithm);
-        if !computed.is_some_and(|computed| computed.is_text(text)) {
+        let Some(computed) = computed else {
+            return Err(other_algorithm(declared, algorithm));
+        };
+        let bare = text.rsplit_once('-').map_or(&**text, |(value, _parts)| value);
+        if Value::from_base64(algorithm, bare.as_bytes()).is_none() {
+            let name = algorithm.header();
+            return Err(Refusal::InvalidRequest(format!("Value for {name} header is invalid.")));
+        }
+        if !computed.is_text(text) {
             return Err(Refusal::BadDigest(algorithm.name()));
         }
     }
     Ok(())
+}
+
+fn other_algorithm(declared: Option<Declared>, sent: Algorithm) -> Refusal {
+    let expected = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
+    Refusal::InvalidRequest(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        expected.name().to_lowercase(),
+        sent.name().to_lowercase()
+    ))
 }
 
 #[cfg(test)]
@@ -491,10 +526,12 @@ mod tests {
             with(|input, text| input.checksum_sha256 = Some(text.replace("-2", "-3"))),
             Err(Refusal::BadDigest("SHA256"))
         ));
-        assert!(matches!(
+        for refused in [
             with(|input, text| input.checksum_sha1 = Some(text)),
-            Err(Refusal::BadDigest("SHA1"))
-        ));
+            with(|input, _| input.checksum_sha256 = Some("bad".to_owned())),
+        ] {
+            assert!(matches!(refused, Err(Refusal::InvalidRequest(_))));
+        }
         let full = s3s::dto::ChecksumType::from_static("FULL_OBJECT");
         let mut input = CompleteMultipartUploadInput::builder();
         input.set_bucket("b".to_owned());

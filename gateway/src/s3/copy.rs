@@ -5,18 +5,24 @@
 //! MD5; here such a copy keeps the multipart tag, and its checksum with it.
 
 use bytes::Bytes;
-use datapath::{NewObject, Object, OpenObject};
-use http::HeaderMap;
-use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, ETag, MetadataDirective};
+use datapath::{Object, OpenObject};
+use http::{HeaderMap, HeaderName};
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag, MetadataDirective,
+    TaggingDirective,
+};
 use s3s::{S3Request, S3Response};
 
 use super::aside::Aside;
 use super::attributes::Attributes;
 use super::checksum::{Checksum, Kind, checksum_fields};
+use super::created::Beside;
 use super::describe::checksum_of;
 use super::limits::PART_BYTES_MAX;
 use super::operations::Operations;
+use super::redirect::REDIRECT;
 use super::refusal::{Outcome, Refusal};
+use super::storage_class::STORAGE_CLASS;
 use super::{condition, http_date, source};
 use crate::body::checksum::{Algorithm, Selection};
 use crate::metrics::Stage;
@@ -30,29 +36,20 @@ pub(super) async fn copy_object(
     let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
+    let (extensions, headers) = (&request.extensions, &request.headers);
     let bucket = operations.bucket(&input.bucket)?;
-    let replaces = replaces_metadata(input.metadata_directive.as_ref())?;
-    let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
-    if is_itself && !replaces && !request.headers.contains_key("x-amz-storage-class") {
-        return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));
-    }
-    let wanted =
-        input.checksum_algorithm.as_ref().map(|name| algorithm_named(name.as_str())).transpose()?;
+    let asked = Asked::of(&input, headers)?;
+    let new = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
     let (object, answer) = source::until_unchanged(async || {
         let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
         laps.object(opened.object().size);
         check_size(opened.object())?;
-        let attributes =
-            new_attributes(&opened, replaces, wanted, &request.headers, &aside).await?;
-        let answer = checksum_of(opened.object(), &attributes.checksums);
-        let new = NewObject {
-            bucket: bucket.id,
-            key: Bytes::copy_from_slice(input.key.as_bytes()),
-            entity_tag: opened.object().entity_tag.clone(),
-            attributes: attributes.encode()?,
-            condition: condition.clone(),
-        };
+        let beside = beside(&opened, &asked, new.clone()).await?;
+        let answer = checksum_of(opened.object(), &beside.attributes.checksums);
+        let key = Bytes::copy_from_slice(input.key.as_bytes());
+        let tag = opened.object().entity_tag.clone();
+        let new = beside.into_new(bucket.id, key, tag, condition.clone())?;
         laps.skip();
         Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
     })
@@ -60,6 +57,45 @@ pub(super) async fn copy_object(
     let output =
         CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
     Ok(S3Response::new(output))
+}
+
+/// What the request wants of its own rather than the source's.
+struct Asked {
+    metadata: bool,
+    tags: bool,
+    algorithm: Option<Algorithm>,
+}
+
+impl Asked {
+    /// # Errors
+    /// InvalidArgument for an unknown directive; InvalidRequest for an unknown algorithm, and for a copy of an object
+    /// onto itself that would change nothing.
+    fn of(input: &CopyObjectInput, headers: &HeaderMap) -> Outcome<Self> {
+        let metadata = input.metadata_directive.as_ref().map(MetadataDirective::as_str);
+        let tags = input.tagging_directive.as_ref().map(TaggingDirective::as_str);
+        let algorithm = input.checksum_algorithm.as_ref();
+        let asked = Self {
+            metadata: replaces(metadata, "Unknown metadata directive.")?,
+            tags: replaces(tags, "Unknown tagging directive.")?,
+            algorithm: algorithm.map(|name| algorithm_named(name.as_str())).transpose()?,
+        };
+        let names_version =
+            matches!(&input.copy_source, CopySource::Bucket { version_id: Some(_), .. });
+        let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
+        let changes = asked.metadata || asked.tags || changes_place(headers);
+        if is_itself && !names_version && !changes {
+            return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));
+        }
+        Ok(asked)
+    }
+}
+
+/// Whether the class, the redirection or the encryption is to be another.
+fn changes_place(headers: &HeaderMap) -> bool {
+    let encrypts = |name: &HeaderName| name.as_str().starts_with("x-amz-server-side-encryption");
+    headers.contains_key(STORAGE_CLASS)
+        || headers.contains_key(REDIRECT)
+        || headers.keys().any(encrypts)
 }
 
 /// Amazon S3's bound, though no data moves here: what works here works there.
@@ -92,42 +128,42 @@ pub(super) fn algorithm_named(name: &str) -> Outcome<Algorithm> {
     Algorithm::from_name(name).ok_or_else(unknown)
 }
 
-fn replaces_metadata(directive: Option<&MetadataDirective>) -> Outcome<bool> {
-    match directive.map(MetadataDirective::as_str) {
+fn replaces(directive: Option<&str>, unknown: &str) -> Outcome<bool> {
+    match directive {
         None | Some(MetadataDirective::COPY) => Ok(false),
         Some(MetadataDirective::REPLACE) => Ok(true),
-        Some(_) => Err(Refusal::InvalidArgument(
-            "Unknown metadata directive; x-amz-metadata-directive is COPY or REPLACE".to_owned(),
-        )),
+        Some(_) => Err(Refusal::InvalidArgument(format!("{unknown} It is COPY or REPLACE."))),
     }
 }
 
-/// What will be kept beside the copied bytes.
-async fn new_attributes(
-    opened: &OpenObject,
-    replaces: bool,
-    wanted: Option<Algorithm>,
-    headers: &HeaderMap,
-    aside: &HeaderMap,
-) -> Outcome<Attributes> {
+/// What will be kept beside the copied bytes: of the source, unless the request has its own; class and redirection
+/// never are the source's.
+async fn beside(opened: &OpenObject, asked: &Asked, new: Beside) -> Outcome<Beside> {
     let object = opened.object();
-    let kept = Attributes::decode(&object.attributes)?;
-    let mut attributes = if replaces {
-        Attributes { checksums: kept.checksums, ..Attributes::from_request(headers, aside)? }
-    } else {
-        kept
-    };
-    match step(object, &attributes.checksums, wanted) {
-        Step::Keep => {}
-        Step::LeaveToStore => attributes.checksums.clear(),
+    let mut kept = Attributes::decode(&object.attributes)?;
+    let mut beside = new;
+    let checksums = std::mem::take(&mut kept.checksums);
+    if !asked.tags {
+        beside.tags = object.tags.clone();
+    }
+    if !asked.metadata {
+        let redirect = beside.attributes.content.into_iter().find(|(name, _)| *name == REDIRECT);
+        kept.forget_place();
+        kept.content.extend(redirect);
+        kept.class = beside.attributes.class;
+        beside.attributes = kept;
+    }
+    beside.attributes.checksums = match step(object, &checksums, asked.algorithm) {
+        Step::Keep => checksums,
+        Step::LeaveToStore => Vec::new(),
         Step::Read(algorithm) => {
             let values =
                 source::digest(opened, 0..object.size, Selection::none().with(algorithm)).await?;
             let value = values.value(algorithm).ok_or(Refusal::Damaged("digests"))?;
-            attributes.checksums = vec![Checksum::full(algorithm, value)];
+            vec![Checksum::full(algorithm, value)]
         }
-    }
-    Ok(attributes)
+    };
+    Ok(beside)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -168,16 +204,21 @@ fn result(object: Object, checksum: Option<Checksum>) -> CopyObjectResult {
 mod tests {
     use super::*;
     use crate::body::checksum::Value;
-    use datapath::RowId;
+    use datapath::{Lock, RowId, VersionId};
 
     #[test]
     fn data_is_read_only_for_a_checksum_that_nobody_has() {
         let object = |crc64| Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 1,
             modified_ms: 0,
             entity_tag: "t".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64,
         };
@@ -197,9 +238,9 @@ mod tests {
 
     #[test]
     fn directives_and_algorithms_have_known_names() {
-        let directive = |text| replaces_metadata(Some(&MetadataDirective::from_static(text)));
+        let directive = |text| replaces(Some(text), "Unknown");
         assert!(
-            !replaces_metadata(None).unwrap()
+            !replaces(None, "Unknown").unwrap()
                 && !directive("COPY").unwrap()
                 && directive("REPLACE").unwrap()
         );

@@ -2,7 +2,7 @@
 //! it must be there.
 
 use bytes::Bytes;
-use datapath::Condition;
+use datapath::{Condition, Delete};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -15,7 +15,7 @@ use super::limits::DELETE_KEYS_MAX;
 use super::names::check_key;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::versions;
+use super::{access, acl_operations, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -30,7 +30,9 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
-    let deleted = operations.lane().delete(bucket.id, Bytes::from(input.key), condition).await;
+    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
+    let delete = Delete { condition, marker_acl, ..Delete::object(Bytes::from(input.key)) };
+    let deleted = operations.lane().delete(bucket.id, delete).await;
     laps.ends(Stage::Commit, deleted)?;
     Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..Default::default() }))
 }
@@ -54,19 +56,23 @@ pub(super) async fn delete_objects(
     }
     let mut answers = Answers::new(quiet);
     let mut wanted = Vec::with_capacity(objects.len());
-    let mut conditions = Vec::with_capacity(objects.len());
+    let mut deletes = Vec::with_capacity(objects.len());
+    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
     for object in objects {
-        match condition_of(&object) {
+        let allowed = access::may_delete(operations, &request.extensions, &bucket, &object);
+        match allowed.and_then(|()| condition_of(&object)) {
             Ok(condition) => {
-                conditions.push((Bytes::from(object.key.clone()), condition));
+                let key = Bytes::from(object.key.clone());
+                let marker_acl = marker_acl.clone();
+                deletes.push(Delete { condition, marker_acl, ..Delete::object(key) });
                 wanted.push(object);
             }
             Err(refusal) => answers.refused(object, refusal),
         }
     }
-    if !conditions.is_empty() {
+    if !deletes.is_empty() {
         laps.skip();
-        let results = operations.lane().delete_many(bucket.id, conditions).await;
+        let results = operations.lane().delete_many(bucket.id, deletes).await;
         let results = laps.ends(Stage::Commit, results)?;
         for (object, result) in wanted.into_iter().zip(results) {
             match result {

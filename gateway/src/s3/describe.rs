@@ -15,6 +15,11 @@ use super::attributes::{Attributes, METADATA_PREFIX};
 use super::checksum::Checksum;
 use super::http_date;
 use super::refusal::{Outcome, Refusal};
+use super::storage_class::{STORAGE_CLASS, StorageClass};
+use super::tags::Tags;
+
+/// How many tags an object has, if any.
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
 /// Which bytes of the object are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +91,12 @@ pub(super) fn describe(
     validators(object, &mut headers);
     for (name, value) in &attributes.content {
         headers.insert(name, value.clone());
+    }
+    if attributes.class != StorageClass::Standard {
+        headers.insert(STORAGE_CLASS, HeaderValue::from_static(attributes.class.name()));
+    }
+    if !object.tags.is_empty() {
+        headers.insert(TAGGING_COUNT, HeaderValue::from(Tags::count(&object.tags)));
     }
     let mut metadata = None;
     for (name, value) in &attributes.metadata {
@@ -196,15 +207,20 @@ mod tests {
     use super::*;
     use crate::body::checksum::{Algorithm, Value};
     use bytes::Bytes;
-    use datapath::{PartNumber, RowId};
+    use datapath::{Lock, PartNumber, RowId, VersionId};
 
     fn object(part_count: u16) -> Object {
         Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 10,
             modified_ms: 784_111_777_500,
             entity_tag: "tag".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count,
             crc64: Some(1),
         }

@@ -93,14 +93,15 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
-    let opened = operations.lane().open(bucket.id, input.key.as_bytes());
-    let opened =
-        laps.ends(Stage::Index, opened)?.ok_or_else(|| access::absent(&request.extensions))?;
+    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), None);
+    let opened = laps.ends(Stage::Index, opened)?.there();
+    let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
     let opened = match laps.meter() {
         Some(meter) => opened.metered(meter),
         None => opened,
     };
     let object = opened.object();
+    access::admits(operations, &request.extensions, &bucket, object)?;
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, object, &attributes)?;
@@ -166,16 +167,21 @@ pub(super) fn select(
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use datapath::{PartNumber, RowId};
+    use datapath::{Lock, PartNumber, RowId, VersionId};
     use http::{HeaderName, HeaderValue};
 
     fn object(size: u64) -> Object {
         Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size,
             modified_ms: 0,
             entity_tag: "tag".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 2,
             crc64: None,
         }

@@ -29,17 +29,18 @@ pub(super) async fn head_object(
     let key = input.key.as_bytes();
     let (object, part) = match input.part_number {
         None => {
-            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key))?;
-            (found.ok_or_else(|| access::absent(&request.extensions))?, None)
+            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
+            (found.there().ok_or_else(|| access::absent(&request.extensions))?, None)
         }
         Some(number) => {
-            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key))?;
-            let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
+            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key, None))?;
+            let opened = opened.there().ok_or_else(|| access::absent(&request.extensions))?;
             let part = opened.part(part_number(number)?);
             let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
             (opened.object().clone(), Some(part))
         }
     };
+    access::admits(operations, &request.extensions, &bucket, &object)?;
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, &object, &attributes)?;

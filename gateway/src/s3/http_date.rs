@@ -31,6 +31,24 @@ pub(super) fn parse(value: &HeaderValue) -> Option<Timestamp> {
     Timestamp::parse(TimestampFormat::HttpDate, value.to_str().ok()?.trim()).ok()
 }
 
+/// ISO 8601 to the second, in UTC, of a time since 1970.
+pub(super) fn iso(since_1970: Duration) -> String {
+    let mut text = Vec::with_capacity(32);
+    let ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    // Writing into memory does not fail.
+    let _ = whole_seconds(ms).format(TimestampFormat::DateTime, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// The time since 1970 of an ISO 8601 text, to the second; none in one that is none, or names a time before.
+pub(super) fn of_iso(text: &str) -> Option<Duration> {
+    let at = Timestamp::parse(TimestampFormat::DateTime, text).ok()?;
+    let mut seconds = Vec::with_capacity(32);
+    at.format(TimestampFormat::EpochSeconds, &mut seconds).ok()?;
+    let seconds = std::str::from_utf8(&seconds).ok()?;
+    seconds.split('.').next()?.parse().ok().map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +60,10 @@ mod tests {
         assert_eq!(parse(&value), Some(whole_seconds(784_111_777_000)));
         assert_eq!(header(u64::MAX).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(parse(&HeaderValue::from_static("yesterday")), None);
+        let at = Duration::from_secs(784_111_777);
+        assert_eq!(iso(at), "1994-11-06T08:49:37Z");
+        assert_eq!(of_iso("1994-11-06T08:49:37.500Z"), Some(at));
+        assert_eq!(of_iso("1894-11-06T08:49:37Z"), None);
         assert_eq!(parse(&HeaderValue::from_bytes(b"\xff").unwrap()), None);
     }
 }

@@ -15,6 +15,33 @@ pub const USER_METADATA_BYTES_MAX: usize = 2048;
 /// 8 KB that Amazon S3 takes of headers altogether.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 << 10;
 
+/// Tags of an object ("Categorizing your objects using tags").
+pub const TAGS_PER_OBJECT_MAX: usize = 10;
+
+/// UTF-16 units of a tag's key.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+
+/// UTF-16 units of a tag's value.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// Bytes of `x-amz-website-redirect-location` (user guide, "Configuring a webpage redirect").
+pub const REDIRECT_BYTES_MAX: usize = 2048;
+
+/// Bytes of a form before its file: names and values of all fields. Amazon S3 takes 20 KB.
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 << 10;
+
+/// Bytes of the lines before the value of one field of a form.
+pub const FORM_FIELD_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of the boundary between a form's fields (RFC 2046, 5.1.1).
+pub const FORM_BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Bytes of a form's file that are held until its end is seen, which tells its size.
+pub const FORM_FILE_HELD_BYTES: usize = 64 << 10;
+
+/// Conditions of a form's policy: one for each field that could stand in 20 KB, and some.
+pub const FORM_CONDITIONS_MAX: usize = 256;
+
 /// Part numbers run from 1 to this.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 
@@ -121,6 +148,30 @@ pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Bytes of a bucket's location constraint; the longest AWS region name has 14.
 pub const LOCATION_BYTES_MAX: usize = 64;
+
+// === Access ===
+
+/// Grants of an ACL, as Amazon S3 takes them ("Access control list (ACL) overview").
+pub const GRANTS_MAX: usize = 100;
+
+/// Bytes of an account's id or name in an ACL: they stand after a byte with their length.
+pub const PARTY_NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a bucket policy ("Bucket policies for Amazon S3": 20 KB).
+pub const POLICY_BYTES_MAX: usize = 20 << 10;
+
+/// Buckets whose settings a lane keeps parsed. A policy of 20 KiB takes some 100 KiB when it is parsed; the usual bucket
+/// has none and takes 500 bytes.
+pub const SETTINGS_CACHED_MAX: usize = 1024;
+
+/// Buckets with a policy among them: 25 MiB in each lane at worst.
+pub const POLICIES_CACHED_MAX: usize = 256;
+
+const _: () = {
+    // An ACL is kept in an object's row.
+    assert!(GRANTS_MAX * (2 * PARTY_NAME_BYTES_MAX + 4) + 1024 <= 2 * ATTRIBUTES_BYTES_MAX);
+    assert!(PARTY_NAME_BYTES_MAX <= u8::MAX as usize && GRANTS_MAX <= u8::MAX as usize);
+};
 
 const _: () = {
     // The largest document must be admissible at all: its text twice (raw and parsed) and its entries.

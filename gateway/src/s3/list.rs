@@ -7,12 +7,11 @@ use datapath::BucketId;
 use datapath::{ListEntry, ListObjects, ListPage};
 use s3s::dto::{
     CommonPrefix, ETag, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, Object, ObjectStorageClass, Owner,
+    ListObjectsV2Output, Object, ObjectStorageClass,
 };
 use s3s::{S3Request, S3Response};
 
 use super::attributes::Attributes;
-use super::bucket::owner;
 use super::describe::checksum_of;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
@@ -20,17 +19,19 @@ use super::listings::PageMemory;
 use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::Outcome;
+use super::settings::Settings;
 use crate::metrics::Stage;
 use crate::record::Laps;
 
 /// The first form: `marker`; a page names its successor's marker only where keys are rolled up.
 pub(super) async fn list_objects(
     operations: &Operations,
-    request: S3Request<ListObjectsInput>,
+    mut request: S3Request<ListObjectsInput>,
 ) -> Outcome<S3Response<ListObjectsOutput>> {
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket);
+    let bucket = laps.ends(Stage::Index, bucket)?;
     let encoding = Encoding::parse(input.encoding_type.as_ref())?;
     let limit = page::entries(input.max_keys, PAGE_ENTRIES_MAX, "max-keys")?;
     let marker = input.marker.unwrap_or_default();
@@ -42,7 +43,8 @@ pub(super) async fn list_objects(
         limit,
     };
     let (found, memory) = fetch(operations, &asked, &mut laps).await?;
-    let written = write(&found, encoding, Some(&owner()))?;
+    let settings = operations.bucket_settings(&bucket)?;
+    let written = write(&found, encoding, Some(&settings))?;
     let next = last(&found).filter(|_| found.truncated && asked.delimiter.is_some());
     Ok(memory.answer(ListObjectsOutput {
         name: Some(input.bucket),
@@ -62,11 +64,12 @@ pub(super) async fn list_objects(
 /// The second form: `start-after` for the first page, tokens for the others.
 pub(super) async fn list_objects_v2(
     operations: &Operations,
-    request: S3Request<ListObjectsV2Input>,
+    mut request: S3Request<ListObjectsV2Input>,
 ) -> Outcome<S3Response<ListObjectsV2Output>> {
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
-    let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket);
+    let bucket = laps.ends(Stage::Index, bucket)?;
     let encoding = Encoding::parse(input.encoding_type.as_ref())?;
     let limit = page::entries(input.max_keys, PAGE_ENTRIES_MAX, "max-keys")?;
     let after = match &input.continuation_token {
@@ -81,8 +84,9 @@ pub(super) async fn list_objects_v2(
         limit,
     };
     let (found, memory) = fetch(operations, &asked, &mut laps).await?;
-    let owner = input.fetch_owner.unwrap_or(false).then(owner);
-    let written = write(&found, encoding, owner.as_ref())?;
+    let settings = operations.bucket_settings(&bucket)?;
+    let owners = input.fetch_owner.unwrap_or(false).then_some(&*settings);
+    let written = write(&found, encoding, owners)?;
     Ok(memory.answer(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.text(&asked.prefix)),
@@ -149,7 +153,8 @@ struct Written {
     prefixes: Vec<CommonPrefix>,
 }
 
-fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<Written> {
+/// `owners`: the bucket's settings, where the objects' owners are asked for.
+fn write(page: &ListPage, encoding: Encoding, owners: Option<&Settings>) -> Outcome<Written> {
     let mut written = Written { objects: Vec::new(), prefixes: Vec::new() };
     for entry in &page.entries {
         match entry {
@@ -159,18 +164,19 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
             ListEntry::Object { key, object } => {
                 let checksum =
                     checksum_of(object, &Attributes::decode_checksums(&object.attributes)?);
+                let class = Attributes::decode_class(&object.attributes)?;
+                let owner = owners.map(|settings| settings.owner_of(&object.acl)).transpose()?;
+                let owner = owner.map(|owner| owner.dto());
                 written.objects.push(Object {
                     checksum_algorithm: checksum.map(|checksum| vec![checksum.dto_algorithm()]),
                     checksum_type: checksum.map(|checksum| checksum.dto_kind()),
                     e_tag: Some(ETag::Strong(object.entity_tag.to_string())),
                     key: Some(encoding.text(key)),
                     last_modified: Some(http_date::timestamp(object.modified_ms)),
-                    owner: owner.cloned(),
+                    owner,
                     restore_status: None,
                     size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
-                    storage_class: Some(ObjectStorageClass::from_static(
-                        ObjectStorageClass::STANDARD,
-                    )),
+                    storage_class: Some(ObjectStorageClass::from_static(class.name())),
                 });
             }
         }
@@ -181,16 +187,21 @@ fn write(page: &ListPage, encoding: Encoding, owner: Option<&Owner>) -> Outcome<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::RowId;
+    use datapath::{Lock, RowId, VersionId};
 
     #[test]
     fn a_page_is_written_with_prefixes_apart() {
         let object = datapath::Object {
             row: RowId(1),
+            version: VersionId::NULL,
             size: 3,
             modified_ms: 0,
             entity_tag: "t".into(),
             attributes: Bytes::new(),
+            tags: Bytes::new(),
+            acl: Bytes::new(),
+            lock: Lock::default(),
+            encryption: Bytes::new(),
             part_count: 0,
             crc64: Some(1),
         };
@@ -201,13 +212,12 @@ mod tests {
             ],
             truncated: true,
         };
-        let written = write(&page, Encoding::Url, Some(&owner())).unwrap();
+        let written = write(&page, Encoding::Url, None).unwrap();
         assert_eq!(written.objects[0].key.as_deref(), Some("a%20b"));
         assert_eq!(
             written.objects[0].checksum_algorithm.as_ref().unwrap()[0].as_str(),
             "CRC64NVME"
         );
-        assert!(written.objects[0].owner.is_some());
         assert_eq!(written.prefixes[0].prefix.as_deref(), Some("c/"));
         assert_eq!(last(&page).unwrap(), "c/");
     }

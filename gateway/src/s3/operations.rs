@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use datapath::{Bucket, LaneStore};
@@ -12,12 +13,19 @@ use send_wrapper::SendWrapper;
 
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
-use super::{bucket, complete, copy, delete, get, head, list, parts, put, uploads};
+use super::settings::{Settings, SettingsCache};
+use super::{acl_operations, ownership, policy_operations, public_access};
+use super::{
+    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging,
+    uploads,
+};
 
-/// What the operations of one lane work with.
+/// What the operations of one lane work with. Clones share it.
+#[derive(Clone)]
 pub(super) struct Operations {
     lane: SendWrapper<LaneStore>,
     settings: Arc<S3Settings>,
+    buckets: SendWrapper<Rc<SettingsCache>>,
 }
 
 /// A bucket that letting the request in has already looked up.
@@ -27,7 +35,8 @@ pub(super) struct KnownBucket(pub(super) Bucket);
 impl Operations {
     /// To be used on this thread only.
     pub(super) fn new(lane: LaneStore, settings: Arc<S3Settings>) -> Self {
-        Self { lane: SendWrapper::new(lane), settings }
+        let buckets = SendWrapper::new(Rc::default());
+        Self { lane: SendWrapper::new(lane), settings, buckets }
     }
 
     /// The store.
@@ -48,14 +57,22 @@ impl Operations {
         self.lane.bucket(name)?.ok_or(Refusal::NoSuchBucket)
     }
 
-    /// The same for operations that anonymous callers reach, who have been let in by the bucket.
+    /// A bucket's settings, parsed once for each of its revisions.
+    ///
+    /// # Errors
+    /// Damaged, and what the store meets.
+    pub(super) fn bucket_settings(&self, bucket: &Bucket) -> Outcome<Rc<Settings>> {
+        self.buckets.find(&self.lane, bucket, |name| self.settings.is_public_read(name))
+    }
+
+    /// The bucket of a name, which letting the request in has looked up, as a rule.
     ///
     /// # Errors
     /// NoSuchBucket.
     pub(super) fn bucket_for(&self, extensions: &mut Extensions, name: &str) -> Outcome<Bucket> {
         match extensions.remove::<KnownBucket>() {
-            Some(KnownBucket(bucket)) => Ok(bucket),
-            None => self.bucket(name),
+            Some(KnownBucket(bucket)) if *bucket.name == *name => Ok(bucket),
+            Some(_) | None => self.bucket(name),
         }
     }
 }
@@ -102,12 +119,32 @@ table! {
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete_bucket;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl_operations::get_bucket;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl_operations::put_bucket;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl_operations::get_object;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = acl_operations::put_object;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = policy_operations::get;
+    put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput = policy_operations::put;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = policy_operations::delete;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = policy_operations::status;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = public_access::get;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = public_access::put;
+    delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput = public_access::delete;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = ownership::get;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput = ownership::put;
+    delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput = ownership::delete;
+
     get_object(GetObjectInput) -> GetObjectOutput = get::get_object;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object_attributes::get;
     head_object(HeadObjectInput) -> HeadObjectOutput = head::head_object;
     put_object(PutObjectInput) -> PutObjectOutput = put::put_object;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete::delete_object;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = delete::delete_objects;
     copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object;
+
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
 
     list_objects(ListObjectsInput) -> ListObjectsOutput = list::list_objects;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::list_objects_v2;

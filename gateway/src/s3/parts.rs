@@ -15,7 +15,6 @@ use s3s::{S3Request, S3Response};
 
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
-use super::bucket::owner;
 use super::checksum::{Checksum, Kind, checksum_fields};
 use super::describe::checksum_of;
 use super::intake::{self, Promises, Source};
@@ -54,7 +53,7 @@ pub(super) async fn upload_part(
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
     check_algorithm(declared, promises.algorithm())?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let also = declared.map(|declared| declared.algorithm);
@@ -79,7 +78,10 @@ pub(super) async fn upload_part(
 }
 
 /// A part's checksum must be of the algorithm that the upload was created with, if it was.
-fn check_algorithm(declared: Option<Declared>, sent: Option<Algorithm>) -> Outcome<()> {
+///
+/// # Errors
+/// InvalidRequest.
+pub(super) fn check_algorithm(declared: Option<Declared>, sent: Option<Algorithm>) -> Outcome<()> {
     match (declared, sent) {
         (Some(declared), Some(sent)) if declared.algorithm != sent => {
             Err(Refusal::InvalidRequest(format!(
@@ -156,7 +158,7 @@ async fn digests_of(
     range: &Range<u64>,
 ) -> Outcome<(Box<str>, Vec<Checksum>)> {
     let object = opened.object();
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
     let algorithm = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
     if *range == (0..object.size)
         && entity_tag::content_md5(&object.entity_tag).is_some()
@@ -195,7 +197,9 @@ pub(super) async fn list_parts(
     let bucket = operations.bucket(&input.bucket)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode(&upload.attributes)?.declared;
+    let declared = Attributes::decode_declared(&upload.attributes)?;
+    let class = Attributes::decode_class(&upload.attributes)?;
+    let owner = uploads::owner_of(&upload, &*operations.bucket_settings(&bucket)?)?;
     let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let after = page::entries(Some(marker), usize::from(PART_NUMBER_MAX), "part-number-marker")?;
@@ -216,15 +220,15 @@ pub(super) async fn list_parts(
         bucket: Some(input.bucket),
         checksum_algorithm: declared.map(uploads::dto_algorithm),
         checksum_type: declared.map(uploads::dto_kind),
-        initiator: Some(uploads::initiator()),
+        initiator: Some(uploads::initiator(&owner)),
         is_truncated: Some(truncated),
         key: Some(input.key),
         max_parts: Some(page::count(limit)),
         next_part_number_marker: Some(next.unwrap_or(marker)),
-        owner: Some(owner()),
+        owner: Some(owner.dto()),
         part_number_marker: Some(marker),
         parts: Some(parts.iter().map(write).collect::<Outcome<_>>()?),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        storage_class: Some(StorageClass::from_static(class.name())),
         upload_id: Some(input.upload_id),
         ..Default::default()
     }))

@@ -1,13 +1,14 @@
 //! PutObject: one body becomes one object, or nothing does.
 
 use bytes::Bytes;
-use datapath::NewObject;
+use datapath::Found;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response};
 
+use super::append::append;
 use super::aside::Aside;
-use super::attributes::Attributes;
 use super::checksum::checksum_fields;
+use super::created::Beside;
 use super::intake::{self, Promises, Source};
 use super::operations::Operations;
 use super::refusal::Outcome;
@@ -20,6 +21,10 @@ pub(super) async fn put_object(
     operations: &Operations,
     mut request: S3Request<PutObjectInput>,
 ) -> Outcome<S3Response<PutObjectOutput>> {
+    if request.input.write_offset_bytes.is_some() {
+        // Boxed: every upload would carry its state otherwise.
+        return Box::pin(append(operations, request)).await;
+    }
     let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let promises = Promises::take(&mut request.extensions);
@@ -27,24 +32,20 @@ pub(super) async fn put_object(
     let mut input = request.input;
     let bucket = operations.bucket(&input.bucket)?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
-    let mut attributes = Attributes::from_request(&request.headers, &aside)?;
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
-        operations.lane().lookup(bucket.id, input.key.as_bytes())
+        operations.lane().lookup(bucket.id, input.key.as_bytes(), None).map(Found::there)
     });
     laps.ends(Stage::Index, foreseen)?;
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
-    attributes.encode()?;
+    beside.attributes.encode()?;
     let received = intake::receive(operations.lane(), source, &promises, None, &mut laps).await?;
     let (answer, headers) = (received.answer(), received.headers());
-    attributes.checksums.extend(received.checksum);
-    let new = NewObject {
-        bucket: bucket.id,
-        key: Bytes::from(input.key),
-        entity_tag: received.entity_tag,
-        attributes: attributes.encode()?,
-        condition,
-    };
+    beside.attributes.checksums.extend(received.checksum);
+    let key = Bytes::from(input.key);
+    let new = beside.into_new(bucket.id, key, received.entity_tag, condition)?;
     laps.object(received.staged.size());
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;

@@ -5,6 +5,7 @@
 use datapath::StoreError;
 use http::HeaderMap;
 
+use super::form::FormRefusal;
 use crate::body::BodyError;
 
 /// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
@@ -71,7 +72,20 @@ pub enum Refusal {
         /// What may be.
         max: usize,
     },
-    /// A storage class other than STANDARD.
+    /// Bytes are to be appended where the object does not end.
+    InvalidWriteOffset {
+        /// Where they were to go.
+        offset: u64,
+        /// The object's bytes; none where there is no object, or it has just become another.
+        size: Option<u64>,
+    },
+    /// A browser's form is not as it should be.
+    Form(FormRefusal),
+    /// A tag that cannot be; says why.
+    InvalidTag(&'static str),
+    /// `x-amz-website-redirect-location` is no place that a browser could be sent to.
+    InvalidRedirectLocation,
+    /// A storage class that is not here.
     InvalidStorageClass(String),
     /// A location constraint that is no region's name.
     InvalidLocationConstraint,
@@ -95,6 +109,37 @@ pub enum Refusal {
     Damaged(&'static str),
     /// The bytes could not move by RDMA.
     Rdma(RdmaRefusal),
+    /// What policies, ACLs, ownership and public access blocks do not let be set, or have not.
+    Access(AccessRefusal),
+}
+
+/// Why a setting of access cannot be set or shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessRefusal {
+    /// The bucket's owner owns everything in it: there are no ACLs.
+    AclsAreOff,
+    /// A bucket without ACLs cannot have one, nor one with a shared ACL become such a bucket.
+    AclWithOwnership,
+    /// A document of an ACL that is none; names the element.
+    MalformedAcl(&'static str),
+    /// A grantee's e-mail address that is nobody's.
+    UnresolvableEmail,
+    /// No ACL is said in any form.
+    NoAcl,
+    /// An ACL in headers and in a document at once.
+    AclTwice,
+    /// A policy that is none, or of another bucket; says what and where.
+    MalformedPolicy(String),
+    /// There is no bucket policy.
+    NoPolicy,
+    /// There is no Public Access Block.
+    NoPublicAccessBlock,
+    /// There are no ownership controls.
+    NoOwnershipControls,
+    /// A bucket of that name is another account's.
+    BucketIsAnothers,
+    /// Only the bucket's account may do that, whatever it grants to others.
+    OwnersAlone,
 }
 
 /// Why bytes could not move by RDMA, or a session or connection for it be had.

@@ -1,7 +1,7 @@
 //! Owns the way of a request from the door through s3s and back: what is done to it before s3s reads it, and to the
 //! answer after s3s has written it.
 //!
-//! Before: browser forms are refused (s3s would hold them in memory), documents are taken in, headers that s3s would
+//! Before: what s3s does not know (`beyond`) goes its own way, documents are taken in, headers that s3s would
 //! misread are set aside. After: a HEAD has no body and its 206, a 304 has no body, XML has no raw control characters.
 //! s3s logs every answer that is an error, at level ERROR and with the request's body; its target `s3s` should be off.
 
@@ -16,14 +16,19 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 
 use super::access::{Access, DENIED, NoSecrets};
+use super::acl::Acl;
 use super::aside::Aside;
+use super::beyond::Beyond;
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
+use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
+use crate::config::BucketDefaults;
 use crate::door::ErrorCode;
+use crate::iam::Iam;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -32,6 +37,8 @@ pub struct S3Settings {
     region: Box<str>,
     domains: Domains,
     public_read: BTreeSet<String>,
+    defaults: BucketDefaults,
+    directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
 }
@@ -49,6 +56,8 @@ impl S3Settings {
             region: region.into(),
             domains: Domains::new(domains),
             public_read,
+            defaults: BucketDefaults::default(),
+            directory: Arc::default(),
             documents: Documents::default(),
             listings: Listings::default(),
         }
@@ -57,6 +66,26 @@ impl S3Settings {
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
     pub fn with_listings(self, bytes: usize) -> Self {
         Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// Gives new buckets those settings; without, they have [`BucketDefaults::Acl`].
+    pub fn with_defaults(self, defaults: BucketDefaults) -> Self {
+        Self { defaults, ..self }
+    }
+
+    /// Says who there is to grant something to; without, the account `penstock` alone.
+    pub fn with_directory(self, directory: Arc<Iam>) -> Self {
+        Self { directory, ..self }
+    }
+
+    /// What new buckets have.
+    pub(super) fn defaults(&self) -> BucketDefaults {
+        self.defaults
+    }
+
+    /// Who there is.
+    pub(super) fn directory(&self) -> &Iam {
+        &self.directory
     }
 
     /// The memory of listings.
@@ -79,17 +108,19 @@ impl S3Settings {
 #[derive(Clone)]
 pub struct Service {
     inner: S3Service,
+    operations: Operations,
     settings: Arc<S3Settings>,
 }
 
 /// S3 over a lane's store.
 pub fn service(lane: LaneStore, settings: Arc<S3Settings>) -> Service {
-    let mut builder = S3ServiceBuilder::new(Operations::new(lane.clone(), Arc::clone(&settings)));
+    let operations = Operations::new(lane, Arc::clone(&settings));
+    let mut builder = S3ServiceBuilder::new(operations.clone());
     builder.set_auth(NoSecrets);
-    builder.set_access(Access::new(lane, Arc::clone(&settings)));
+    builder.set_access(Access::new(operations.clone()));
     builder.set_host(settings.domains.clone());
     builder.set_validation(BucketNames);
-    Service { inner: builder.build(), settings }
+    Service { inner: builder.build(), operations, settings }
 }
 
 impl Service {
@@ -117,6 +148,11 @@ impl Service {
         request: HttpRequest,
     ) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = request.into_parts();
+        if let Some(beyond) = self.beyond(&parts) {
+            // Boxed: every other request would carry its state.
+            let answer = Box::pin(self.answer_beyond(beyond, parts, body)).await;
+            return Ok(finish(method, answer.or_else(refused)?));
+        }
         let document = match self.prepare(&mut parts, body).await {
             Ok(document) => document,
             Err(refusal) => return Ok(finish(method, refused(refusal)?)),
@@ -130,24 +166,55 @@ impl Service {
         Ok(answer)
     }
 
+    /// Which operation that s3s does not know a request is, if it is one.
+    fn beyond(&self, parts: &Parts) -> Option<Beyond> {
+        if parts.method != Method::PUT && parts.method != Method::POST {
+            return None;
+        }
+        let in_host = host(parts).is_some_and(|host| self.settings.domains.bucket(host).is_some());
+        Beyond::of(parts, in_host)
+    }
+
+    async fn answer_beyond(
+        &self,
+        beyond: Beyond,
+        parts: Parts,
+        body: Body,
+    ) -> Outcome<HttpResponse> {
+        let in_host = host(&parts).and_then(|host| self.settings.domains.bucket(host));
+        check_target(&parts.uri, in_host.is_some())?;
+        let in_host = in_host.map(str::to_owned);
+        beyond.answer(&self.operations, parts, body, in_host).await
+    }
+
     /// Takes a document in, or passes an object's bytes on.
     async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+        let host = host(parts);
         let in_host = host.is_some_and(|host| self.settings.domains.bucket(host).is_some());
         check_target(&parts.uri, in_host)?;
-        if parts.method == Method::POST && is_form(&parts.headers) {
-            return Err(Refusal::NotImplemented(
-                "uploading by a browser's form (POST Object)".to_owned(),
-            ));
-        }
         if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
-        match parts.extensions.get::<Identity>() {
-            Some(Identity::Key(_)) => self.settings.documents.take(parts, body).await,
-            Some(Identity::Anonymous) | None => Err(Refusal::AccessDenied(DENIED)),
+        let is_fit = match parts.extensions.get::<Identity>() {
+            Some(Identity::Key(_)) => true,
+            Some(Identity::Anonymous) => self.takes_from_strangers(parts, host)?,
+            None => false,
+        };
+        match is_fit {
+            true => self.settings.documents.take(parts, body).await,
+            false => Err(Refusal::AccessDenied(DENIED)),
         }
+    }
+
+    /// Whether it is worth taking a document in of somebody who has not signed: the bucket grants strangers something.
+    /// What exactly, is decided with the request.
+    fn takes_from_strangers(&self, parts: &Parts, host: Option<&str>) -> Outcome<bool> {
+        let in_host = host.and_then(|host| self.settings.domains.bucket(host));
+        let path = parts.uri.path().strip_prefix('/').unwrap_or_default();
+        let name = in_host.unwrap_or_else(|| path.split('/').next().unwrap_or_default());
+        let Some(bucket) = self.operations.lane().bucket(name)? else { return Ok(false) };
+        let settings = self.operations.bucket_settings(&bucket)?;
+        Ok(settings.policy.is_some() || settings.acl.as_ref().is_some_and(Acl::is_public))
     }
 }
 
@@ -166,11 +233,10 @@ fn is_settings(query: Option<&str>) -> bool {
     })
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let form = b"multipart/form-data";
-    let is_form =
-        |value: &[u8]| value.get(..form.len()).is_some_and(|head| head.eq_ignore_ascii_case(form));
-    headers.get_all(CONTENT_TYPE).iter().any(|value| is_form(value.as_bytes().trim_ascii_start()))
+/// The host that a request is for: HTTP/2 has it in the target.
+fn host(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
 }
 
 fn refused(refusal: Refusal) -> Result<HttpResponse, HttpError> {
@@ -197,6 +263,10 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
         *response.body_mut() = Body::empty();
     } else if *method == Method::HEAD {
         *response.body_mut() = Body::empty();
+    } else if response.extensions_mut().remove::<BareTag>().is_some()
+        && let Some(xml) = response.body().bytes().and_then(|xml| BareTag::apply(&xml))
+    {
+        *response.body_mut() = Body::from(xml);
     } else if response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/xml")
         && let Some(xml) = response.body().bytes().and_then(|xml| escaped(&xml))
     {
@@ -209,16 +279,6 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
 mod tests {
     use super::*;
     use http::{HeaderValue, Response};
-
-    #[test]
-    fn forms_are_seen_in_any_spelling() {
-        let form = |text| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]);
-        assert!(
-            is_form(&form("multipart/form-data; boundary=x"))
-                && is_form(&form(" Multipart/Form-Data"))
-        );
-        assert!(!is_form(&form("application/xml")) && !is_form(&HeaderMap::new()));
-    }
 
     #[test]
     fn settings_of_an_object_are_documents() {

@@ -46,8 +46,8 @@ pub(super) fn open(
 ) -> Outcome<OpenObject> {
     let (bucket, key) = address(source)?;
     let bucket = operations.bucket(bucket)?;
-    let opened = operations.lane().open(bucket.id, key.as_bytes());
-    let opened = laps.ends(Stage::Index, opened)?.ok_or(Refusal::NoSuchKey)?;
+    let opened = operations.lane().open(bucket.id, key.as_bytes(), None);
+    let opened = laps.ends(Stage::Index, opened)?.there().ok_or(Refusal::NoSuchKey)?;
     condition::of_copy_source(aside, opened.object())?;
     Ok(match laps.waits() {
         Some(meter) => opened.metered(meter),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use datapath::UploadId;
+use datapath::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 use datapath::{Bucket, ListUploads, Upload, UploadEntry, UploadPage};
 use http::{HeaderMap, HeaderName};
 use s3s::dto::{
@@ -9,18 +10,20 @@ use s3s::dto::{
     CommonPrefix, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
     ListMultipartUploadsInput, ListMultipartUploadsOutput, MultipartUpload, StorageClass,
 };
-use s3s::{S3Request, S3Response};
+use s3s::{S3Request, S3Response, dto};
 
+use super::acl::Party;
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
-use super::bucket::{OWNER_ID, owner};
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
+use super::created::Beside;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
 use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::{Outcome, Refusal};
+use super::settings::Settings;
 use crate::body::checksum::Algorithm;
 use crate::metrics::Stage;
 use crate::record::Laps;
@@ -60,17 +63,19 @@ pub(super) async fn create(
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
-    let mut attributes = Attributes::from_request(&request.headers, &aside)?;
-    attributes.declared = declared(&request.headers)?;
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
+    let declared = declared(headers)?;
+    beside.attributes.declared = declared;
     let key = Bytes::from(input.key.clone());
-    let id = operations.lane().create_upload(bucket.id, key, attributes.encode()?).await;
+    let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),
-        checksum_algorithm: attributes.declared.map(dto_algorithm),
-        checksum_type: attributes.declared.map(dto_kind),
+        checksum_algorithm: declared.map(dto_algorithm),
+        checksum_type: declared.map(dto_kind),
         ..Default::default()
     }))
 }
@@ -177,7 +182,7 @@ pub(super) async fn list(
         laps.ends(Stage::Index, found)?
     };
     memory.fit(found.entries.iter().map(|entry| name(entry).len())).await?;
-    let written = write(&found, encoding)?;
+    let written = write(operations, &found, encoding, &bucket)?;
     let (next_key, next_id) = match found.entries.last().filter(|_| found.truncated) {
         Some(UploadEntry::Upload(upload)) => {
             (Some(encoding.text(&upload.key)), Some(id_text(upload.id)))
@@ -223,7 +228,13 @@ struct Written {
     prefixes: Vec<CommonPrefix>,
 }
 
-fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
+fn write(
+    operations: &Operations,
+    page: &UploadPage,
+    encoding: Encoding,
+    bucket: &Bucket,
+) -> Outcome<Written> {
+    let settings = operations.bucket_settings(bucket)?;
     let mut written = Written { uploads: Vec::new(), prefixes: Vec::new() };
     for entry in &page.entries {
         match entry {
@@ -232,14 +243,16 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
             }
             UploadEntry::Upload(upload) => {
                 let declared = Attributes::decode_declared(&upload.attributes)?;
+                let class = Attributes::decode_class(&upload.attributes)?;
+                let owner = owner_of_listed(operations, upload, bucket, &settings)?;
                 written.uploads.push(MultipartUpload {
                     checksum_algorithm: declared.map(dto_algorithm),
                     checksum_type: declared.map(dto_kind),
                     initiated: Some(http_date::timestamp(upload.initiated_ms)),
-                    initiator: Some(initiator()),
+                    initiator: Some(initiator(&owner)),
                     key: Some(encoding.text(&upload.key)),
-                    owner: Some(owner()),
-                    storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+                    owner: Some(owner.dto()),
+                    storage_class: Some(StorageClass::from_static(class.name())),
                     upload_id: Some(id_text(upload.id)),
                 });
             }
@@ -248,9 +261,35 @@ fn write(page: &UploadPage, encoding: Encoding) -> Outcome<Written> {
     Ok(written)
 }
 
-/// Whoever began an upload; there is one owner.
-pub(super) fn initiator() -> Initiator {
-    Initiator { display_name: Some(OWNER_ID.to_owned()), id: Some(OWNER_ID.to_owned()) }
+/// Whose an upload is, which is who has begun it; of one that was read whole.
+///
+/// # Errors
+/// Damaged.
+pub(super) fn owner_of(upload: &Upload, settings: &Settings) -> Outcome<Party> {
+    settings.owner_of(&Beside::held(&upload.attributes)?.acl)
+}
+
+/// The same of one in a listing, which has the first bytes of its attributes: of longer ones it is read again, and is
+/// the bucket's owner's when it has been completed meanwhile.
+fn owner_of_listed(
+    operations: &Operations,
+    upload: &Upload,
+    bucket: &Bucket,
+    settings: &Settings,
+) -> Outcome<Party> {
+    if upload.attributes.len() < LISTED_ATTRIBUTES_BYTES_MAX {
+        return owner_of(upload, settings);
+    }
+    match operations.lane().upload(bucket.id, &upload.key, upload.id)? {
+        Some(whole) => owner_of(&whole, settings),
+        None => Ok(settings.owner().clone()),
+    }
+}
+
+/// Who has begun an upload, for XML.
+pub(super) fn initiator(owner: &Party) -> Initiator {
+    let dto::Owner { display_name, id } = owner.dto();
+    Initiator { display_name, id }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod buckets;
 mod objects;
 mod uploads;
+mod versions;
 
 use super::mutation::{Mutation, Outcome};
 use super::writer::{ApplyError, WriteTransaction};
@@ -27,14 +28,32 @@ impl WriteTransaction<'_> {
 
     fn dispatch(&mut self, mutation: &Mutation) -> Result<Outcome, ApplyError> {
         match mutation {
-            Mutation::CreateBucket { name, attributes } => self.create_bucket(name, attributes),
+            Mutation::CreateBucket { name, attributes, new } => {
+                self.create_bucket(name, attributes, new)
+            }
             Mutation::DeleteBucket { name } => self.delete_bucket(name),
             Mutation::SetPublicRead { name, on } => self.set_public_read(name, *on),
             Mutation::Put { object, content } => self.put(object, content),
-            Mutation::Delete { bucket, key, condition } => {
-                self.delete(*bucket, key, condition).map(Outcome::Deleted)
+            Mutation::SetBucketAttributes { bucket, attributes } => {
+                self.set_bucket_attributes(*bucket, attributes)
             }
-            Mutation::DeleteMany { bucket, keys } => self.delete_many(*bucket, keys),
+            Mutation::SetVersioning { bucket, versioning } => {
+                self.set_versioning(*bucket, *versioning)
+            }
+            Mutation::SetSetting { bucket, kind, value } => {
+                self.set_setting(*bucket, *kind, value.as_ref())
+            }
+            Mutation::Delete { bucket, delete } => {
+                self.delete(*bucket, delete).map(Outcome::Deleted)
+            }
+            Mutation::DeleteMany { bucket, deletes } => self.delete_many(*bucket, deletes),
+            Mutation::Annotate { bucket, key, version, annotation } => {
+                let slot = versions::Slot { bucket: *bucket, key };
+                self.annotate(slot, *version, annotation)
+            }
+            Mutation::Rename { bucket, from, to, source, destination } => {
+                self.rename(*bucket, from, to, source, destination)
+            }
             Mutation::CreateUpload { bucket, key, attributes } => {
                 self.create_upload(*bucket, key, attributes)
             }

@@ -1,12 +1,13 @@
 //! An object's row.
 //!
 //! Owns: [`ObjectRecord`], its borrowed form [`ObjectView`], and [`Object`], what callers see of it.
-//! Fields for versions, object lock and encryption are there from the first format, empty.
+//! Not here: delete markers (`version`).
 
 use bytes::Bytes;
 
 use super::body::{Body, BodyView};
-use crate::id::RowId;
+use super::lock::Lock;
+use crate::id::{RowId, VersionId};
 use crate::index::codec::{DecodeError, Decoder, Encoder};
 use crate::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 
@@ -15,8 +16,8 @@ use crate::limits::LISTED_ATTRIBUTES_BYTES_MAX;
 pub struct ObjectRecord {
     /// This version's number: what readers pin.
     pub row: RowId,
-    /// Reserved: the version as clients see it. 0 is the null version.
-    pub version: u64,
+    /// The version as clients name it: the row's number, or null.
+    pub version: VersionId,
     /// Bytes of content.
     pub size: u64,
     /// When it was committed, in milliseconds since 1970.
@@ -27,9 +28,13 @@ pub struct ObjectRecord {
     pub attributes: Bytes,
     /// CRC-64/NVME of the whole content, where known.
     pub crc64: Option<u64>,
-    /// Reserved for object lock; empty.
-    pub lock: Bytes,
-    /// Reserved for encryption; empty.
+    /// The caller's, opaque: the object's tags.
+    pub tags: Bytes,
+    /// The caller's, opaque: who may do what with it.
+    pub acl: Bytes,
+    /// What protects it from being removed.
+    pub lock: Lock,
+    /// The caller's, opaque: how the content is encrypted. The store keeps bytes as they come.
     pub encryption: Bytes,
     /// Where the bytes are.
     pub body: Body,
@@ -41,7 +46,7 @@ pub struct ObjectView<'a> {
     /// See [`ObjectRecord::row`].
     pub row: RowId,
     /// See [`ObjectRecord::version`].
-    pub version: u64,
+    pub version: VersionId,
     /// See [`ObjectRecord::size`].
     pub size: u64,
     /// See [`ObjectRecord::modified_ms`].
@@ -52,8 +57,12 @@ pub struct ObjectView<'a> {
     pub attributes: &'a [u8],
     /// See [`ObjectRecord::crc64`].
     pub crc64: Option<u64>,
+    /// See [`ObjectRecord::tags`].
+    pub tags: &'a [u8],
+    /// See [`ObjectRecord::acl`].
+    pub acl: &'a [u8],
     /// See [`ObjectRecord::lock`].
-    pub lock: &'a [u8],
+    pub lock: Lock,
     /// See [`ObjectRecord::encryption`].
     pub encryption: &'a [u8],
     /// See [`ObjectRecord::body`].
@@ -65,6 +74,8 @@ pub struct ObjectView<'a> {
 pub struct Object {
     /// This version's number.
     pub row: RowId,
+    /// The version as clients name it.
+    pub version: VersionId,
     /// Bytes of content.
     pub size: u64,
     /// When it was committed, in milliseconds since 1970.
@@ -73,14 +84,30 @@ pub struct Object {
     pub entity_tag: Box<str>,
     /// What the caller keeps with it.
     pub attributes: Bytes,
+    /// The caller's, opaque: the object's tags.
+    pub tags: Bytes,
+    /// The caller's, opaque: who may do what with it.
+    pub acl: Bytes,
+    /// What protects it from being removed.
+    pub lock: Lock,
+    /// The caller's, opaque: how the content is encrypted.
+    pub encryption: Bytes,
     /// Parts that it was uploaded in; 0 when it was not a multipart upload.
     pub part_count: u16,
     /// CRC-64/NVME of the whole content, where known.
     pub crc64: Option<u64>,
 }
 
-const VERSION: u8 = 1;
+/// Version 1, which had neither tags nor access lists nor locks, is read still.
+pub(super) const VERSION: u8 = 2;
 const HAS_CRC64: u8 = 1;
+/// The row is a delete marker's, which is in `versions` alone.
+pub(super) const IS_MARKER: u8 = 2;
+const HAS_TAGS: u8 = 4;
+pub(super) const HAS_ACL: u8 = 8;
+const HAS_LOCK: u8 = 16;
+const HAS_ENCRYPTION: u8 = 32;
+const OBJECT_FLAGS: u8 = HAS_CRC64 | HAS_TAGS | HAS_ACL | HAS_LOCK | HAS_ENCRYPTION;
 
 /// The head of attributes that listings have.
 pub(in crate::index) fn listed(attributes: &[u8]) -> &[u8] {
@@ -92,10 +119,15 @@ impl ObjectRecord {
     pub fn to_object(&self) -> Object {
         Object {
             row: self.row,
+            version: self.version,
             size: self.size,
             modified_ms: self.modified_ms,
             entity_tag: self.entity_tag.clone(),
             attributes: self.attributes.clone(),
+            tags: self.tags.clone(),
+            acl: self.acl.clone(),
+            lock: self.lock,
+            encryption: self.encryption.clone(),
             part_count: match self.body {
                 Body::Manifest { parts, .. } => parts,
                 Body::Inline { .. } | Body::Slices(_) => 0,
@@ -105,16 +137,24 @@ impl ObjectRecord {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let capacity = 64
+        let capacity = 72
             + self.entity_tag.len()
             + self.attributes.len()
-            + self.lock.len()
+            + self.tags.len()
+            + self.acl.len()
             + self.encryption.len()
             + self.body.encoded_size_hint();
+        let flag = |has: bool, flag: u8| if has { flag } else { 0 };
+        let optional =
+            [(&self.tags, HAS_TAGS), (&self.acl, HAS_ACL), (&self.encryption, HAS_ENCRYPTION)];
         let mut encoder = Encoder::record(VERSION, capacity);
-        encoder.byte(if self.crc64.is_some() { HAS_CRC64 } else { 0 });
+        encoder.byte(
+            optional.iter().fold(0, |flags, (bytes, has)| flags | flag(!bytes.is_empty(), *has))
+                | flag(self.crc64.is_some(), HAS_CRC64)
+                | flag(!self.lock.is_none(), HAS_LOCK),
+        );
         encoder.number(self.row.0);
-        encoder.number(self.version);
+        encoder.number(self.version.0);
         encoder.number(self.size);
         encoder.number(self.modified_ms);
         encoder.bytes(self.entity_tag.as_bytes());
@@ -122,8 +162,12 @@ impl ObjectRecord {
         if let Some(crc64) = self.crc64 {
             encoder.fixed(crc64);
         }
-        encoder.bytes(&self.lock);
-        encoder.bytes(&self.encryption);
+        for (bytes, _) in optional.into_iter().filter(|(bytes, _)| !bytes.is_empty()) {
+            encoder.bytes(bytes);
+        }
+        if !self.lock.is_none() {
+            self.lock.encode(&mut encoder);
+        }
         self.body.encode(&mut encoder);
         encoder.finish()
     }
@@ -131,28 +175,57 @@ impl ObjectRecord {
 
 impl<'a> ObjectView<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<ObjectView<'a>, DecodeError> {
-        let mut decoder = Decoder::record(bytes, VERSION)?;
+        let (mut decoder, version) = Decoder::record_up_to(bytes, VERSION)?;
         let flags = decoder.byte("flags")?;
-        if flags & !HAS_CRC64 != 0 {
+        let known = if version == 1 { HAS_CRC64 } else { OBJECT_FLAGS };
+        if flags & !known != 0 {
             return Err(DecodeError::Value("flags"));
         }
-        let view = ObjectView {
-            row: RowId(decoder.number("row")?),
-            version: decoder.number("version id")?,
-            size: decoder.number("size")?,
-            modified_ms: decoder.number("modified")?,
-            entity_tag: decoder.text("entity tag")?,
-            attributes: decoder.bytes("attributes")?,
-            crc64: match flags & HAS_CRC64 {
-                0 => None,
-                _ => Some(decoder.fixed("crc64")?),
-            },
-            lock: decoder.bytes("lock")?,
-            encryption: decoder.bytes("encryption")?,
-            body: BodyView::decode(&mut decoder)?,
+        let row = RowId(decoder.number("row")?);
+        let version_id = VersionId(decoder.number("version id")?);
+        let size = decoder.number("size")?;
+        let modified_ms = decoder.number("modified")?;
+        let entity_tag = decoder.text("entity tag")?;
+        let attributes = decoder.bytes("attributes")?;
+        let crc64 = match flags & HAS_CRC64 {
+            0 => None,
+            _ => Some(decoder.fixed("crc64")?),
         };
+        if version == 1 {
+            // Lock and encryption, which nothing wrote.
+            for field in ["lock", "encryption"] {
+                if !decoder.bytes(field)?.is_empty() {
+                    return Err(DecodeError::Value(field));
+                }
+            }
+        }
+        let mut optional = |field, has: u8| match flags & has {
+            0 => Ok(&[][..]),
+            _ => decoder.bytes(field),
+        };
+        let tags = optional("tags", HAS_TAGS)?;
+        let acl = optional("acl", HAS_ACL)?;
+        let encryption = optional("encryption", HAS_ENCRYPTION)?;
+        let lock = match flags & HAS_LOCK {
+            0 => Lock::default(),
+            _ => Lock::decode(&mut decoder)?,
+        };
+        let body = BodyView::decode(&mut decoder)?;
         decoder.finish()?;
-        Ok(view)
+        Ok(ObjectView {
+            row,
+            version: version_id,
+            size,
+            modified_ms,
+            entity_tag,
+            attributes,
+            crc64,
+            tags,
+            acl,
+            lock,
+            encryption,
+            body,
+        })
     }
 
     /// The owned form.
@@ -165,25 +238,40 @@ impl<'a> ObjectView<'a> {
             entity_tag: self.entity_tag.into(),
             attributes: Bytes::copy_from_slice(self.attributes),
             crc64: self.crc64,
-            lock: Bytes::copy_from_slice(self.lock),
+            tags: Bytes::copy_from_slice(self.tags),
+            acl: Bytes::copy_from_slice(self.acl),
+            lock: self.lock,
             encryption: Bytes::copy_from_slice(self.encryption),
             body: self.body.to_body(),
         }
     }
 
-    /// The owned form without the body, as listings have it: with the head of the attributes.
+    /// The owned form without the body, as listings have it: with the heads of the attributes, the
+    /// access list and the encryption, and without tags.
     pub fn to_listed(&self) -> Object {
-        ObjectView { attributes: listed(self.attributes), ..*self }.to_object()
+        let heads = ObjectView {
+            attributes: listed(self.attributes),
+            tags: &[],
+            acl: listed(self.acl),
+            encryption: listed(self.encryption),
+            ..*self
+        };
+        heads.to_object()
     }
 
     /// The owned form without the body.
     pub fn to_object(&self) -> Object {
         Object {
             row: self.row,
+            version: self.version,
             size: self.size,
             modified_ms: self.modified_ms,
             entity_tag: self.entity_tag.into(),
             attributes: Bytes::copy_from_slice(self.attributes),
+            tags: Bytes::copy_from_slice(self.tags),
+            acl: Bytes::copy_from_slice(self.acl),
+            lock: self.lock,
+            encryption: Bytes::copy_from_slice(self.encryption),
             part_count: self.body.part_count(),
             crc64: self.crc64,
         }

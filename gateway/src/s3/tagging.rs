@@ -1,0 +1,66 @@
+//! GetObjectTagging, PutObjectTagging, DeleteObjectTagging: the tags of an object or of one of its versions, which
+//! change without the object becoming another: its row and its Last-Modified stay.
+
+use bytes::Bytes;
+use datapath::Annotation;
+use s3s::dto::{
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+};
+use s3s::{S3Request, S3Response};
+
+use super::operations::Operations;
+use super::refusal::Outcome;
+use super::tags::Tags;
+use super::{access, versions};
+use crate::metrics::Stage;
+use crate::record::Laps;
+
+/// The tags, in the order in which they were given.
+pub(super) async fn get(
+    operations: &Operations,
+    mut request: S3Request<GetObjectTaggingInput>,
+) -> Outcome<S3Response<GetObjectTaggingOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
+    let input = request.input;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
+    versions::check(input.version_id.as_deref())?;
+    let found = operations.lane().lookup(bucket.id, input.key.as_bytes(), None);
+    let found = laps.ends(Stage::Index, found)?.there();
+    let object = found.ok_or_else(|| access::absent(&request.extensions))?;
+    Ok(S3Response::new(GetObjectTaggingOutput {
+        tag_set: Tags::decode(&object.tags)?.into_set(),
+        ..Default::default()
+    }))
+}
+
+/// Replaces all tags.
+pub(super) async fn put(
+    operations: &Operations,
+    mut request: S3Request<PutObjectTaggingInput>,
+) -> Outcome<S3Response<PutObjectTaggingOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
+    let input = request.input;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
+    versions::check(input.version_id.as_deref())?;
+    let tags = Tags::of_set(input.tagging.tag_set)?.encode();
+    let key = Bytes::from(input.key);
+    let annotated = operations.lane().annotate(bucket.id, key, None, Annotation::Tags(tags));
+    laps.ends(Stage::Commit, annotated.await)?;
+    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+}
+
+/// Takes all tags away.
+pub(super) async fn delete(
+    operations: &Operations,
+    mut request: S3Request<DeleteObjectTaggingInput>,
+) -> Outcome<S3Response<DeleteObjectTaggingOutput>> {
+    let mut laps = Laps::begin(&request.extensions);
+    let input = request.input;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
+    versions::check(input.version_id.as_deref())?;
+    let nothing = Annotation::Tags(Bytes::new());
+    let annotated = operations.lane().annotate(bucket.id, Bytes::from(input.key), None, nothing);
+    laps.ends(Stage::Commit, annotated.await)?;
+    Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
+}
