@@ -9,7 +9,7 @@ DATA ?= ./data
 # More arguments for `make run`: make run ARGS="--listen 0.0.0.0:9000"
 ARGS ?=
 
-.PHONY: help run build test check unit guest bench bench-gate rehearse loom fmt doc docs clean
+.PHONY: help run build test check unit guest bench bench-gate bench-list rehearse loom fmt doc docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -60,6 +60,12 @@ bench: ## server CPU per request and per GiB beside nginx, tables in target/benc
 	@python3 tools/bench/bench.py $(ARGS)
 	@python3 tools/bench/scrape.py
 	@python3 tools/bench/secure.py
+
+bench-list: ## time of a page of a listing of 1,000,000 keys against 10,000 (ARGS=...)
+	@tools/packages.sh build
+	@cargo build --release --locked -p gateway
+	@cargo build --release --locked -p datapath --example fill_index
+	@python3 tools/bench/listing.py --output target/bench/listing.json $(ARGS)
 
 bench-gate: ## instructions per request against the recorded baseline (ARGS=--record renews it)
 	@tools/packages.sh build gate

@@ -57,7 +57,7 @@ USE = Row(
             "Declines by reason", "cps",
             (("sum by (reason) (rate(penstock_rdma_declines_total[R]))", "{{reason}}"),),
             """off: no adapter here. device_down: link or adapter. not_connected, protocol: the
-            client speaks another protocol; see docs/RDMA.md. window_too_small: the client's buffer.
+            client speaks another protocol; see docs/RDMA.md. window_too_small: the client's buffer. encrypted: objects that a processor has to touch.
             busy: raise rdma limits. failed: tried and fenced; see completion errors.
             dynamically_connected, libfabric: tokens that need other hardware.""",
             stack=True,

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use datapath::{
-    Condition, EngineKind, LaneStore, ListEntry, ListObjects, NewObject, PartNumber, StoreError,
+    Condition, Delete, Deletion, EngineKind, LaneStore, ListEntry, ListObjects, Lock, NewBucket,
+    NewObject, PartNumber, StoreError,
 };
 use proptest::prelude::*;
 use support::{TestStore, collect, content, read_all, run_on_lane, stage, stage_in_frames};
@@ -52,6 +53,16 @@ enum Operation {
     Copy {
         from: usize,
         to: usize,
+    },
+    Append {
+        key: usize,
+        size: usize,
+        seed: u64,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+        only_new: bool,
     },
     Multipart {
         key: usize,
@@ -105,6 +116,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => key().prop_map(|key| Delete { key }),
         1 => (key(), key()).prop_map(|(key, tag_of)| DeleteIfTag { key, tag_of }),
         3 => (key(), key()).prop_map(|(from, to)| Copy { from, to }),
+        3 => (key(), size(), any::<u64>()).prop_map(|(key, size, seed)| Append { key, size, seed }),
+        2 => (key(), key(), any::<bool>())
+            .prop_map(|(from, to, only_new)| Rename { from, to, only_new }),
         2 => (key(), prop::collection::vec(size(), 1..5), prop::option::of(key()), any::<u64>(), any::<bool>())
             .prop_map(|(key, sizes, copied_from, seed, skip_first)| Multipart { key, sizes, copied_from, seed, skip_first }),
         1 => (key(), size()).prop_map(|(key, size)| AbandonedUpload { key, size }),
@@ -133,6 +147,10 @@ fn new_object(lane: &LaneStore, key: &str, tag: &str, condition: Condition) -> N
         entity_tag: tag.into(),
         attributes: Bytes::copy_from_slice(tag.as_bytes()),
         condition,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     }
 }
 
@@ -199,7 +217,7 @@ async fn multipart(
     let source = copied_from
         .and_then(|from| model.get(KEYS[from]).map(|expected| (from, expected.bytes.clone())));
     if let Some((from, bytes)) = source {
-        let object = lane.open(bucket, KEYS[from].as_bytes()).unwrap().unwrap();
+        let object = lane.open(bucket, KEYS[from].as_bytes(), None).unwrap().there().unwrap();
         let range = bytes.len() as u64 / 3..bytes.len() as u64;
         let number = PartNumber(9000);
         lane.copy_part(upload, number, &object, range.clone(), "copied".into(), Bytes::new())
@@ -295,31 +313,30 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
             put(lane, model, key, content(seed, size), condition).await;
         }
         Operation::Delete { key } => {
-            let was = lane
-                .delete(bucket, Bytes::from_static(KEYS[key].as_bytes()), Condition::None)
-                .await
-                .unwrap();
-            assert_eq!(
-                was.map(|object| object.entity_tag.to_string()),
-                model.remove(KEYS[key]).map(|was| was.tag)
-            );
+            let delete = Delete::object(Bytes::from_static(KEYS[key].as_bytes()));
+            let was = match lane.delete(bucket, delete).await.unwrap() {
+                Deletion::Removed(object) => Some(object.entity_tag.to_string()),
+                Deletion::Nothing => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(was, model.remove(KEYS[key]).map(|was| was.tag));
         }
         Operation::DeleteIfTag { key, tag_of: other } => {
             let tag = tag_of(model, other);
             let condition = Condition::TagIs(vec![tag.clone()]);
-            let outcome =
-                lane.delete(bucket, Bytes::from_static(KEYS[key].as_bytes()), condition).await;
+            let delete = Delete::object(Bytes::from_static(KEYS[key].as_bytes()));
+            let outcome = lane.delete(bucket, Delete { condition, ..delete }).await;
             match model.get(KEYS[key]) {
                 None => assert_eq!(outcome, Err(StoreError::NoSuchKey)),
                 Some(expected) if expected.tag == *tag => {
-                    assert!(outcome.unwrap().is_some());
+                    assert!(matches!(outcome, Ok(Deletion::Removed(_))));
                     model.remove(KEYS[key]);
                 }
                 Some(_) => assert_eq!(outcome, Err(StoreError::ConditionFailed)),
             }
         }
         Operation::Copy { from, to } => {
-            let source = lane.open(bucket, KEYS[from].as_bytes()).unwrap();
+            let source = lane.open(bucket, KEYS[from].as_bytes(), None).unwrap().there();
             assert_eq!(source.is_some(), model.contains_key(KEYS[from]));
             if let Some(source) = source {
                 let expected = model[KEYS[from]].clone();
@@ -327,6 +344,38 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
                     .await
                     .unwrap();
                 model.insert(KEYS[to].to_owned(), expected);
+            }
+        }
+        Operation::Append { key, size, seed } => {
+            let source = lane.open(bucket, KEYS[key].as_bytes(), None).unwrap().there();
+            if let Some(source) = source {
+                let expected = model.get_mut(KEYS[key]).unwrap();
+                let condition = Condition::RowIs(source.object().row);
+                let object = new_object(lane, KEYS[key], &expected.tag, condition);
+                let bytes = content(seed, size);
+                let staged = stage(lane, &bytes).await;
+                let object = lane.append(&source, staged, object).await.unwrap();
+                expected.bytes.extend(bytes);
+                assert_eq!(object.size, expected.bytes.len() as u64);
+                let crc64 = datapath::crc64(&expected.bytes);
+                assert!(object.crc64.is_none_or(|found| found == crc64));
+            }
+        }
+        Operation::Rename { from, to, only_new } => {
+            let condition = if only_new { Condition::Absent } else { Condition::None };
+            let key = |key: usize| Bytes::from_static(KEYS[key].as_bytes());
+            let outcome =
+                lane.rename(bucket, key(from), key(to), Condition::Present, condition).await;
+            match model.get(KEYS[from]).cloned() {
+                None => assert_eq!(outcome, Err(StoreError::NoSuchKey)),
+                Some(_) if only_new && model.contains_key(KEYS[to]) => {
+                    assert_eq!(outcome, Err(StoreError::ConditionFailed));
+                }
+                Some(expected) => {
+                    assert_eq!(*outcome.unwrap().entity_tag, *expected.tag);
+                    model.remove(KEYS[from]);
+                    model.insert(KEYS[to].to_owned(), expected);
+                }
             }
         }
         Operation::Multipart { key, sizes, copied_from, seed, skip_first } => {
@@ -357,7 +406,7 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
             }
         }
         Operation::Read { key, start, length } => {
-            let opened = lane.open(bucket, KEYS[key].as_bytes()).unwrap();
+            let opened = lane.open(bucket, KEYS[key].as_bytes(), None).unwrap().there();
             assert_eq!(opened.is_some(), model.contains_key(KEYS[key]));
             if let Some(object) = opened {
                 let expected = &model[KEYS[key]];
@@ -382,8 +431,8 @@ async fn apply(lane: &LaneStore, model: &mut Model, operation: Operation) {
 async fn compare_all(lane: &LaneStore, model: &Model) {
     let bucket = lane.bucket("bucket").unwrap().unwrap().id;
     for (key, expected) in model {
-        let object =
-            lane.open(bucket, key.as_bytes()).unwrap().unwrap_or_else(|| panic!("{key:?} is lost"));
+        let object = lane.open(bucket, key.as_bytes(), None).unwrap().there();
+        let object = object.unwrap_or_else(|| panic!("{key:?} is lost"));
         let got = read_all(&object, 0..object.object().size).await.unwrap();
         assert!(got == expected.bytes, "{key:?} differs");
     }
@@ -403,7 +452,7 @@ fn run(operations: Vec<Operation>, engine: EngineKind) {
         let store = test_store.open();
         model = run_on_lane(&store, engine, move |lane| async move {
             if round == 0 {
-                lane.create_bucket("bucket", Bytes::new()).await.unwrap();
+                lane.create_bucket("bucket", Bytes::new(), NewBucket::default()).await.unwrap();
             }
             compare_all(&lane, &model).await;
             for operation in group {

@@ -29,7 +29,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use datapath::{Condition, EngineKind, LaneStore, NewObject, PartNumber, Store};
+use datapath::{
+    BucketId, Condition, Delete, Deletion, EngineKind, LaneStore, Lock, NewBucket, NewObject,
+    PartNumber, Store, VersionId, Versioning,
+};
 use support::{TestStore, content, read_all, run_on_lane, stage};
 
 /// What drives tear: no more than this is written as one.
@@ -66,6 +69,15 @@ struct Change {
     key: String,
     /// None: deleted.
     bytes: Option<Vec<u8>>,
+    /// The version that it made, and that has these bytes from then on.
+    version: VersionId,
+}
+
+/// What was acknowledged: the bytes of each key, and of each of its versions.
+#[derive(Default)]
+struct Acknowledged {
+    keys: BTreeMap<String, Option<Vec<u8>>>,
+    versions: BTreeMap<(String, VersionId), Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -221,10 +233,13 @@ const INDEX: usize = 1;
 
 /// Runs a store under a random load and returns what was on the drives at the start and what
 /// happened then.
-fn run_load(test_store: &TestStore, seed: u64) -> (Vec<Vec<u8>>, Vec<Event>) {
+fn run_load(test_store: &TestStore, seed: u64, versions: bool) -> (Vec<Vec<u8>>, Vec<Event>) {
     let store = test_store.open();
     run_on_lane(&store, EngineKind::Blocking, |lane| async move {
-        lane.create_bucket("bucket", Bytes::new()).await.unwrap()
+        let bucket = lane.create_bucket("bucket", Bytes::new(), NewBucket::default()).await;
+        if versions {
+            lane.set_versioning(bucket.unwrap().id, Versioning::Enabled).await.unwrap();
+        }
     });
     store.close();
     let paths: Vec<_> = FILES.iter().map(|name| test_store.path().join(name)).collect();
@@ -238,6 +253,10 @@ fn run_load(test_store: &TestStore, seed: u64) -> (Vec<Vec<u8>>, Vec<Event>) {
     run_on_lane(&store, EngineKind::Blocking, |lane| async move {
         let mut random = Random(seed);
         for step in 0..STEPS {
+            if versions && step == STEPS * 2 / 3 {
+                let bucket = lane.bucket("bucket").unwrap().unwrap().id;
+                lane.set_versioning(bucket, Versioning::Suspended).await.unwrap();
+            }
             let change = apply(&lane, &mut random, seed ^ step).await;
             with_log(|log| log.events.push(Event::Acknowledged(change)));
         }
@@ -256,12 +275,20 @@ async fn apply(lane: &LaneStore, random: &mut Random, seed: u64) -> Change {
         entity_tag: tag.into(),
         attributes: Bytes::new(),
         condition: Condition::None,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     };
     let size = [0, 300, 5_000, 65_536, 300_000, 700_001][random.below(6) as usize];
     match random.below(8) {
         0 => {
-            lane.delete(bucket, Bytes::from(key.clone()), Condition::None).await.unwrap();
-            Change { key, bytes: None }
+            let delete = Delete::object(Bytes::from(key.clone()));
+            let version = match lane.delete(bucket, delete).await.unwrap() {
+                Deletion::MarkerMade(marker) => marker.version,
+                _ => VersionId::NULL,
+            };
+            Change { key, bytes: None, version }
         }
         1 => {
             let upload =
@@ -281,13 +308,13 @@ async fn apply(lane: &LaneStore, random: &mut Random, seed: u64) -> Change {
                 ));
                 whole.extend(bytes);
             }
-            lane.complete(upload, parts, new("multi"), None).await.unwrap();
-            Change { key, bytes: Some(whole) }
+            let object = lane.complete(upload, parts, new("multi"), None).await.unwrap();
+            Change { key, bytes: Some(whole), version: object.version }
         }
         _ => {
             let bytes = content(seed, size);
-            lane.put(new("plain"), stage(lane, &bytes).await).await.unwrap();
-            Change { key, bytes: Some(bytes) }
+            let object = lane.put(new("plain"), stage(lane, &bytes).await).await.unwrap();
+            Change { key, bytes: Some(bytes), version: object.version }
         }
     }
 }
@@ -357,17 +384,17 @@ enum Omit {
 }
 
 /// Cuts the power at many moments of a run; the losses that were found.
-fn losses(seed: u64, omit: Omit) -> Vec<String> {
+fn losses(seed: u64, omit: Omit, versions: bool) -> Vec<String> {
     let _run = RUN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let test_store = TestStore::with(|options| options.extent_file_bytes = Some(32 << 20));
-    let (images, events) = run_load(&test_store, seed);
+    let (images, events) = run_load(&test_store, seed, versions);
     let mut random = Random(seed ^ 0xc07);
     let cuts: BTreeSet<u64> = (0..CUTS).map(|_| 1 + random.below(events.len() as u64)).collect();
     let mut drives: Vec<Drive> = images
         .into_iter()
         .map(|flushed| Drive { flushed, unflushed: Vec::new(), covered: 0 })
         .collect();
-    let mut acknowledged = BTreeMap::new();
+    let mut acknowledged = Acknowledged::default();
     let mut losses = Vec::new();
     for (moment, mut event) in (1..).zip(events) {
         match &mut event {
@@ -382,7 +409,9 @@ fn losses(seed: u64, omit: Omit) -> Vec<String> {
                 drives[file].apply(&event);
             }
             Event::Acknowledged(change) => {
-                acknowledged.insert(change.key.clone(), change.bytes.clone());
+                let Change { key, bytes, version } = change.clone();
+                acknowledged.versions.insert((key.clone(), version), bytes.clone());
+                acknowledged.keys.insert(key, bytes);
             }
         }
         // A change that was not acknowledged yet may be there or not, so a cut is judged at the
@@ -406,7 +435,7 @@ fn losses(seed: u64, omit: Omit) -> Vec<String> {
 fn judge(
     test_store: &TestStore,
     images: &[Vec<u8>],
-    acknowledged: &BTreeMap<String, Option<Vec<u8>>>,
+    acknowledged: &Acknowledged,
     judged_all: bool,
 ) -> Result<(), String> {
     let after =
@@ -430,29 +459,45 @@ fn judge(
 
 async fn compare(
     lane: &LaneStore,
-    acknowledged: &BTreeMap<String, Option<Vec<u8>>>,
+    acknowledged: &Acknowledged,
     judged_all: bool,
 ) -> Result<(), String> {
     let bucket =
         lane.bucket("bucket").map_err(|error| error.to_string())?.ok_or("the bucket is lost")?.id;
     let mut differing = 0;
-    for (key, expected) in acknowledged {
-        let object = lane.open(bucket, key.as_bytes()).map_err(|error| error.to_string())?;
-        let got = match object {
-            Some(object) => {
-                let whole = 0..object.object().size;
-                Some(read_all(&object, whole).await.map_err(|error| format!("{key}: {error}"))?)
-            }
-            None => None,
-        };
-        if got != *expected {
+    for (key, expected) in &acknowledged.keys {
+        if read_version(lane, bucket, key, None).await? != *expected {
             differing += 1;
             if judged_all || differing > 1 {
                 return Err(format!("{key} is not as acknowledged"));
             }
         }
     }
+    // What is under way may replace the null version of its key, and of one only.
+    for ((key, version), expected) in &acknowledged.versions {
+        if (judged_all || *version != VersionId::NULL)
+            && read_version(lane, bucket, key, Some(*version)).await? != *expected
+        {
+            return Err(format!("version {version} of {key} is not as acknowledged"));
+        }
+    }
     Ok(())
+}
+
+async fn read_version(
+    lane: &LaneStore,
+    bucket: BucketId,
+    key: &str,
+    version: Option<VersionId>,
+) -> Result<Option<Vec<u8>>, String> {
+    let object = lane.open(bucket, key.as_bytes(), version);
+    match object.map_err(|error| error.to_string())?.there() {
+        Some(object) => {
+            let whole = 0..object.object().size;
+            read_all(&object, whole).await.map(Some).map_err(|error| format!("{key}: {error}"))
+        }
+        None => Ok(None),
+    }
 }
 
 /// The store's other files: lock, credentials of the index.
@@ -472,16 +517,23 @@ fn copy_store(from: &Path, to: &Path) {
 #[test]
 fn a_power_cut_loses_nothing_acknowledged() {
     for seed in 1..=3 {
-        assert_eq!(losses(seed, Omit::Nothing), Vec::<String>::new());
+        assert_eq!(losses(seed, Omit::Nothing, false), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_power_cut_loses_no_version() {
+    for seed in 4..=5 {
+        assert_eq!(losses(seed, Omit::Nothing, true), Vec::<String>::new());
     }
 }
 
 #[test]
 fn a_missing_data_flush_is_found() {
-    assert!(!losses(1, Omit::FlushOf(EXTENTS)).is_empty());
+    assert!(!losses(1, Omit::FlushOf(EXTENTS), false).is_empty());
 }
 
 #[test]
 fn a_missing_index_flush_is_found() {
-    assert!(!losses(1, Omit::FlushOf(INDEX)).is_empty());
+    assert!(!losses(1, Omit::FlushOf(INDEX), false).is_empty());
 }

@@ -22,10 +22,14 @@ pub mod behind;
 
 pub mod auth;
 pub mod body;
+pub mod crypt;
 pub mod iam;
 pub mod rdma;
 pub mod rescue;
 pub mod s3;
+
+pub mod lifecycle;
+pub mod notify;
 
 pub mod admin;
 pub mod metrics;

@@ -293,8 +293,8 @@ pub const CREDENTIALS_POLL: Duration = Duration::from_secs(2);
 // ----- administration -------------------------------------------------------------------------
 
 /// Niceness of the thread that administers: a tenth of the time of a core that a lane needs whole
-/// (`sched(7)`: each step is a factor of 1.25). Ten times 100 ms for a scrape of 50,000 series is well
-/// under Prometheus's time limit of 10 s.
+/// (`sched(7)`: each step is a factor of 1.25). Ten times 10 ms for a scrape of 50,000 series is well
+/// under Prometheus's time limit of 10 s, and `/healthz` answers where lanes fill every core.
 pub const ADMIN_NICENESS: i32 = 10;
 
 /// Concurrent connections to the administration address. Scrapers and probes are few.
@@ -302,6 +302,14 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 
 /// From accept to the complete head of an administration request, and its idle time.
 pub const ADMIN_HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of the exposition that are written at once, and then handed to the connection: some 700
+/// series in 150 µs, after which others on this thread, and lanes on its core, have their turn.
+pub const EXPOSITION_PIECE_BYTES: usize = 64 << 10;
+
+/// Room for what a piece is over that size by: it ends with a whole series, and a histogram with
+/// traces is the longest.
+pub const EXPOSITION_PART_BYTES: usize = 8 << 10;
 
 /// Bytes of buffer of an administration connection.
 pub const ADMIN_BUFFER_BYTES: usize = 16 << 10;
@@ -554,6 +562,100 @@ pub const FILLING_POINTS_MIN: usize = 7;
 /// Predictions beyond this are as good as none: a year.
 pub const FILLING_SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
+// ----- encryption -----------------------------------------------------------------------------
+
+/// Keys of a key file: rotated each day for two years, or a KMS key for each of many users. With the
+/// longest names they fill the file's megabyte.
+pub const ENCRYPTION_KEYS_MAX: usize = 1000;
+
+/// Bytes of a KMS key's name. An ARN has 75 to 100, an alias up to 256; AWS takes 2,048.
+pub const KMS_KEY_NAME_BYTES_MAX: usize = 512;
+
+/// Bytes of an encryption context, as JSON: a quarter of the headers that Amazon S3 takes.
+pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 2048;
+
+/// Decrypted chunks of 64 KiB that one stream holds at most: one that the client is being sent, and
+/// the next.
+pub const STREAM_BUFFERS: usize = 2;
+
+/// Memory for decrypted chunks in the whole process, at least: 32 streams.
+pub const DECRYPTED_BYTES_MIN: usize = 4 << 20;
+
+/// The same at most: 8,192 streams.
+pub const DECRYPTED_BYTES_MAX: usize = 1 << 30;
+
+/// The share of the memory budget that decrypted chunks get between these two.
+pub const DECRYPTED_MEMORY_DIVISOR: u64 = 16;
+
+/// Memory for decrypted chunks under a memory budget.
+pub fn decrypted_bytes(memory_bytes: u64) -> usize {
+    let share = usize::try_from(memory_bytes / DECRYPTED_MEMORY_DIVISOR).unwrap_or(usize::MAX);
+    share.clamp(DECRYPTED_BYTES_MIN, DECRYPTED_BYTES_MAX)
+}
+
+/// How long a stream waits for its share of it before `SlowDown`, as streams wait for the store's memory.
+pub const DECRYPTED_BUFFERS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+// ----- event notifications --------------------------------------------------------------------
+
+/// Targets of events. Each has a thread and a queue.
+pub const EVENTS_TARGETS_MAX: usize = 16;
+
+/// Bytes of a target's name.
+pub const EVENTS_NAME_BYTES_MAX: usize = 64;
+
+/// The range of a target's queue: 60 of the largest events, or a million usual ones.
+pub const EVENTS_QUEUE_BYTES_MIN: u64 = 256 << 10;
+
+/// See [`EVENTS_QUEUE_BYTES_MIN`].
+pub const EVENTS_QUEUE_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes that an event takes beside its message: the allocation and its place in the queue, which
+/// doubles as it grows.
+pub const EVENT_OVERHEAD_BYTES: usize = 80;
+
+/// Events that are taken from a queue at once; a file makes as many durable together.
+pub const EVENTS_BATCH: usize = 256;
+
+/// How long a webhook has to take an event.
+pub const EVENTS_ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes that are read of a webhook's answer, whose status alone counts.
+pub const EVENTS_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The pause after the first attempt that failed; each further one doubles it.
+pub const EVENTS_RETRY_MIN: Duration = Duration::from_millis(100);
+
+/// The longest such pause: what was away for a day hears of it within half a minute.
+pub const EVENTS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for what is undelivered to be kept on disk.
+pub const EVENTS_CLOSE_TIME: Duration = Duration::from_secs(5);
+
+// ----- lifecycle ------------------------------------------------------------------------------
+
+/// The largest rate that can be set: more than the index gives.
+pub const LIFECYCLE_RATE_MAX: usize = 10_000_000;
+
+/// Entries of an index page that the lifecycle looks at together: under 2 MiB.
+pub const LIFECYCLE_PAGE: usize = 1000;
+
+/// Deletions that the lifecycle has committed together; writers wait for no more than that.
+pub const LIFECYCLE_BATCH: usize = 100;
+
+/// Rounds over all buckets in a day.
+pub const LIFECYCLE_ROUNDS_PER_DAY: u32 = 24;
+
+/// The least time between the beginnings of two rounds, for short days.
+pub const LIFECYCLE_ROUND_MIN: Duration = Duration::from_millis(250);
+
+/// How long after the start the first round begins: what comes up after a fault serves first.
+pub const LIFECYCLE_FIRST_ROUND: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for the deletions in flight.
+pub const LIFECYCLE_CLOSE_TIME: Duration = Duration::from_secs(10);
+
+const _: () = assert!(LIFECYCLE_BATCH <= LIFECYCLE_PAGE);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

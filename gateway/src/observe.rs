@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Plan;
 use crate::metrics::Figures;
-use crate::metrics::openmetrics::Exemplars;
+use crate::metrics::exemplar::Exemplars;
 use crate::record::access_log::{self, AccessLog, Reopening, Style};
 use crate::record::{Errors, Sink, Sinks, Slowest, Tenants};
 use crate::trace::{self, LatestTraces, Sampling, Spans};

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::body::BodyError;
+use crate::crypt::Refused;
 use crate::door::BodyFault;
 use crate::s3::FormRefusal;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
@@ -49,6 +50,11 @@ impl From<Refusal> for S3Error {
                 with_headers(error(S3ErrorCode::InvalidRange, message), headers)
             }
             Refusal::Busy(what) => busy(what),
+            Refusal::Encryption(refused) => of_encryption(&refused),
+            Refusal::Forged(what) => {
+                tracing::error!(what, "an encrypted object was changed outside of this program");
+                internal()
+            }
             Refusal::Damaged(what) => {
                 tracing::error!(
                     what,
@@ -70,6 +76,8 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::BodyBroken(_) | Refusal::Damaged(_) | Refusal::NotModified(_) => internal(),
         Refusal::Busy(what) => busy(what),
         Refusal::Rdma(refusal) => of_rdma(refusal),
+        Refusal::Encryption(refused) => of_encryption(&refused),
+        Refusal::Forged(_) => internal(),
         Refusal::Access(refusal) => of_access(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
         Refusal::IncompleteBody => error(
@@ -78,6 +86,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         ),
         Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
         Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
+        Refusal::NoSuchSetting { code, message } => custom(code, StatusCode::NOT_FOUND, message),
         Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
         Refusal::NoSuchVersion => {
             error(Code::NoSuchVersion, "The specified version does not exist.")
@@ -90,6 +99,7 @@ fn of_request(refusal: Refusal) -> S3Error {
             error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
         }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
+        Refusal::BadRequest(why) => custom("BadRequest", StatusCode::BAD_REQUEST, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {
             let message =
@@ -271,6 +281,22 @@ pub fn of_store(failure: StoreError) -> S3Error {
     }
 }
 
+/// What the client is told of encryption. What only an operator can mend is logged.
+fn of_encryption(refused: &Refused) -> S3Error {
+    match refused {
+        Refused::Keys(why) => {
+            tracing::error!(%why, "an object could not be encrypted or decrypted");
+        }
+        Refused::Damaged => tracing::error!(
+            "the index holds what this program did not write of an object's encryption; run \
+             `penstock check`"
+        ),
+        _ => {}
+    }
+    let (code, status) = refused.code();
+    custom(code, status, refused.to_string())
+}
+
 /// What the client is told of settings of access.
 pub fn of_access(refusal: AccessRefusal) -> S3Error {
     use StatusCode as Status;
@@ -402,6 +428,10 @@ pub fn of_rdma(refusal: RdmaRefusal) -> S3Error {
             "RdmaPeerBusy",
             StatusCode::CONFLICT,
             "Your queue pair did not answer. The session is prepared again; send READY when the queue pair is.",
+        ),
+        RdmaRefusal::Encrypted => error(
+            S3ErrorCode::NotImplemented,
+            "The object is encrypted, and RDMA would move what is stored; use the body of a request or response",
         ),
         RdmaRefusal::Declined { needed, window } => error(
             S3ErrorCode::NotImplemented,
@@ -537,6 +567,7 @@ mod tests {
             (RdmaRefusal::Deadline, "RequestTimeout", 408),
             (RdmaRefusal::PeerBusy, "RdmaPeerBusy", 409),
             (RdmaRefusal::Declined { needed: 2, window: 1 }, "NotImplemented", 501),
+            (RdmaRefusal::Encrypted, "NotImplemented", 501),
         ] {
             let told: S3Error = Refusal::Rdma(refusal).into();
             assert_eq!(told.code().as_str(), code);

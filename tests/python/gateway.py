@@ -18,6 +18,13 @@ REGION = "us-east-1"
 DOMAIN = "s3.penstock.test"
 # Settings of a server that is not like the others.
 MORE_ENVIRONMENT: dict[str, str] = {}
+# KMS keys of the server, of which tests name some by the last part of an ARN.
+KMS_ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+KMS_KEYS = {
+    "testkey-1": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "testkey-2": "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+    KMS_ARN: "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=",
+}
 READY_WITHIN_SECONDS = 60
 EXIT_WITHIN_SECONDS = 40
 # Below the kernel's ephemeral range and beside the ports of the Rust tests (20000 to 29999).
@@ -25,9 +32,11 @@ FIRST_PORT, LAST_PORT = 30_000, 32_000
 
 
 class Gateway:
-    """One server on an empty store, or one that GATEWAY_TEST_ENDPOINT names."""
+    """One server on an empty store, or one that GATEWAY_TEST_ENDPOINT names. `settings`: further
+    environment variables."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        self.settings = settings or {}
         self.endpoint = os.environ.get("GATEWAY_TEST_ENDPOINT", "")
         self.access_key = os.environ.get("GATEWAY_TEST_ACCESS_KEY", ACCESS_KEY)
         self.secret_key = os.environ.get("GATEWAY_TEST_SECRET_KEY", SECRET_KEY)
@@ -62,6 +71,8 @@ class Gateway:
             "PENSTOCK_SECRET_KEY": self.secret_key,
             "PENSTOCK_DOMAINS": DOMAIN,
             "PENSTOCK_EXTENT_FILE": "4GiB",
+            "PENSTOCK_ENCRYPTION_KMS_KEYS": ",".join(f"{n}={k}" for n, k in KMS_KEYS.items()),
+            **self.settings,
             **MORE_ENVIRONMENT,
         }
         command = [binary(), "serve", "--data", str(self.folder / "data")]

@@ -125,7 +125,7 @@ impl World {
     }
 
     async fn bucket(&self) -> BucketId {
-        let create = Mutation::CreateBucket { name: "bucket".into(), attributes: Bytes::new() };
+        let create = create_bucket("bucket");
         match self.submit(create).await {
             Ok(Outcome::Bucket(bucket)) => bucket.id,
             other => panic!("{other:?}"),
@@ -141,12 +141,15 @@ impl World {
     }
 
     async fn delete(&self, bucket: BucketId, key: &'static str) -> Result<Outcome, StoreError> {
-        let key = Bytes::from_static(key.as_bytes());
-        self.submit(Mutation::Delete { bucket, key, condition: Condition::None }).await
+        let delete = Delete::object(Bytes::from_static(key.as_bytes()));
+        self.submit(Mutation::Delete { bucket, delete }).await
     }
 
     fn open(&self, bucket: BucketId, key: &str) -> PinnedObject {
-        open_pinned(&self.index, &self.pins, 0, bucket, key.as_bytes()).unwrap().unwrap()
+        open_pinned(&self.index, &self.pins, 0, bucket, key.as_bytes(), None)
+            .unwrap()
+            .there()
+            .unwrap()
     }
 
     async fn released_soon(&self, count: usize) -> Vec<ExtentLocation> {
@@ -238,7 +241,7 @@ async fn what_waits_together_is_committed_together() {
 /// A thousand deletes of the longest keys: about a MiB to hold, and a transaction's worth of pages.
 fn many_deletes(bucket: BucketId) -> Mutation {
     let key = Bytes::from(vec![b'k'; OBJECT_KEY_BYTES_MAX]);
-    Mutation::DeleteMany { bucket, keys: vec![(key, Condition::None); 1000] }
+    Mutation::DeleteMany { bucket, deletes: vec![Delete::object(key); 1000] }
 }
 
 #[tokio::test]
@@ -460,12 +463,12 @@ async fn a_full_index_still_deletes_and_takes_new_objects_after() {
     world.assert_consistent();
     let count = keys.len();
     assert!(count > 500, "{count}");
-    let keys: Vec<_> = keys.into_iter().map(|key| (key, Condition::None)).collect();
-    for keys in keys.chunks(1000) {
-        let delete = Mutation::DeleteMany { bucket, keys: keys.to_vec() };
+    let deletes: Vec<_> = keys.into_iter().map(Delete::object).collect();
+    for deletes in deletes.chunks(1000) {
+        let delete = Mutation::DeleteMany { bucket, deletes: deletes.to_vec() };
         match world.submit(delete).await {
             Ok(Outcome::DeletedMany(outcomes)) => {
-                assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Some(_)))));
+                assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Deletion::Removed(_)))));
             }
             other => panic!("{other:?}"),
         }
@@ -527,7 +530,7 @@ fn space_is_not_reused_under_a_reader() {
     .unwrap();
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let handle = thread.handle();
-    let create = Mutation::CreateBucket { name: "bucket".into(), attributes: Bytes::new() };
+    let create = create_bucket("bucket");
     let Ok(Outcome::Bucket(bucket)) = clock.block_on(handle.submit(create)) else { panic!() };
     let bucket = bucket.id;
     let over = AtomicBool::new(false);
@@ -539,8 +542,8 @@ fn space_is_not_reused_under_a_reader() {
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let key = format!("{}", reads.fetch_add(1, Ordering::Relaxed) as usize % KEYS);
-                    let found = open_pinned(index, pins, reader, bucket, key.as_bytes()).unwrap();
-                    let Some(found) = found else { continue };
+                    let found = open_pinned(index, pins, reader, bucket, key.as_bytes(), None);
+                    let Found::There(found) = found.unwrap() else { continue };
                     for _ in 0..20 {
                         let (slice, extent) = (found.record.body.slices()[0], found.extents[0]);
                         let block = extent.location.offset_blocks as usize;

@@ -43,6 +43,7 @@ pub struct ListPage {
 
 /// An entry of a [`ListPage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all entries of a page are objects")]
 pub enum ListEntry {
     /// An object.
     Object {

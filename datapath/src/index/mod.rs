@@ -329,3 +329,5 @@ mod model_tests;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version_model_tests;

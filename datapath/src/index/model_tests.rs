@@ -128,24 +128,25 @@ impl World {
             Change::Copy { from, to } => self.copy(from, to),
             Change::Delete { key, condition: number } => {
                 let condition = condition(number);
-                let delete = Mutation::Delete {
-                    bucket: self.bucket,
-                    key: Bytes::copy_from_slice(&[key]),
-                    condition: condition.clone(),
-                };
-                let allowed = condition.check(self.objects.get(&key).map(|_| "tag"));
-                let outcome = self.fixture.apply(delete);
+                let allowed = condition.check(self.subject(key));
+                let delete = Delete { condition, ..Delete::object(Bytes::copy_from_slice(&[key])) };
+                let bucket = self.bucket;
+                let outcome = self.fixture.apply(Mutation::Delete { bucket, delete });
                 assert_eq!(outcome.as_ref().err(), allowed.as_ref().err());
-                if let Ok(Outcome::Deleted(old)) = outcome {
-                    let model = self.objects.remove(&key);
-                    assert_eq!(old.map(|old| old.row), model.map(|model| model.row));
+                if let Ok(outcome) = outcome {
+                    let old = match outcome {
+                        Outcome::Deleted(Deletion::Removed(old)) => Some(old.row),
+                        Outcome::Deleted(Deletion::Nothing) => None,
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!(old, self.objects.remove(&key).map(|model| model.row));
                 }
             }
             Change::DeleteMany { keys } => {
-                let each = |key: &u8| (Bytes::copy_from_slice(&[*key]), Condition::None);
-                let keys_sent = keys.iter().map(each).collect();
+                let each = |key: &u8| Delete::object(Bytes::copy_from_slice(&[*key]));
+                let deletes = keys.iter().map(each).collect();
                 let bucket = self.bucket;
-                self.fixture.apply(Mutation::DeleteMany { bucket, keys: keys_sent }).unwrap();
+                self.fixture.apply(Mutation::DeleteMany { bucket, deletes }).unwrap();
                 self.objects.retain(|key, _| !keys.contains(key));
             }
             Change::CreateUpload { key } => {
@@ -193,7 +194,7 @@ impl World {
     fn put(&mut self, key: u8, content: Content, condition: Condition) {
         let model = runs(&content.body);
         let written: Vec<ExtentId> = content.extents.iter().map(|new| new.id).collect();
-        let allowed = condition.check(self.objects.get(&key).map(|_| "tag"));
+        let allowed = condition.check(self.subject(key));
         let object = NewObject { condition, ..new_object(self.bucket, &[key]) };
         let outcome = self.fixture.apply(Mutation::Put { object, content });
         assert_eq!(outcome.as_ref().err(), allowed.as_ref().err());
@@ -201,6 +202,17 @@ impl World {
             self.written.extend(written);
             self.objects.insert(key, ModelObject { row: record.row, runs: model });
         }
+    }
+
+    /// What conditions are held against.
+    fn subject(&self, key: u8) -> Subject<'static> {
+        self.objects.get(&key).map_or(Subject::Absent, |object| Subject::Object {
+            row: object.row,
+            entity_tag: "tag",
+            size: 0,
+            modified_ms: 0,
+            latest: true,
+        })
     }
 
     fn copy(&mut self, from: u8, to: u8) {

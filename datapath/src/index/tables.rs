@@ -102,8 +102,11 @@ macro_rules! tables {
             $($(#[$doc])* pub(crate) $name: Table,)*
         }
 
+        /// The databases' names.
+        pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),*];
+
         /// How many databases the environment must allow.
-        pub(crate) const TABLES: u32 = [$(stringify!($name)),*].len() as u32;
+        pub(crate) const TABLES: u32 = NAMES.len() as u32;
 
         impl Tables {
             /// Opens every table; none when one is absent.

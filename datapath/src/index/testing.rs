@@ -56,6 +56,16 @@ impl Fixture {
         Fixture { directory, map_bytes, opened, effects: Effects::default() }
     }
 
+    /// Over an index that somebody else made.
+    pub(crate) fn opening<T>(make: impl FnOnce(&TempDir) -> T) -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        make(&directory);
+        let (map_bytes, effects) = (MAP_BYTES, Effects::default());
+        let mut fixture = Fixture { directory, map_bytes, opened: None, effects };
+        fixture.reopen();
+        fixture
+    }
+
     pub(crate) fn index(&self) -> &Index {
         &self.opened.as_ref().unwrap().0
     }
@@ -96,8 +106,7 @@ impl Fixture {
     }
 
     pub(crate) fn bucket(&mut self, name: &str) -> BucketId {
-        let attributes = Bytes::new();
-        match self.apply(Mutation::CreateBucket { name: name.into(), attributes }) {
+        match self.apply(create_bucket(name)) {
             Ok(Outcome::Bucket(bucket)) => bucket.id,
             other => panic!("{other:?}"),
         }
@@ -115,10 +124,11 @@ impl Fixture {
         }
     }
 
-    pub(crate) fn delete(&mut self, bucket: BucketId, key: &[u8]) -> Option<ObjectRecord> {
-        let key = Bytes::copy_from_slice(key);
-        match self.apply(Mutation::Delete { bucket, key, condition: Condition::None }) {
-            Ok(Outcome::Deleted(record)) => record,
+    pub(crate) fn delete(&mut self, bucket: BucketId, key: &[u8]) -> Option<Object> {
+        let delete = Delete::object(Bytes::copy_from_slice(key));
+        match self.apply(Mutation::Delete { bucket, delete }) {
+            Ok(Outcome::Deleted(Deletion::Removed(object))) => Some(object),
+            Ok(Outcome::Deleted(Deletion::Nothing)) => None,
             other => panic!("{other:?}"),
         }
     }
@@ -165,6 +175,11 @@ impl Fixture {
     }
 }
 
+pub(crate) fn create_bucket(name: &str) -> Mutation {
+    let new = NewBucket::default();
+    Mutation::CreateBucket { name: name.into(), attributes: Bytes::new(), new }
+}
+
 pub(crate) fn new_object(bucket: BucketId, key: &[u8]) -> NewObject {
     NewObject {
         bucket,
@@ -172,6 +187,10 @@ pub(crate) fn new_object(bucket: BucketId, key: &[u8]) -> NewObject {
         entity_tag: "tag".into(),
         attributes: Bytes::from_static(b"attributes"),
         condition: Condition::None,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     }
 }
 

@@ -75,7 +75,7 @@ fn changed_bytes_are_never_served() {
     simulated.run(|lane| async move {
         put(&lane, "key", &content(1, MIB)).await.unwrap();
         put(&lane, "other", &content(2, MIB)).await.unwrap();
-        let object = lane.open(bucket(&lane).await, b"key").unwrap().unwrap();
+        let object = lane.open(bucket(&lane).await, b"key", None).unwrap().there().unwrap();
         let Content::Extents(runs) = object.content() else {
             panic!("a MiB is not inline");
         };
@@ -139,7 +139,7 @@ fn a_reader_that_stops_does_not_stop_others_of_the_same_object() {
         let bytes = content(1, 4 * MIB);
         put(&lane, "key", &bytes).await.unwrap();
         simulated.disks[0].set_delay(Duration::from_millis(1));
-        let object = lane.open(bucket(&lane).await, b"key").unwrap().unwrap();
+        let object = lane.open(bucket(&lane).await, b"key", None).unwrap().there().unwrap();
         let mut stopped = Vec::new();
         for _ in 0..4 {
             let mut stream = object.read(0..object.object().size).await.unwrap();
@@ -235,7 +235,7 @@ fn a_copy_that_fails_half_way_keeps_no_space() {
             parts.push((number, part.unwrap().id));
         }
         lane.complete(source, parts, new_object(id, "source"), None).await.unwrap();
-        let source = lane.open(id, b"source").unwrap().unwrap();
+        let source = lane.open(id, b"source", None).unwrap().there().unwrap();
         let target = upload("target").await.unwrap();
         let free = || simulated.store.handle().stats().space.bytes_free;
         let copy =

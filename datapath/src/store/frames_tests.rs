@@ -58,7 +58,7 @@ fn content_in_frames_is_stored_as_any_other() {
                 assert_eq!(staged.crc64(), crate::crc64(&bytes));
                 lane.put(new_object(id, "key"), staged).await.unwrap();
                 assert!(get(&lane, "key").await.unwrap() == Some(bytes), "{size}, {ahead} ahead");
-                lane.delete(id, "key".into(), crate::Condition::None).await.unwrap();
+                lane.delete(id, crate::Delete::object("key".into())).await.unwrap();
                 lane.settle().await.unwrap();
                 assert_given_back(simulated, &lane, before).await;
             }
@@ -301,7 +301,7 @@ fn content_of_records_is_read_in_frames() {
             let bytes = content(3, size);
             let staged = stage(&lane, &bytes).await.unwrap();
             lane.put(new_object(id, "key"), staged).await.unwrap();
-            let object = lane.open(id, b"key").unwrap().unwrap();
+            let object = lane.open(id, b"key", None).unwrap().there().unwrap();
             for range in [0..size, size / 3..size, size / 3..size / 2] {
                 let wanted = range.start as u64..range.end as u64;
                 let stream = object.read_in_frames(wanted.clone()).await.unwrap();
@@ -334,7 +334,7 @@ fn parts_in_records_are_read_in_frames() {
             whole.extend_from_slice(&bytes);
         }
         lane.complete(upload, parts, new_object(id, "key"), None).await.unwrap();
-        let object = lane.open(id, b"key").unwrap().unwrap();
+        let object = lane.open(id, b"key", None).unwrap().there().unwrap();
         let stream = object.read_in_frames(0..whole.len() as u64).await.unwrap();
         assert_eq!(framed(&lane, stream).await, (whole.clone(), 900 + 1 + 1024));
         let stream = object.read_in_frames(70_100..70_902).await.unwrap();

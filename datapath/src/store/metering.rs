@@ -65,7 +65,7 @@ impl Meter for Notes {
 }
 
 async fn open(lane: &LaneStore, key: &str, notes: &Rc<Notes>) -> OpenObject {
-    let opened = lane.open(bucket(lane).await, key.as_bytes()).unwrap().unwrap();
+    let opened = lane.open(bucket(lane).await, key.as_bytes(), None).unwrap().there().unwrap();
     opened.metered(Rc::clone(notes) as Rc<dyn Meter>)
 }
 

@@ -27,6 +27,8 @@ mod metering;
 mod reuse;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod versions_tests;
 
 use std::{fs::File, sync::Arc};
 

@@ -44,7 +44,7 @@ fn open_properly(
     _: &Progress,
 ) -> Result<Option<OpenObject>, StoreError> {
     let bucket = lane.bucket("bucket")?.ok_or(StoreError::NoSuchBucket)?.id;
-    lane.open(bucket, key.as_bytes())
+    Ok(lane.open(bucket, key.as_bytes(), None)?.there())
 }
 
 /// Looks, is delayed until every key has been replaced twice, and pins what is gone.

@@ -10,7 +10,7 @@ use crate::{
     device::{CrashDisk, DeviceSet, EngineKind},
     error::StoreError,
     id::BucketId,
-    index::{Condition, Index, NewObject, Object},
+    index::{Condition, Index, Lock, NewBucket, NewObject, Object},
 };
 
 /// A store whose index is real and whose devices are simulated.
@@ -95,7 +95,7 @@ pub(super) fn content(seed: u64, size: usize) -> Vec<u8> {
 
 pub(super) async fn bucket(lane: &LaneStore) -> BucketId {
     if lane.bucket("bucket").unwrap().is_none() {
-        lane.create_bucket("bucket", Bytes::new()).await.unwrap();
+        lane.create_bucket("bucket", Bytes::new(), NewBucket::default()).await.unwrap();
     }
     lane.bucket("bucket").unwrap().unwrap().id
 }
@@ -143,6 +143,10 @@ pub(super) fn new_object(bucket: BucketId, key: &str) -> NewObject {
         entity_tag: "tag".into(),
         attributes: Bytes::new(),
         condition: Condition::None,
+        tags: Bytes::new(),
+        acl: Bytes::new(),
+        lock: Lock::default(),
+        encryption: Bytes::new(),
     }
 }
 
@@ -162,7 +166,7 @@ pub(super) async fn read(object: &OpenObject) -> Result<Vec<u8>, StoreError> {
 }
 
 pub(super) async fn get(lane: &LaneStore, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    match lane.open(bucket(lane).await, key.as_bytes())? {
+    match lane.open(bucket(lane).await, key.as_bytes(), None)?.there() {
         Some(object) => read(&object).await.map(Some),
         None => Ok(None),
     }

@@ -142,7 +142,7 @@ mod tests {
         let simulated = &simulated;
         simulated.run(|lane| async move {
             put(&lane, "key", &content(1, 70_000)).await.unwrap();
-            let object = lane.open(bucket(&lane).await, b"key").unwrap().unwrap();
+            let object = lane.open(bucket(&lane).await, b"key", None).unwrap().there().unwrap();
             let Content::Extents(runs) = object.content() else {
                 panic!("this is not inline");
             };

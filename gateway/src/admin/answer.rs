@@ -4,26 +4,69 @@
 //! is guessed about its kind, no other site may frame it, and a page may load and ask nothing but
 //! what this server has.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION,
     REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body::{Body, Frame};
+use http_body_util::{Either, Full};
 use serde::Serialize;
 
-/// An answer. All bodies are whole.
-pub type Answer = Response<Full<Bytes>>;
+use crate::metrics::Exposition;
+
+/// An answer.
+pub type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
 /// No inline script, no inline style, no other origin, no frames, no forms that go anywhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+/// A body that is written while it is sent. Between two pieces, everything else on this thread has
+/// its turn, and whatever waits for its core: a lane whose work comes in the middle waits for one
+/// piece, not for the whole.
+pub struct Pieces {
+    exposition: Exposition,
+    rested: bool,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        this.rested = !this.rested;
+        if this.rested {
+            std::thread::yield_now();
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(this.exposition.next().map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+    }
+}
+
 /// Any body of that kind.
 pub fn whole(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    answer(status, kind, Either::Left(Full::new(body)))
+}
+
+/// Metrics.
+pub fn exposed(kind: &'static str, exposition: Exposition) -> Answer {
+    answer(StatusCode::OK, kind, Either::Right(Pieces { exposition, rested: false }))
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Either<Full<Bytes>, Pieces>) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let standing: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, kind),

@@ -19,12 +19,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::access::Standing;
-use super::answer::{Answer, elsewhere, json, not_allowed, plain, unauthorized, whole};
+use super::answer::{Answer, elsewhere, exposed, json, not_allowed, plain, unauthorized, whole};
 use super::state::keeper;
 use super::{Administration, console};
 use crate::lane::{Order, OrderError, OrderKind};
 use crate::limits;
-use crate::metrics::openmetrics;
+use crate::metrics::Form;
 use crate::recent_log;
 
 /// What readers need on addresses that others reach.
@@ -81,20 +81,8 @@ impl Administration {
     }
 
     fn metrics(&self, accept: Option<&HeaderValue>) -> Answer {
-        if openmetrics::is_wanted(accept) {
-            let text = Bytes::from(self.exporter.open_metrics());
-            return whole(StatusCode::OK, openmetrics::CONTENT_TYPE, text);
-        }
-        match self.exporter.text() {
-            Ok(text) => {
-                let kind = "text/plain; version=0.0.4; charset=utf-8";
-                whole(StatusCode::OK, kind, Bytes::from(text))
-            }
-            Err(error) => {
-                tracing::error!(%error, "metrics");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n")
-            }
-        }
+        let form = Form::wanted(accept);
+        exposed(form.content_type(), self.exporter.exposition(form))
     }
 
     fn readiness(&self, standing: Standing) -> Answer {

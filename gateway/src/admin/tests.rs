@@ -67,7 +67,7 @@ impl Site {
         let (sender, orders) = mpsc::channel(1);
         let token = Token::generate().unwrap();
         let administration = Administration {
-            exporter: Exporter::new(observed, Vec::new()).unwrap(),
+            exporter: Exporter::new(observed, Vec::new()),
             health: health.clone(),
             draining: draining.clone(),
             state: Arc::new(Fixed),
@@ -110,6 +110,13 @@ fn metrics_health_and_nothing_else() {
         let metrics = site.ask("GET /metrics", None).await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
         assert!(metrics.contains("version=0.0.4") && metrics.contains("penstock_build_info"));
+        // It comes in pieces, of which the last is empty.
+        assert!(
+            metrics.contains("transfer-encoding: chunked") && metrics.ends_with("\r\n0\r\n\r\n")
+        );
+        let head = site.ask("HEAD /metrics", None).await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(head.contains("version=0.0.4") && !head.contains("penstock_build_info"), "{head}");
         let state = site.ask("GET /api/v1/state", None).await;
         assert!(state.contains("application/json") && state.contains("\"version\":\"9.9\""));
         assert!(site.ask("PUT /api/v1/state", None).await.contains("405"));

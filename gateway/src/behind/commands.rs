@@ -12,10 +12,15 @@ use super::figures::StoreFigures;
 use crate::admin::control::End;
 use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
-use crate::config::{Machine, Plan, Preference};
+use crate::config::{EncryptionPlan, Machine, Plan, Preference};
+use crate::crypt::Crypt;
+use crate::crypt::ring::Keys;
+use crate::door::request_id;
 use crate::iam::Iam;
+use crate::lifecycle;
 use crate::limits;
-use crate::metrics::{Figure, Figures};
+use crate::metrics::{Figure, Figures, Many};
+use crate::notify::{self, Notifier};
 use crate::rdma::figures::RdmaFigures;
 use crate::rdma::open as rdma_open;
 use crate::rdma::process::{Rdma, Rules};
@@ -91,7 +96,13 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
         (format!("{connections} connections × {} KiB", each >> 10), connections as u64 * each),
         ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
         ("listings".to_owned(), s3::limits::listings_bytes(plan.memory_bytes) as u64),
+        ("decrypted bytes".to_owned(), limits::decrypted_bytes(plan.memory_bytes) as u64),
     ];
+    let targets = plan.events.targets.len() as u64;
+    if targets > 0 {
+        let each = plan.events.queue_bytes as u64;
+        elsewhere.push((format!("events for {targets} target(s)"), targets * each));
+    }
     if staging_bytes > 0 {
         elsewhere.push(("RDMA uploads".to_owned(), staging_bytes));
     }
@@ -99,6 +110,7 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
 }
 
 fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
+    let crypt = crypt(plan)?;
     let expected = rdma_open::expect(&plan.rdma)?;
     let staging_bytes = expected.staging_bytes(&plan.rdma);
     let store = Store::open(&options(plan, staging_bytes)).map_err(|error| error.to_string())?;
@@ -109,7 +121,15 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
     let watched = Arc::new(StoreFigures::new(handle.clone()).asking_drives());
     let rules = Rules::from(&plan.rdma);
     let rdma = Rdma::new(opened.state, rules, keys.clone(), plan.lanes, plan.drain_deadline);
-    let figures = Together(vec![watched.clone(), Arc::new(RdmaFigures::new(rdma.clone()))]);
+    let (notifier, events) = notifier(plan)?;
+    let (lifecycle, lifecycle_ends) =
+        lifecycle::Worker::start(handle.clone(), plan.lanes, &plan.lifecycle, notifier.clone())?;
+    let figures = Together(vec![
+        watched.clone(),
+        Arc::new(RdmaFigures::new(rdma.clone())),
+        lifecycle,
+        notifier.clone(),
+    ]);
     let gateway = Gateway {
         store: handle,
         keys: keys.clone(),
@@ -117,7 +137,10 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
                 .with_defaults(plan.bucket_defaults)
                 .with_directory(keys.clone())
-                .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
+                .with_listings(s3::limits::listings_bytes(plan.memory_bytes))
+                .with_encryption(crypt)
+                .with_lifecycle(plan.lifecycle.calendar)
+                .with_notifier(notifier),
         ),
         rdma,
     };
@@ -126,8 +149,28 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
         introduction,
         figures: Arc::new(figures),
         health: watched,
-        close: Box::new(move || store.close()),
+        close: Box::new(move || {
+            lifecycle_ends.close();
+            events.close();
+            store.close();
+        }),
     })
+}
+
+/// What encrypts and decrypts. A key file that cannot be read is found here and not by the first client.
+fn crypt(plan: &Plan) -> Result<Crypt, String> {
+    let EncryptionPlan { key_file, given, customer_keys_over_http } = &plan.encryption;
+    let keys = Keys::open(key_file, given.clone()).map_err(|error| error.to_string())?;
+    let bytes = limits::decrypted_bytes(plan.memory_bytes);
+    Ok(Crypt::new(keys, *customer_keys_over_http, bytes))
+}
+
+/// Who can be told of events, and what ends them.
+fn notifier(plan: &Plan) -> Result<(Arc<Notifier>, notify::Closing), String> {
+    let host = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
+    let host = host.to_str().unwrap_or_default();
+    let (notifier, closing) = Notifier::start(&plan.events, &plan.region, host, &plan.data)?;
+    Ok((Arc::new(notifier), closing))
 }
 
 /// Figures of several parts.
@@ -136,6 +179,10 @@ struct Together(Vec<Arc<dyn Figures>>);
 impl Figures for Together {
     fn figures(&self) -> Vec<Figure> {
         self.0.iter().flat_map(|part| part.figures()).collect()
+    }
+
+    fn many(&self) -> Vec<Many> {
+        self.0.iter().flat_map(|part| part.many()).collect()
     }
 }
 
@@ -152,10 +199,13 @@ fn insist(plan: &Plan, got: &StorePlan) -> Result<(), String> {
 
 fn describe(report: &CheckReport) -> String {
     let mut text = format!(
-        "{} buckets, {} objects of {}, {} uploads, {} extents of {}; {} verified\n",
+        "{} buckets, {} objects and {} older versions of {}, {} delete markers, {} uploads, {} extents \
+         of {}; {} verified\n",
         report.buckets,
         report.objects,
+        report.versions,
         print_bytes(report.object_bytes),
+        report.markers,
         report.uploads,
         report.extents,
         print_bytes(report.extent_bytes),

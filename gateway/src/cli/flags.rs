@@ -61,6 +61,16 @@ Examples:
 Reads the whole store while no server runs on it and changes nothing.
 Exit code: 0 when all is consistent, 1 when there are findings, 2 when it could not run.";
 
+const ENCRYPTION_EXAMPLES: &str = "\
+Examples:
+  penstock encryption add --data ./data
+  penstock encryption add --data ./data --kms arn:aws:kms:us-east-1:111122223333:key/training
+  base64 <key.bin | penstock encryption add --data ./data --kms training --key-stdin
+  penstock encryption list --data ./data
+
+A key that is added is the one that seals, from two seconds later on; what older keys have sealed
+they open. Without the key file nothing that is encrypted can be read: keep a copy.";
+
 const BUCKET_EXAMPLES: &str = "\
 Examples:
   penstock bucket public-read models on --data ./data
@@ -127,6 +137,7 @@ pub(super) fn command() -> Command {
         .subcommand(people::users())
         .subcommand(people::roles())
         .subcommand(people::policies())
+        .subcommand(encryption_command())
         .subcommand(config_command(&all))
         .subcommand(bucket_command())
         .subcommand(status_command())
@@ -192,6 +203,27 @@ fn config_command(all: &[&'static Key]) -> Command {
         )
         .arg(switch("json", "Prints JSON")),
     )
+}
+
+fn encryption_command() -> Command {
+    let file = [&keys::DATA, &keys::ENCRYPTION_KEY_FILE];
+    let kms = Arg::new("kms")
+        .long("kms")
+        .value_name("NAME")
+        .help("Its name or ARN, for SSE-KMS [default: a master key, for SSE-S3]");
+    Command::new("encryption")
+        .about("Adds and lists encryption keys")
+        .after_help(ENCRYPTION_EXAMPLES)
+        .subcommand_required(true)
+        .subcommand(
+            taking(Command::new("add").about("Adds a key, which then seals"), &file).arg(kms).arg(
+                switch(
+                    "key-stdin",
+                    "Reads the key, 32 bytes in base64, from standard input [default: a new one]",
+                ),
+            ),
+        )
+        .subcommand(taking(Command::new("list").about("Lists all, without the keys"), &file))
 }
 
 fn bucket_command() -> Command {

@@ -8,6 +8,7 @@
 mod amounts;
 mod bucket;
 mod bundle;
+mod encryption;
 #[cfg(test)]
 mod fixture;
 mod flags;
@@ -118,6 +119,8 @@ fn dispatch(
         "policy put" => users::put_policy(&plan, inner),
         "policy get" => users::get_policy(&plan, inner),
         "policy remove" => users::remove_policy(&plan, inner),
+        "encryption add" => encryption::add(&plan, inner),
+        "encryption list" => encryption::list(&plan),
         // clap asks for a command that is in the table.
         other => fail(&format!("no command {other:?}"), MISUSE),
     }

@@ -441,6 +441,49 @@ pub const SECRET_KEY: Key = Key::new(
 .environment_only()
 .secret();
 
+/// File of encryption keys.
+pub const ENCRYPTION_KEY_FILE: Key = Key::new(
+    "encryption.key_file",
+    Shape::Path,
+    Default::WorkedOut("`encryption.toml` in the data directory"),
+    "File of the keys that seal encrypted objects' keys, mode 0600. Written when the first object \
+     is encrypted, added to by `penstock encryption`. Without it no such object can be read: keep a \
+     copy.",
+);
+
+/// Master keys from outside.
+pub const ENCRYPTION_MASTER_KEY: Key = Key::new(
+    "encryption.master_key",
+    Shape::Text,
+    Default::Nothing("the master keys of the key file"),
+    "Master keys for SSE-S3, 32 bytes each in base64, in addition to those of the key file; the \
+     last one seals, all open.",
+)
+.several()
+.environment_only()
+.secret();
+
+/// KMS keys from outside.
+pub const ENCRYPTION_KMS_KEYS: Key = Key::new(
+    "encryption.kms_keys",
+    Shape::Text,
+    Default::Nothing("the KMS keys of the key file"),
+    "Keys for SSE-KMS as NAME=KEY, a name or ARN and 32 bytes in base64, in addition to those of \
+     the key file; of several with one name the last one seals, all open.",
+)
+.several()
+.environment_only()
+.secret();
+
+/// SSE-C without TLS.
+pub const ENCRYPTION_CUSTOMER_KEYS_OVER_HTTP: Key = Key::new(
+    "encryption.customer_keys_over_http",
+    Shape::Switch,
+    Default::Is("on"),
+    "Whether requests without TLS may carry keys of clients (SSE-C). Amazon S3 refuses them; turn it \
+     off where anybody could listen.",
+);
+
 /// Drain deadline.
 pub const DRAIN_DEADLINE: Key = Key::new(
     "drain_deadline",
@@ -750,6 +793,58 @@ pub const METRICS_USERS: Key = Key::new(
      Each takes about five series.",
 );
 
+/// Who can be told of events.
+pub const EVENTS_TARGETS: Key = Key::new(
+    "events.targets",
+    Shape::Text,
+    Default::Nothing("nobody can be told of events"),
+    "Who can be told of what happens to objects, as NAME=file:/PATH or NAME=http://HOST:PORT/PATH \
+     (also https); buckets name them as arn:penstock:events:::NAME.",
+)
+.several();
+
+/// Memory for events that wait.
+pub const EVENTS_QUEUE: Key = Key::new(
+    "events.queue",
+    Shape::Bytes,
+    Default::Is("16M"),
+    "Memory for events that wait for one target; what has no room in it is dropped and counted. \
+     An event takes about 1 KiB.",
+);
+
+/// Authorities of webhooks.
+pub const EVENTS_CA: Key = Key::new(
+    "events.ca",
+    Shape::Path,
+    Default::Nothing("the system's authorities"),
+    "File of the authorities, in PEM, that webhooks over https have their certificates from.",
+);
+
+/// The length of a day.
+pub const LIFECYCLE_DAY: Key = Key::new(
+    "lifecycle.day",
+    Shape::Time,
+    Default::Is("24h"),
+    "The length of a day in lifecycle rules, for tests and trials: with 10s, an object that expires \
+     after one day is gone in 10 seconds. Another value than 24h deletes earlier than clients expect.",
+);
+
+/// How fast the lifecycle looks.
+pub const LIFECYCLE_KEYS: Key = Key::new(
+    "lifecycle.keys_per_second",
+    Shape::Count,
+    Default::Is("20000"),
+    "How many versions and uploads the lifecycle looks at in a second, at most.",
+);
+
+/// How fast the lifecycle deletes.
+pub const LIFECYCLE_DELETES: Key = Key::new(
+    "lifecycle.deletes_per_second",
+    Shape::Count,
+    Default::Is("1000"),
+    "How many versions and uploads the lifecycle deletes in a second, at most.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -788,6 +883,10 @@ pub const KEYS: &[&Key] = &[
     &USERS_FILE,
     &ACCESS_KEY,
     &SECRET_KEY,
+    &ENCRYPTION_KEY_FILE,
+    &ENCRYPTION_MASTER_KEY,
+    &ENCRYPTION_KMS_KEYS,
+    &ENCRYPTION_CUSTOMER_KEYS_OVER_HTTP,
     &DRAIN_DEADLINE,
     &LOG_LEVEL,
     &LOG_FORMAT,
@@ -824,6 +923,12 @@ pub const KEYS: &[&Key] = &[
     &TRACE_SAMPLE,
     &METRICS_BUCKETS,
     &METRICS_USERS,
+    &EVENTS_TARGETS,
+    &EVENTS_QUEUE,
+    &EVENTS_CA,
+    &LIFECYCLE_DAY,
+    &LIFECYCLE_KEYS,
+    &LIFECYCLE_DELETES,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

@@ -12,7 +12,10 @@ use std::time::Duration;
 use super::access_log::AccessLogPlan;
 use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
+use super::encryption::EncryptionPlan;
+use super::events::EventsPlan;
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::lifecycle::LifecyclePlan;
 use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
@@ -137,6 +140,8 @@ pub struct Plan {
     pub users_file: Option<PathBuf>,
     /// Access key from the environment.
     pub environment_key: Option<AccessKey>,
+    /// Encryption keys.
+    pub encryption: EncryptionPlan,
     /// Time to finish after SIGTERM.
     pub drain_deadline: Duration,
     /// Log filter.
@@ -155,6 +160,10 @@ pub struct Plan {
     pub trace: TracePlan,
     /// Metrics of tenants.
     pub metrics: MetricsPlan,
+    /// Event notifications.
+    pub events: EventsPlan,
+    /// Lifecycle.
+    pub lifecycle: LifecyclePlan,
     /// Every key with what it comes to, to be shown. Secrets are hidden.
     pub settings: Vec<Setting>,
 }
@@ -199,6 +208,9 @@ fn worked_out(raw: &Raw, key: &Key, machine: &Machine) -> Option<String> {
     } else if *key == keys::CREDENTIALS {
         let data = raw.written(&keys::DATA)?.values.first()?;
         Some(PathBuf::from(data).join("credentials").display().to_string())
+    } else if *key == keys::ENCRYPTION_KEY_FILE {
+        let data = raw.written(&keys::DATA)?.values.first()?;
+        Some(PathBuf::from(data).join("encryption.toml").display().to_string())
     } else if *key == keys::LIMIT_CONNECTIONS {
         let memory = effective(raw, &keys::MEMORY, machine).0;
         let memory = parse_bytes(memory.first()?).ok()?;
@@ -249,6 +261,7 @@ impl Reader<'_> {
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
         let environment_key = self.environment_key();
+        let encryption = self.encryption(data.as_deref());
         let drain_deadline = self.one(&keys::DRAIN_DEADLINE, time);
         let log_level = self.one(&keys::LOG_LEVEL, log_level);
         let log_format = self.one(&keys::LOG_FORMAT, log_format);
@@ -264,6 +277,8 @@ impl Reader<'_> {
             self.rdma_checks(rdma, addresses.as_deref(), memory_bytes);
         }
         let metrics = self.metrics();
+        let events = self.events();
+        let lifecycle = self.lifecycle();
         self.cross_checks(addresses.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -296,6 +311,7 @@ impl Reader<'_> {
             credentials,
             users_file,
             environment_key: environment_key?,
+            encryption: encryption?,
             drain_deadline: drain_deadline?,
             log_level: log_level?,
             log_format: log_format?,
@@ -305,6 +321,8 @@ impl Reader<'_> {
             access_log: access_log?,
             trace: trace?,
             metrics: metrics?,
+            events: events?,
+            lifecycle: lifecycle?,
             settings: print::settings(self.raw, self.machine),
         })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::behind::testing::store;
 
 use super::export::Observed;
+use super::form::Form;
 use super::*;
 use crate::behind::figures::StoreFigures;
 use crate::config::MetricsPlan;
@@ -68,7 +69,7 @@ fn series_stay_within_the_budget_of_the_default_settings() {
         draining: Arc::default(),
     };
     let figures: Vec<Arc<dyn Figures>> = vec![Arc::new(StoreFigures::new(store.handle())), tenants];
-    let text = Exporter::new(observed, figures).unwrap().text().unwrap();
+    let text = Exporter::new(observed, figures).exposition(Form::Text).collect::<String>();
     let series = |with: &str| {
         text.lines().filter(|line| !line.starts_with('#') && line.contains(with)).count()
     };

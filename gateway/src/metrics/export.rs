@@ -1,25 +1,23 @@
-//! The exposition of everything that is counted, made when it is asked for.
+//! What is exposed: the figures of lanes and process, and whatever other parts report.
 //!
-//! Owns: the registry (a value, never the global one) and the collector that adds the lanes up.
+//! Owns: how lanes are added up.
+//! Not here: how it is written (`exposition.rs`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto;
-use prometheus::{Registry, TextEncoder};
-
 use super::cells::LaneCells;
 use super::codes;
-use super::figure::{Figure, Figures, Histogram, Value};
+use super::exemplar::Exemplars;
+use super::exposition::Exposition;
+use super::figure::{Figure, Figures, Histogram};
+use super::form::Form;
 use super::labels::{
     Agreed, Copying, Delivery, Group, Handshake, Operation, Protocol, Refusal, Source, Stage,
     StatusClass, TlsMode, TlsVersion,
 };
-use super::openmetrics::{self, Exemplars};
 use super::process;
-use super::table::{self, Kind, Metric};
+use super::table;
 
 /// What is exported besides the figures of others.
 #[derive(Debug, Clone)]
@@ -34,27 +32,17 @@ pub struct Observed {
     pub draining: Arc<AtomicBool>,
 }
 
-/// Turns counts into text.
+/// Tells what is counted.
 pub struct Exporter {
-    registry: Registry,
-    everything: Arc<Everything>,
+    observed: Observed,
+    others: Vec<Arc<dyn Figures>>,
     exemplars: Option<Arc<dyn Exemplars>>,
 }
 
 impl Exporter {
     /// An exporter of the lanes' cells, of the process and of whatever `others` report.
-    ///
-    /// # Errors
-    /// When a name of the table is not a metric's name, which the tests rule out.
-    pub fn new(
-        observed: Observed,
-        others: Vec<Arc<dyn Figures>>,
-    ) -> Result<Exporter, prometheus::Error> {
-        let everything = Arc::new(Everything { observed, others });
-        let descriptions = table::all().map(describe).collect::<Result<Vec<_>, _>>()?;
-        let registry = Registry::new();
-        registry.register(Box::new(Collected { everything: everything.clone(), descriptions }))?;
-        Ok(Exporter { registry, everything, exemplars: None })
+    pub fn new(observed: Observed, others: Vec<Arc<dyn Figures>>) -> Exporter {
+        Exporter { observed, others, exemplars: None }
     }
 
     /// The same with traces next to the buckets of histograms, where the form has a place for them.
@@ -64,69 +52,31 @@ impl Exporter {
         self
     }
 
-    /// The text form, version 0.0.4.
-    ///
-    /// # Errors
-    /// When a figure of another part has no valid name.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-
-    /// OpenMetrics' text form, version 1.0.0.
-    pub fn open_metrics(&self) -> String {
-        let exemplars = self.exemplars.as_ref().map(|it| it.exemplars()).unwrap_or_default();
-        openmetrics::text(&self.everything.scraped(), &exemplars)
+    /// Everything as it is now, to be written in that form.
+    pub fn exposition(&self, form: Form) -> Exposition {
+        // First, since it collects what the figures beside it sum up.
+        let many = self.others.iter().flat_map(|other| other.many()).collect();
+        let mut figures = self.figures();
+        figures.extend(process::descriptors());
+        let exemplars = match (form, &self.exemplars) {
+            (Form::OpenMetrics, Some(exemplars)) => exemplars.exemplars(),
+            _ => Vec::new(),
+        };
+        Exposition::new(form, figures, many, exemplars)
     }
 
     /// Everything but what takes long, for those who look every second.
     pub fn figures(&self) -> Vec<Figure> {
-        self.everything.figures()
+        let mut figures = self.observed.figures();
+        figures.extend(process::figures());
+        figures.extend(self.others.iter().flat_map(|other| other.figures()));
+        figures
     }
 }
 
 impl std::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exporter").finish_non_exhaustive()
-    }
-}
-
-fn describe(metric: &Metric) -> Result<Desc, prometheus::Error> {
-    let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
-    Desc::new(metric.name.into(), metric.help.into(), labels, Default::default())
-}
-
-struct Everything {
-    observed: Observed,
-    others: Vec<Arc<dyn Figures>>,
-}
-
-impl Everything {
-    fn figures(&self) -> Vec<Figure> {
-        let mut figures = self.observed.figures();
-        figures.extend(process::figures());
-        figures.extend(self.others.iter().flat_map(|other| other.figures()));
-        figures
-    }
-
-    fn scraped(&self) -> Vec<Figure> {
-        let mut figures = self.figures();
-        figures.extend(process::descriptors());
-        figures
-    }
-}
-
-struct Collected {
-    everything: Arc<Everything>,
-    descriptions: Vec<Desc>,
-}
-
-impl Collector for Collected {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        families(self.everything.scraped())
     }
 }
 
@@ -268,73 +218,6 @@ impl Observed {
     }
 }
 
-/// Figures of the same metric become one family.
-fn families(figures: Vec<Figure>) -> Vec<proto::MetricFamily> {
-    let mut families: BTreeMap<&'static str, proto::MetricFamily> = BTreeMap::new();
-    for figure in figures {
-        let metric = figure.metric;
-        let family = families.entry(metric.name).or_insert_with(|| empty_family(metric));
-        family.mut_metric().push(sample(figure));
-    }
-    families.into_values().collect()
-}
-
-fn empty_family(metric: &Metric) -> proto::MetricFamily {
-    let mut family = proto::MetricFamily::default();
-    family.set_name(metric.name.to_owned());
-    family.set_help(metric.help.to_owned());
-    family.set_field_type(match metric.kind {
-        Kind::Counter => proto::MetricType::COUNTER,
-        Kind::Gauge => proto::MetricType::GAUGE,
-        Kind::Histogram => proto::MetricType::HISTOGRAM,
-    });
-    family
-}
-
-fn sample(figure: Figure) -> proto::Metric {
-    let mut metric = proto::Metric::from_label(pairs(&figure));
-    match (figure.value, figure.metric.kind) {
-        (Value::Histogram(histogram), _) => metric.set_histogram(buckets(&histogram)),
-        (Value::Number(value), Kind::Counter) => {
-            let mut counter = proto::Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        }
-        (Value::Number(value), _) => {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
-    }
-    metric
-}
-
-fn buckets(histogram: &Histogram) -> proto::Histogram {
-    let mut cumulated = 0;
-    let bucket = |(bound, count): (&f64, &u64)| {
-        cumulated += count;
-        let mut bucket = proto::Bucket::default();
-        bucket.set_cumulative_count(cumulated);
-        bucket.set_upper_bound(*bound);
-        bucket
-    };
-    let mut out = proto::Histogram::default();
-    out.set_bucket(histogram.bounds.iter().zip(&histogram.counts).map(bucket).collect());
-    out.set_sample_count(histogram.count());
-    out.set_sample_sum(histogram.sum);
-    out
-}
-
-fn pairs(figure: &Figure) -> Vec<proto::LabelPair> {
-    let pair = |(name, value): (&&str, &std::borrow::Cow<'static, str>)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value(value.as_ref().to_owned());
-        pair
-    };
-    figure.metric.labels.iter().zip(&figure.labels).map(pair).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,7 +239,7 @@ mod tests {
             connections_limit: 100,
             draining: Arc::default(),
         };
-        Exporter::new(observed, vec![Arc::new(Drives)]).unwrap()
+        Exporter::new(observed, vec![Arc::new(Drives)])
     }
 
     #[test]
@@ -375,7 +258,7 @@ mod tests {
         lanes[0].request_started(Operation::PutObject);
         lanes[0].refused(Refusal::HeaderTime);
         lanes[1].error_answered("NoSuchKey");
-        let text = exporter(lanes.to_vec()).text().unwrap();
+        let text = exporter(lanes.to_vec()).exposition(Form::Text).collect::<String>();
         for line in [
             "penstock_requests_total{operation=\"GetObject\",status=\"2xx\"} 2",
             "penstock_requests_in_flight{operation=\"PutObject\"} 1",

@@ -1,6 +1,7 @@
-//! One value of one metric, as the part that counts it reports it when asked.
+//! One value of one metric, as the part that counts it reports it when asked; and many of one.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::table::{Kind, Metric};
 
@@ -34,6 +35,46 @@ pub struct Histogram {
     pub counts: Vec<u64>,
     /// The sum of what was observed, in the metric's unit.
     pub sum: f64,
+}
+
+/// What takes a series: the values of its labels in the table's order, and its value.
+pub type TakeSeries<'a> = dyn FnMut(&[&str], f64) + 'a;
+
+/// What tells the series of one row.
+type Tell = dyn Fn(usize, &mut TakeSeries<'_>);
+
+/// So many series of one metric, a counter or a gauge, that a [`Figure`] for each would take longer
+/// than writing them: they stay with whoever counts them, and are told row by row.
+pub struct Many {
+    /// The row of the table.
+    pub metric: &'static Metric,
+    /// How many rows there are.
+    pub rows: usize,
+    tell: Box<Tell>,
+}
+
+impl Many {
+    /// Rows of that metric; `tell` tells all series of the row with that number.
+    pub fn new(
+        metric: &'static Metric,
+        rows: usize,
+        tell: impl Fn(usize, &mut TakeSeries<'_>) + 'static,
+    ) -> Many {
+        debug_assert!(metric.kind != Kind::Histogram, "{}", metric.name);
+        Many { metric, rows, tell: Box::new(tell) }
+    }
+
+    /// Tells the series of one row, which must be below `rows`.
+    pub fn row(&self, row: usize, take: &mut TakeSeries<'_>) {
+        (self.tell)(row, take);
+    }
+}
+
+impl fmt::Debug for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Many { metric, rows, .. } = self;
+        f.debug_struct("Many").field("metric", &metric.name).field("rows", rows).finish()
+    }
 }
 
 impl Figure {
@@ -127,8 +168,13 @@ impl Histogram {
 
 /// A part of the process that reports figures, such as the store.
 pub trait Figures: Send + Sync {
-    /// Everything it has to report now.
+    /// Everything it has to report now, but for what is [`Many`].
     fn figures(&self) -> Vec<Figure>;
+
+    /// What it has many of, as it is now.
+    fn many(&self) -> Vec<Many> {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

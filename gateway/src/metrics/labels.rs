@@ -197,6 +197,10 @@ labels! {
         Rdma = "rdma",
         /// From a session's memory into frames, for uploads by hipobj-rc-v2
         RdmaStaging = "rdma_staging",
+        /// Out of the frames of encrypted objects, decrypted, into memory that is sent
+        Decrypt = "decrypt",
+        /// From receive buffers, encrypted, into memory that is copied into frames
+        Encrypt = "encrypt",
     }
 }
 

@@ -69,6 +69,7 @@ impl Carrier {
         tracing::debug!(?outcome, status, milliseconds, bytes = delivery.size(), "RDMA transfer");
         match outcome {
             DeliveryOutcome::Declined { .. } => Outcome::ByHttp(Reason::WindowTooSmall),
+            DeliveryOutcome::Encrypted => Outcome::ByHttp(Reason::Encrypted),
             DeliveryOutcome::FailedQuiet { .. } if by_http => Outcome::ByHttp(Reason::Failed),
             DeliveryOutcome::Unused if answer.status().is_success() => {
                 tracing::error!(

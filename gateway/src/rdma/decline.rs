@@ -31,6 +31,8 @@ pub enum Reason {
     Libfabric,
     /// The answer does not fit the client's window.
     WindowTooSmall,
+    /// The object is encrypted, or is to be.
+    Encrypted,
     /// A limit or a full queue.
     Busy,
     /// RDMA was tried, failed and was fenced.
@@ -39,7 +41,7 @@ pub enum Reason {
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Off,
         Reason::DeviceDown,
         Reason::Protocol,
@@ -47,6 +49,7 @@ impl Reason {
         Reason::DynamicallyConnected,
         Reason::Libfabric,
         Reason::WindowTooSmall,
+        Reason::Encrypted,
         Reason::Busy,
         Reason::Failed,
     ];
@@ -61,6 +64,7 @@ impl Reason {
             Reason::DynamicallyConnected => "dynamically_connected",
             Reason::Libfabric => "libfabric",
             Reason::WindowTooSmall => "window_too_small",
+            Reason::Encrypted => "encrypted",
             Reason::Busy => "busy",
             Reason::Failed => "failed",
         }

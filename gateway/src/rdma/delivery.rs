@@ -57,6 +57,8 @@ pub enum DeliveryOutcome {
         /// Bytes of the window.
         window: u64,
     },
+    /// The object is encrypted, or is to be, and nothing was moved. A GET is to be answered with the body, a PUT declined.
+    Encrypted,
     /// The transfer failed and the peer's memory is quiet. A GET of the base protocol may be answered as if declined;
     /// else the answer stands.
     FailedQuiet {
@@ -169,6 +171,12 @@ impl Delivery {
         self.note(DeliveryOutcome::Declined { needed, window: self.size() });
     }
 
+    /// Notes that a processor has to touch the bytes, and settles.
+    pub(crate) async fn decline_encrypted(&self) {
+        self.close().await;
+        self.note(DeliveryOutcome::Encrypted);
+    }
+
     /// Settles a transfer that no operation has used: its request was refused. Does nothing after any other.
     pub async fn close(&self) {
         let Some(transfer) = self.0.transfer.take() else {
@@ -200,7 +208,7 @@ impl Delivery {
     }
 
     fn note(&self, outcome: DeliveryOutcome) {
-        if let DeliveryOutcome::Declined { .. } = outcome {
+        if let DeliveryOutcome::Declined { .. } | DeliveryOutcome::Encrypted = outcome {
             self.0.receipts.add_declined();
         }
         self.0.outcome.set(outcome);

@@ -193,6 +193,11 @@ async fn by_connection(
         (Outcome::Refused(refused), _) => Err(refused),
         (Outcome::ByHttp(reason), Some(head)) => decline(lane, asked.operation, reason, head).await,
         (Outcome::ByHttp(Reason::Busy), None) => Err(status::slow_down()),
+        (Outcome::ByHttp(Reason::Encrypted), None) => {
+            lane.shared.declined(Reason::Encrypted);
+            let status = lane.shared.rules.put_decline_status;
+            Err(decline::of_upload(status, Reason::Encrypted))
+        }
         (Outcome::ByHttp(_), None) => {
             Err(status::failed("The transfer failed; nothing was stored."))
         }

@@ -17,7 +17,7 @@ use super::decline::Reason;
 use super::headers::{invalid_argument, optional, required, value};
 use super::lane::LaneRdma;
 use super::mailbox::{Outcome, Wanted};
-use super::{capability, inward, status};
+use super::{capability, decline, inward, status};
 use crate::door::Refused;
 use crate::record::AccountSlot;
 
@@ -63,6 +63,10 @@ pub(super) async fn ready(
         Outcome::Refused(refused) => Err(refused),
         // There is no other way in this protocol: the client begins again, over HTTP if it likes.
         Outcome::ByHttp(Reason::Busy) => Err(status::slow_down()),
+        Outcome::ByHttp(reason @ Reason::Encrypted) => {
+            lane.shared.declined(reason);
+            Err(decline::of_upload(501, reason))
+        }
         Outcome::ByHttp(_) => Err(status::failed("The transfer failed; nothing moves any more.")),
     }
 }

@@ -73,6 +73,11 @@ impl Laps {
         self.0.as_ref().map(|running| &*running.account)
     }
 
+    /// The account, for those who count when the operation has answered.
+    pub fn counted(&self) -> Option<Rc<Account>> {
+        self.0.as_ref().map(|running| running.account.clone())
+    }
+
     /// The request is about an object of that size.
     pub fn object(&self, bytes: u64) {
         if let Some(account) = self.account() {

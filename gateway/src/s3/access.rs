@@ -437,7 +437,7 @@ pub(super) fn version_named(id: &str) -> Outcome<VersionId> {
 
 fn check_features(entry: &Entry<'_>) -> Outcome<()> {
     features::check_query(entry.operation, entry.uri.query())?;
-    features::check_headers(entry.headers)
+    features::check_headers(entry.operation, entry.headers)
 }
 
 fn names_version(query: &str) -> bool {

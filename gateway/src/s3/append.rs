@@ -26,6 +26,7 @@ use super::parts::check_algorithm;
 use super::put::put_object;
 use super::refusal::{Outcome, Refusal};
 use super::{by_rdma, condition, entity_tag};
+use crate::crypt;
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -78,8 +79,9 @@ async fn extend(
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let before = opened.object();
-    if before.size != offset {
-        return Err(Refusal::InvalidWriteOffset { offset, size: Some(before.size) });
+    if crypt::size(before) != offset {
+        let size = Some(crypt::size(before));
+        return Err(Refusal::InvalidWriteOffset { offset, size });
     }
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     check_request(before, &source, &request.headers, &aside)?;
@@ -153,6 +155,9 @@ fn check_request(
         return refused(
             "Cannot specify both a write offset value and user-defined object metadata for existing objects.",
         );
+    }
+    if before.encryption.is_empty() && crypt::request::asks(headers) {
+        return Err(crypt::Refused::AnotherType.into());
     }
     if !before.encryption.is_empty() {
         return Err(Refusal::NotImplemented("appending to an encrypted object".to_owned()));

@@ -25,9 +25,11 @@ use super::operations::Operations;
 use super::page::percent_encoded;
 use super::refusal::{Outcome, Refusal};
 use super::uploads::dto_kind;
-use super::{condition, entity_tag, uploads};
+use super::{condition, encryption, entity_tag, uploads};
 use crate::body::checksum::{Algorithm, Value};
+use crate::crypt;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -42,7 +44,9 @@ pub(super) async fn complete(
     let upload = match uploads::find(operations, &bucket, &input.key, &input.upload_id) {
         Err(Refusal::NoSuchUpload) => {
             let (object, checksum) = repeated(operations, &bucket, &input).await?;
-            return Ok(answer(&request.headers, input, object.entity_tag, checksum));
+            let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
+            encryption::describe_completed(&object.encryption, &mut answer.headers)?;
+            return Ok(answer);
         }
         found => found?,
     };
@@ -51,18 +55,26 @@ pub(super) async fn complete(
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
     check_named(&named, beside.attributes.declared)?;
-    let chosen = chosen_parts(operations.lane(), upload.id, &named).await;
+    let encrypted = !beside.encryption.is_empty();
+    let declared = beside.attributes.declared.take();
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    encryption::check_completion(operations, extensions, headers, &beside, declared.is_some())?;
+    let chosen = chosen_parts(operations.lane(), upload.id, &named, encrypted).await;
     let chosen = laps.ends(Stage::Index, chosen)?;
     // The list has said all: what a commit waits for is held without it.
     drop(named);
     drop(list);
     check_sizes(&chosen, input.mpu_object_size)?;
-    let declared = beside.attributes.declared.take();
     let checksum = checksum_of(&chosen, declared)?;
     check_promises(&input, declared, checksum.as_ref())?;
     let crc64 = checksum_of(&chosen, None)?.and_then(|checksum| checksum.as_crc64());
-    // The store keeps CRC-64/NVME by itself.
-    let is_kept = |checksum: &Checksum| checksum.as_crc64().is_none();
+    // The store keeps CRC-64/NVME by itself, but of what is stored.
+    let is_kept = |checksum: &Checksum| encrypted || checksum.as_crc64().is_none();
+    let crc64 = crc64.filter(|_| !encrypted);
+    let parts = chosen.iter().map(|chosen| (chosen.number.0, chosen.size));
+    beside.encryption = encryption::completed(&beside.encryption, parts)?;
+    let mut described = HeaderMap::new();
+    encryption::describe_completed(&beside.encryption, &mut described)?;
     beside.attributes.checksums = checksum.filter(is_kept).into_iter().collect();
     let key = Bytes::from(input.key.clone());
     let tag = entity_tag::of_parts(chosen.iter().map(|chosen| &*chosen.entity_tag));
@@ -72,8 +84,17 @@ pub(super) async fn complete(
     drop(chosen);
     let completed = operations.lane().complete(upload.id, ids, new, crc64).await;
     let object = laps.ends(Stage::Commit, completed)?;
-    laps.object(object.size);
-    Ok(answer(&request.headers, input, object.entity_tag, checksum))
+    laps.object(crypt::size(&object));
+    operations.made(
+        &request.extensions,
+        &bucket,
+        EventKind::Complete,
+        input.key.as_bytes(),
+        &object,
+    );
+    let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
+    answer.headers = described;
+    Ok(answer)
 }
 
 /// The object that an earlier request of this kind has made, and its checksum.
@@ -90,7 +111,8 @@ async fn repeated(
     let found = operations.lane().completed(bucket.id, input.key.as_bytes(), upload)?;
     let object = found.ok_or_else(gone)?;
     let named = named_parts(input.multipart_upload.as_ref())?;
-    let chosen = match chosen_parts(operations.lane(), upload, &named).await {
+    let encrypted = !object.encryption.is_empty();
+    let chosen = match chosen_parts(operations.lane(), upload, &named, encrypted).await {
         Err(Refusal::InvalidPart(_)) => return Err(gone()),
         chosen => chosen?,
     };
@@ -98,6 +120,7 @@ async fn repeated(
     if tag != object.entity_tag {
         return Err(gone());
     }
+    let object = encryption::seen(&object).into_owned();
     let checksum = object_checksum(&object, &Attributes::decode_checksums(&object.attributes)?);
     Ok((object, checksum))
 }
@@ -180,15 +203,16 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn of(part: Part) -> Outcome<Self> {
+    /// `encrypted`: whether the store's size and checksum are of sealed bytes.
+    fn of(part: Part, encrypted: bool) -> Outcome<Self> {
         let is_crc64 = |checksum: &&Checksum| checksum.algorithm == Algorithm::Crc64Nvme;
         let kept = Attributes::decode_checksums(&part.attributes)?;
         // The store has none of its own for a part that was copied from a range.
-        let of_store = || part.crc64.and_then(Checksum::crc64);
+        let of_store = || part.crc64.filter(|_| !encrypted).and_then(Checksum::crc64);
         Ok(Self {
             number: part.number,
             id: part.id,
-            size: part.size,
+            size: encryption::part_size(encrypted, part.size)?,
             entity_tag: part.entity_tag,
             crc64: kept.iter().find(is_crc64).copied().or_else(of_store),
             checksum: kept.into_iter().find(|checksum| !is_crc64(&checksum)),
@@ -233,13 +257,14 @@ async fn chosen_parts(
     lane: &LaneStore,
     upload: UploadId,
     named: &[(PartNumber, &CompletedPart)],
+    encrypted: bool,
 ) -> Outcome<Vec<Chosen>> {
     let mut chosen = Vec::with_capacity(named.len());
     let mut left = named;
     while let Some((first, _)) = left.first() {
         let (run, others) = left.split_at(run_length(left));
         let stored = lane.parts(upload, PartNumber(first.0 - 1), run.len())?;
-        choose(run, stored, &mut chosen)?;
+        choose(run, stored, encrypted, &mut chosen)?;
         left = others;
         tokio::task::yield_now().await;
     }
@@ -256,12 +281,13 @@ fn run_length(named: &[(PartNumber, &CompletedPart)]) -> usize {
 fn choose(
     run: &[(PartNumber, &CompletedPart)],
     stored: Vec<Part>,
+    encrypted: bool,
     chosen: &mut Vec<Chosen>,
 ) -> Outcome<()> {
     let mut stored = stored.into_iter();
     for (number, sent) in run {
         let part = stored.next().filter(|part| part.number == *number);
-        let part = Chosen::of(part.ok_or(Refusal::InvalidPart(number.0))?)?;
+        let part = Chosen::of(part.ok_or(Refusal::InvalidPart(number.0))?, encrypted)?;
         part.check(sent)?;
         chosen.push(part);
     }
@@ -432,7 +458,7 @@ mod tests {
             let number = PartNumber(u16::try_from(sent.part_number.unwrap()).unwrap());
             let from_there = stored.iter().filter(|part| part.number >= number).take(1);
             let mut chosen = Vec::new();
-            choose(&[(number, sent)], from_there.cloned().collect(), &mut chosen)?;
+            choose(&[(number, sent)], from_there.cloned().collect(), false, &mut chosen)?;
             Ok::<_, Refusal>(chosen.len())
         };
         assert_eq!(choose_one(&named(3)).unwrap(), 1);
@@ -441,7 +467,7 @@ mod tests {
         assert!(matches!(choose_one(&other_tag), Err(Refusal::InvalidPart(1))));
         let no_tag = CompletedPart { e_tag: None, ..named(1) };
         assert!(matches!(choose_one(&no_tag), Err(Refusal::MalformedXml(_))));
-        let chosen = [Chosen::of(part(1, MIN)).unwrap()];
+        let chosen = [Chosen::of(part(1, MIN), false).unwrap()];
         let sha256 = chosen[0].value(Algorithm::Sha256).unwrap().to_base64();
         let crc64 = chosen[0].value(Algorithm::Crc64Nvme).unwrap().to_base64();
         let right = CompletedPart {
@@ -487,7 +513,7 @@ mod tests {
             let chosen: Vec<Chosen> = sizes
                 .iter()
                 .zip(1..)
-                .map(|(size, number)| Chosen::of(part(number, *size)).unwrap())
+                .map(|(size, number)| Chosen::of(part(number, *size), false).unwrap())
                 .collect();
             check_sizes(&chosen, announced)
         };
@@ -503,7 +529,7 @@ mod tests {
 
     #[test]
     fn the_objects_checksum_is_the_declared_one() {
-        let chosen = [part(1, 3), part(2, 3)].map(|part| Chosen::of(part).unwrap());
+        let chosen = [part(1, 3), part(2, 3)].map(|part| Chosen::of(part, false).unwrap());
         let whole = checksum_of(&chosen, None).unwrap().unwrap();
         assert_eq!(Some(whole), Checksum::crc64(crc_fast::crc64_nvme(&[7; 6])));
         let composite = Some(Declared { algorithm: Algorithm::Sha256, composite: true });

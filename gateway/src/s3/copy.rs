@@ -1,12 +1,15 @@
 //! CopyObject: the destination refers to the source's extents, no data moves. Data is read (not written) only where
-//! the request asks for a checksum that the source does not have.
+//! the request asks for a checksum that the source does not have. From SSE-S3 or SSE-KMS to either, the data key is sealed
+//! anew and the data stays; plain data that is to be encrypted, and what a client's key seals, is read and written.
 //!
 //! The entity tag is the source's. Amazon S3 writes the data anew and so gives the copy of a multipart object a plain
 //! MD5; here such a copy keeps the multipart tag, and its checksum with it.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
-use datapath::{Object, OpenObject};
-use http::{HeaderMap, HeaderName};
+use datapath::{BucketId, Condition, NewObject, Object, OpenObject};
+use http::HeaderMap;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag, MetadataDirective,
     TaggingDirective,
@@ -18,14 +21,18 @@ use super::attributes::Attributes;
 use super::checksum::{Checksum, Kind, checksum_fields};
 use super::created::Beside;
 use super::describe::checksum_of;
+use super::encryption::{Reading, Rewritten, Unsealed};
+use super::lifecycle::EXPIRATION;
 use super::limits::PART_BYTES_MAX;
 use super::operations::Operations;
 use super::redirect::REDIRECT;
 use super::refusal::{Outcome, Refusal};
 use super::storage_class::STORAGE_CLASS;
-use super::{condition, http_date, source};
+use super::{condition, encryption, http_date, source};
 use crate::body::checksum::{Algorithm, Selection};
+use crate::crypt::Sealing;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -38,25 +45,155 @@ pub(super) async fn copy_object(
     let input = request.input;
     let (extensions, headers) = (&request.extensions, &request.headers);
     let bucket = operations.bucket(&input.bucket)?;
-    let asked = Asked::of(&input, headers)?;
+    let sealing = encryption::begin(operations, extensions, headers, &bucket)?;
+    let asked = Asked::of(&input, headers, sealing.is_some())?;
     let new = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
-    let (object, answer) = source::until_unchanged(async || {
-        let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
-        laps.object(opened.object().size);
-        check_size(opened.object())?;
-        let beside = beside(&opened, &asked, new.clone()).await?;
-        let answer = checksum_of(opened.object(), &beside.attributes.checksums);
-        let key = Bytes::copy_from_slice(input.key.as_bytes());
-        let tag = opened.object().entity_tag.clone();
-        let new = beside.into_new(bucket.id, key, tag, condition.clone())?;
-        laps.skip();
-        Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
+    let (object, answer, mut described) = source::until_unchanged(async || {
+        let opened = Rc::new(source::open(operations, &input.copy_source, &aside, &mut laps)?);
+        let unsealed =
+            encryption::open_copy_source(operations, extensions, headers, opened.object())?;
+        let source = Source { opened, unsealed };
+        let seen = encryption::seen(source.opened.object());
+        laps.object(seen.size);
+        check_size(&seen)?;
+        let target = Target { bucket: bucket.id, key: &input.key, condition: condition.clone() };
+        let sealing = source.sealing(operations, sealing.clone())?;
+        let beside = beside(&seen, &asked, new.clone())?;
+        let mut described = HeaderMap::new();
+        if let Some(sealing) = &sealing {
+            sealing.describe(&mut described);
+        }
+        let (object, answer) = match source.way(operations, sealing)? {
+            Way::Refer(encryption) => {
+                let beside = Beside { encryption, ..beside };
+                source.refer(operations, &asked, beside, target, &mut laps).await?
+            }
+            Way::Write(sealing) => {
+                source.write(operations, &asked, beside, target, sealing, &mut laps).await?
+            }
+        };
+        Ok((object, answer, described))
     })
     .await?;
+    operations.made(extensions, &bucket, EventKind::Copy, input.key.as_bytes(), &object);
+    let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
     let output =
         CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
-    Ok(S3Response::new(output))
+    described.extend(expiration.map(|value| (EXPIRATION, value)));
+    Ok(S3Response::with_headers(output, described))
+}
+
+/// Where the copy goes.
+struct Target<'a> {
+    bucket: BucketId,
+    key: &'a str,
+    condition: Condition,
+}
+
+impl Target<'_> {
+    fn object(self, tag: Box<str>, beside: Beside) -> Outcome<NewObject> {
+        let key = Bytes::copy_from_slice(self.key.as_bytes());
+        beside.into_new(self.bucket, key, tag, self.condition)
+    }
+}
+
+/// What is copied.
+struct Source {
+    opened: Rc<OpenObject>,
+    unsealed: Option<Box<Unsealed>>,
+}
+
+/// How the copy comes by its content.
+enum Way {
+    /// It refers to the source's; carries what is kept of its encryption.
+    Refer(Bytes),
+    /// It is written anew.
+    Write(Sealing),
+}
+
+impl Source {
+    /// How the copy is to be encrypted. What was encrypted never becomes plain for want of a header: SSE-S3 is what every
+    /// bucket of Amazon S3 has at least.
+    fn sealing(&self, operations: &Operations, asked: Option<Sealing>) -> Outcome<Option<Sealing>> {
+        match (asked, &self.unsealed) {
+            (None, Some(_)) => Ok(Some(operations.settings().crypt().by_master()?)),
+            (asked, _) => Ok(asked),
+        }
+    }
+
+    fn way(&self, operations: &Operations, sealing: Option<Sealing>) -> Outcome<Way> {
+        let Some(sealing) = sealing else { return Ok(Way::Refer(Bytes::new())) };
+        let keys = operations.settings().crypt().keys();
+        let record = match &self.unsealed {
+            None => None,
+            Some(unsealed) => sealing.resealed(unsealed.opened(), keys)?,
+        };
+        Ok(record.map_or(Way::Write(sealing), |record| Way::Refer(record.encode())))
+    }
+
+    /// Makes an object that refers to the source's content.
+    async fn refer(
+        &self,
+        operations: &Operations,
+        asked: &Asked,
+        mut beside: Beside,
+        target: Target<'_>,
+        laps: &mut Laps,
+    ) -> Outcome<(Object, Option<Checksum>)> {
+        let seen = encryption::seen(self.opened.object());
+        let kept = Attributes::decode_checksums(&seen.attributes)?;
+        beside.attributes.checksums = match step(&seen, &kept, asked.algorithm) {
+            Step::Keep => kept,
+            Step::LeaveToStore => Vec::new(),
+            Step::Read(algorithm) => {
+                let reading = self.reading(seen.size).await?;
+                let selection = Selection::none().with(algorithm);
+                let values = encryption::digest(reading, selection).await?;
+                let value = values.value(algorithm).ok_or(Refusal::Damaged("digests"))?;
+                vec![Checksum::full(algorithm, value)]
+            }
+        };
+        let answer = checksum_of(&seen, &beside.attributes.checksums);
+        let new = target.object(seen.entity_tag.clone(), beside)?;
+        laps.skip();
+        let copied = operations.lane().copy(&self.opened, new).await;
+        Ok((laps.ends(Stage::Commit, copied)?, answer))
+    }
+
+    /// Reads the content and writes it under a key of its own: an object in one piece, with a checksum of all of it.
+    async fn write(
+        &self,
+        operations: &Operations,
+        asked: &Asked,
+        mut beside: Beside,
+        target: Target<'_>,
+        sealing: Sealing,
+        laps: &mut Laps,
+    ) -> Outcome<(Object, Option<Checksum>)> {
+        let seen = encryption::seen(self.opened.object());
+        let kept = Attributes::decode_checksums(&seen.attributes)?;
+        let algorithm = asked.algorithm.or(kept.first().map(|checksum| checksum.algorithm));
+        let algorithm = algorithm.unwrap_or(Algorithm::Crc64Nvme);
+        let (size, reading) = (seen.size, self.reading(seen.size).await?);
+        let sealer = Some(sealing.sealer(size));
+        let Rewritten { staged, values } =
+            encryption::rewrite(operations.lane(), reading, size, sealer, Some(algorithm), laps)
+                .await?;
+        let value = values.value(algorithm).ok_or(Refusal::Damaged("digests"))?;
+        let checksum = Checksum::full(algorithm, value);
+        let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;
+        beside.attributes.checksums = vec![checksum];
+        beside.encryption = sealing.record(size);
+        let new = target.object(encryption::tag_of(&md5, sealing.tells_md5())?, beside)?;
+        laps.skip();
+        let put = operations.lane().put(new, staged).await;
+        Ok((laps.ends(Stage::Commit, put)?, Some(checksum)))
+    }
+
+    async fn reading(&self, size: u64) -> Outcome<Option<Reading>> {
+        Reading::of(&self.opened, self.unsealed.as_deref(), 0..size).await
+    }
 }
 
 /// What the request wants of its own rather than the source's.
@@ -70,7 +207,7 @@ impl Asked {
     /// # Errors
     /// InvalidArgument for an unknown directive; InvalidRequest for an unknown algorithm, and for a copy of an object
     /// onto itself that would change nothing.
-    fn of(input: &CopyObjectInput, headers: &HeaderMap) -> Outcome<Self> {
+    fn of(input: &CopyObjectInput, headers: &HeaderMap, encrypts: bool) -> Outcome<Self> {
         let metadata = input.metadata_directive.as_ref().map(MetadataDirective::as_str);
         let tags = input.tagging_directive.as_ref().map(TaggingDirective::as_str);
         let algorithm = input.checksum_algorithm.as_ref();
@@ -82,7 +219,7 @@ impl Asked {
         let names_version =
             matches!(&input.copy_source, CopySource::Bucket { version_id: Some(_), .. });
         let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
-        let changes = asked.metadata || asked.tags || changes_place(headers);
+        let changes = asked.metadata || asked.tags || encrypts || changes_place(headers);
         if is_itself && !names_version && !changes {
             return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));
         }
@@ -90,12 +227,9 @@ impl Asked {
     }
 }
 
-/// Whether the class, the redirection or the encryption is to be another.
+/// Whether the class or the redirection is to be another.
 fn changes_place(headers: &HeaderMap) -> bool {
-    let encrypts = |name: &HeaderName| name.as_str().starts_with("x-amz-server-side-encryption");
-    headers.contains_key(STORAGE_CLASS)
-        || headers.contains_key(REDIRECT)
-        || headers.keys().any(encrypts)
+    headers.contains_key(STORAGE_CLASS) || headers.contains_key(REDIRECT)
 }
 
 /// Amazon S3's bound, though no data moves here: what works here works there.
@@ -138,11 +272,11 @@ fn replaces(directive: Option<&str>, unknown: &str) -> Outcome<bool> {
 
 /// What will be kept beside the copied bytes: of the source, unless the request has its own; class and redirection
 /// never are the source's.
-async fn beside(opened: &OpenObject, asked: &Asked, new: Beside) -> Outcome<Beside> {
-    let object = opened.object();
+fn beside(object: &Object, asked: &Asked, new: Beside) -> Outcome<Beside> {
     let mut kept = Attributes::decode(&object.attributes)?;
     let mut beside = new;
-    let checksums = std::mem::take(&mut kept.checksums);
+    // They come with the content.
+    kept.checksums.clear();
     if !asked.tags {
         beside.tags = object.tags.clone();
     }
@@ -153,16 +287,6 @@ async fn beside(opened: &OpenObject, asked: &Asked, new: Beside) -> Outcome<Besi
         kept.class = beside.attributes.class;
         beside.attributes = kept;
     }
-    beside.attributes.checksums = match step(object, &checksums, asked.algorithm) {
-        Step::Keep => checksums,
-        Step::LeaveToStore => Vec::new(),
-        Step::Read(algorithm) => {
-            let values =
-                source::digest(opened, 0..object.size, Selection::none().with(algorithm)).await?;
-            let value = values.value(algorithm).ok_or(Refusal::Damaged("digests"))?;
-            vec![Checksum::full(algorithm, value)]
-        }
-    };
     Ok(beside)
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::names::parameter_names;
 use super::refusal::{Outcome, Refusal};
+use crate::crypt::Refused;
 
 /// Query parameters of Amazon S3 that choose another operation or another object than the path alone.
 const SUBRESOURCES: [&str; 48] = [
@@ -89,6 +90,39 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
         "UploadPart" | "UploadPartCopy" => &["partNumber", "uploadId"],
         "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts" => &["uploadId"],
+        "PutBucketCors" | "GetBucketCors" | "DeleteBucketCors" => &["cors"],
+        "PutBucketLifecycleConfiguration"
+        | "GetBucketLifecycleConfiguration"
+        | "DeleteBucketLifecycle" => &["lifecycle"],
+        "PutBucketNotificationConfiguration" | "GetBucketNotificationConfiguration" => {
+            &["notification"]
+        }
+        "PutBucketEncryption" | "GetBucketEncryption" | "DeleteBucketEncryption" => &["encryption"],
+        "PutBucketTagging" | "GetBucketTagging" | "DeleteBucketTagging" => &["tagging"],
+        other => return unsupported(other),
+    })
+}
+
+/// The same for configurations that no bucket here has; see `unsupported.rs`.
+fn unsupported(operation: &str) -> Option<&'static [&'static str]> {
+    Some(match operation {
+        "GetBucketRequestPayment" | "PutBucketRequestPayment" => &["requestPayment"],
+        "GetBucketAccelerateConfiguration" | "PutBucketAccelerateConfiguration" => &["accelerate"],
+        "GetBucketLogging" | "PutBucketLogging" => &["logging"],
+        "GetBucketWebsite" | "DeleteBucketWebsite" => &["website"],
+        "GetBucketReplication" | "DeleteBucketReplication" => &["replication"],
+        "GetBucketAnalyticsConfiguration"
+        | "ListBucketAnalyticsConfigurations"
+        | "DeleteBucketAnalyticsConfiguration" => &["analytics"],
+        "GetBucketIntelligentTieringConfiguration"
+        | "ListBucketIntelligentTieringConfigurations"
+        | "DeleteBucketIntelligentTieringConfiguration" => &["intelligent-tiering"],
+        "GetBucketInventoryConfiguration"
+        | "ListBucketInventoryConfigurations"
+        | "DeleteBucketInventoryConfiguration" => &["inventory"],
+        "GetBucketMetricsConfiguration"
+        | "ListBucketMetricsConfigurations"
+        | "DeleteBucketMetricsConfiguration" => &["metrics"],
         _ => return None,
     })
 }
@@ -116,11 +150,7 @@ pub(super) fn check_query(operation: &str, query: Option<&str>) -> Outcome<()> {
 }
 
 /// Header prefixes that ask for something that is not here.
-const PREFIXES: [&str; 3] = [
-    "x-amz-server-side-encryption",
-    "x-amz-copy-source-server-side-encryption",
-    "x-amz-object-lock-",
-];
+const PREFIXES: [&str; 1] = ["x-amz-object-lock-"];
 
 /// The same, whole names.
 const NAMES: [HeaderName; 3] = [
@@ -129,13 +159,27 @@ const NAMES: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-if-match-initiated-time"),
 ];
 
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
+/// Whether the operation reads an object, whose encryption cannot be chosen any more; a client's own key it takes.
+fn reads(operation: &str, name: &HeaderName) -> bool {
+    matches!(operation, "GetObject" | "HeadObject" | "GetObjectAttributes")
+        && !name.as_str().starts_with("x-amz-server-side-encryption-customer-")
+}
+
 /// Refuses headers that ask for what is not here.
 ///
 /// # Errors
-/// NotImplemented with the header's name.
-pub(super) fn check_headers(headers: &HeaderMap) -> Outcome<()> {
+/// NotImplemented with the header's name; InvalidArgument for a request that reads and says how to encrypt.
+pub(super) fn check_headers(operation: &str, headers: &HeaderMap) -> Outcome<()> {
     for (name, value) in headers {
-        if !name.as_str().starts_with("x-amz-") || value.is_empty() {
+        if !name.as_str().starts_with("x-amz-") {
+            continue;
+        }
+        if name.as_str().starts_with(ENCRYPTION) && reads(operation, name) {
+            return Err(Refused::OnRead.into());
+        }
+        if value.is_empty() {
             continue;
         }
         let text = name.as_str();
@@ -192,17 +236,17 @@ mod tests {
 
     #[test]
     fn headers_that_promise_something_are_refused() {
-        for (name, value) in [
-            ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-server-side-encryption-customer-key", "k"),
-            ("x-amz-object-lock-mode", "GOVERNANCE"),
-            ("x-amz-bucket-object-lock-enabled", "true"),
-        ] {
+        for (name, value) in
+            [("x-amz-object-lock-mode", "GOVERNANCE"), ("x-amz-bucket-object-lock-enabled", "true")]
+        {
             let headers = HeaderMap::from_iter([(
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
-            assert!(matches!(check_headers(&headers), Err(Refusal::NotImplemented(_))), "{name}");
+            assert!(
+                matches!(check_headers("PutObject", &headers), Err(Refusal::NotImplemented(_))),
+                "{name}"
+            );
         }
         for (name, value) in [
             ("x-amz-acl", "public-read"),
@@ -217,7 +261,7 @@ mod tests {
                 HeaderName::from_static(name),
                 HeaderValue::from_static(value),
             )]);
-            assert!(check_headers(&headers).is_ok(), "{name}: {value}");
+            assert!(check_headers("PutObject", &headers).is_ok(), "{name}: {value}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! GetObject: conditions, range or part, headers, then the store's bytes as they are, in the body or by RDMA.
+//! GetObject: conditions, range or part, headers, then the store's bytes as they are, in the body or by RDMA, or decrypted.
 //!
 //! Not here: HeadObject, which says the same without the bytes (`head`).
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use datapath::{Object, OpenObject, PartSpan};
 use http::HeaderMap;
@@ -15,11 +16,13 @@ use super::attributes::Attributes;
 use super::by_rdma::{self, Moved};
 use super::condition::{self, Verdict};
 use super::describe::{self, Description, Selection, describe, overrides};
+use super::encryption::{Reading, Unsealed};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, RdmaRefusal, Refusal};
-use super::{access, stream, versions};
+use super::{access, encryption, stream, versions};
 use crate::metrics::Stage;
 use crate::rdma::delivery::Delivery;
 use crate::record::Laps;
@@ -32,16 +35,27 @@ pub(super) fn get_object(
 ) -> impl Future<Output = Outcome<S3Response<GetObjectOutput>>> + use<> {
     let found = find(operations, request);
     async move {
-        let Found { opened, range, mut described, content_range, delivery, laps } = found?;
-        let body = if let Some(delivery) = delivery {
-            // Boxed: every download would carry its state otherwise.
-            let moved = Box::pin(deliver(&delivery, &opened, range, laps)).await?;
-            moved.describe(content_range.is_some(), &mut described.headers);
-            stream::empty()
-        } else if range.is_empty() {
-            stream::empty()
-        } else {
-            stream::outgoing(opened.read(range).await?).await?
+        let Found { opened, unsealed, range, mut described, content_range, delivery, laps } =
+            found?;
+        let body = match (unsealed, delivery) {
+            (None, None) if !range.is_empty() => {
+                stream::outgoing(Reading::plain(&opened, range).await?).await?
+            }
+            (Some(_), Some(delivery)) => {
+                delivery.decline_encrypted().await;
+                return Err(Refusal::Rdma(RdmaRefusal::Encrypted));
+            }
+            // Boxed, as the next: every download would carry its state otherwise.
+            (None, Some(delivery)) => {
+                let moved = Box::pin(deliver(&delivery, &opened, range, laps)).await?;
+                moved.describe(content_range.is_some(), &mut described.headers);
+                stream::empty()
+            }
+            (Some(unsealed), None) if !range.is_empty() => {
+                let reading = Box::pin(unsealed.read(Rc::new(opened), range, laps.counted()));
+                stream::outgoing(reading.await?).await?
+            }
+            (_, None) => stream::empty(),
         };
         let output = GetObjectOutput {
             body: Some(body),
@@ -78,6 +92,7 @@ async fn deliver(
 /// What is answered, but for the bytes.
 struct Found {
     opened: OpenObject,
+    unsealed: Option<Box<Unsealed>>,
     range: Range<u64>,
     described: Description,
     content_range: Option<String>,
@@ -100,21 +115,38 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
         Some(meter) => opened.metered(meter),
         None => opened,
     };
-    let object = opened.object();
-    access::admits(operations, &request.extensions, &bucket, object)?;
+    access::admits(operations, &request.extensions, &bucket, opened.object())?;
+    let asks = encryption::asks!(input);
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let unsealed = encryption::open(operations, extensions, headers, asks, opened.object())?;
+    let object = encryption::seen(opened.object());
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
-    check_conditions(&aside, object, &attributes)?;
+    check_conditions(&aside, &object, &attributes)?;
     let part = match input.part_number {
         None => None,
-        Some(number) => Some(opened.part(part_number(number)?)?.ok_or(Refusal::InvalidPartNumber)?),
+        Some(number) => {
+            let part = encryption::part(&opened, unsealed.as_deref(), part_number(number)?)?;
+            Some(part.ok_or(Refusal::InvalidPartNumber)?)
+        }
     };
-    let selection = select(&aside, object, part)?;
+    let selection = select(&aside, &object, part)?;
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let mut described =
+        describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    if let Some(unsealed) = &unsealed {
+        unsealed.opened().describe(&mut described.headers);
+    }
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
+    }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
-    Ok(Found { opened, range: selection.range, described, content_range, delivery, laps })
+    drop(object);
+    let range = selection.range;
+    Ok(Found { opened, unsealed, range, described, content_range, delivery, laps })
 }
 
 /// `x-amz-checksum-mode: ENABLED`.

@@ -2,6 +2,7 @@
 //!
 //! s3s answers 200 whatever the headers say; the 206 of a range or part is set by `service`.
 
+use datapath::Object;
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response};
 
@@ -9,10 +10,11 @@ use super::aside::Aside;
 use super::attributes::Attributes;
 use super::describe::{describe, overrides};
 use super::get::{check_conditions, select, wants_checksum};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
-use super::{access, range, versions};
+use super::{access, encryption, range, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -27,26 +29,44 @@ pub(super) async fn head_object(
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
     let key = input.key.as_bytes();
-    let (object, part) = match input.part_number {
+    let asks = encryption::asks!(input);
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let open = |object: &Object| {
+        access::admits(operations, extensions, &bucket, object)?;
+        encryption::open(operations, extensions, headers, asks, object)
+    };
+    let (object, unsealed, part) = match input.part_number {
         None => {
             let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
-            (found.there().ok_or_else(|| access::absent(&request.extensions))?, None)
+            let object = found.there().ok_or_else(|| access::absent(extensions))?;
+            let unsealed = open(&object)?;
+            (object, unsealed, None)
         }
         Some(number) => {
             let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key, None))?;
-            let opened = opened.there().ok_or_else(|| access::absent(&request.extensions))?;
-            let part = opened.part(part_number(number)?);
+            let opened = opened.there().ok_or_else(|| access::absent(extensions))?;
+            let unsealed = open(opened.object())?;
+            let part = encryption::part(&opened, unsealed.as_deref(), part_number(number)?);
             let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
-            (opened.object().clone(), Some(part))
+            (opened.object().clone(), unsealed, Some(part))
         }
     };
-    access::admits(operations, &request.extensions, &bucket, &object)?;
+    let object = encryption::seen(&object);
     laps.object(object.size);
     let attributes = Attributes::decode(&object.attributes)?;
     check_conditions(&aside, &object, &attributes)?;
     let selection = select(&aside, &object, part)?;
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let described = describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let mut described =
+        describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    if let Some(unsealed) = unsealed {
+        unsealed.opened().describe(&mut described.headers);
+    }
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
+    }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     let output =

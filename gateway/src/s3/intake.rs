@@ -16,11 +16,12 @@ use s3s::dto::StreamingBlob;
 
 use super::by_rdma::{self, Moved};
 use super::checksum::Checksum;
-use super::entity_tag;
+use super::encryption::{self, SealedWriter};
 use super::limits::PART_BYTES_MAX;
-use super::refusal::{Outcome, Refusal};
+use super::refusal::{Outcome, RdmaRefusal, Refusal};
 use crate::body::checksum::{Algorithm, DigestValues, Digests, Selection, Value};
 use crate::body::{BodyError, Promised, TrailerSlot};
+use crate::crypt::Sealer;
 use crate::rdma::delivery::Delivery;
 use crate::record::Laps;
 
@@ -70,18 +71,34 @@ impl Promises {
 pub(super) struct Received {
     /// The store's part.
     pub(super) staged: Staged,
-    /// MD5 in hex.
+    /// Bytes of the content.
+    pub(super) size: u64,
+    /// MD5 in hex, or what is to be said instead.
     pub(super) entity_tag: Box<str>,
-    /// The client's algorithm or the one asked for; none where the store's CRC-64/NVME is all there is.
+    /// The client's algorithm or the one asked for; none where CRC-64/NVME is all there is.
     pub(super) checksum: Option<Checksum>,
+    /// CRC-64/NVME of content that was encrypted: the store's is of other bytes.
+    sealed_crc64: Option<Checksum>,
     /// What came by RDMA; none for a body.
     moved: Option<Moved>,
 }
 
 impl Received {
-    /// The checksum to answer with: the client's, else the store's.
+    /// The checksum to answer with: the client's, else CRC-64/NVME.
     pub(super) fn answer(&self) -> Option<Checksum> {
-        self.checksum.or_else(|| Checksum::crc64(self.staged.crc64()))
+        self.kept().or_else(|| Checksum::crc64(self.staged.crc64()))
+    }
+
+    /// The checksum to keep with an object; none where the store keeps it.
+    pub(super) fn kept(&self) -> Option<Checksum> {
+        self.checksum.or(self.sealed_crc64)
+    }
+
+    /// The checksums to keep with a part.
+    pub(super) fn kept_of_part(&self) -> Vec<Checksum> {
+        let first = self.kept();
+        let another = |second: &Checksum| first.is_none_or(|it| it.algorithm != second.algorithm);
+        first.into_iter().chain(self.sealed_crc64.filter(another)).collect()
     }
 
     /// The answer's headers that tell of bytes by RDMA.
@@ -112,8 +129,19 @@ pub(super) fn announced_size(content_length: Option<i64>) -> Outcome<u64> {
 pub(super) enum Source {
     /// The request's body, of so many bytes.
     Body(Option<StreamingBlob>, u64),
+    /// The same, to be encrypted.
+    Sealed(Box<ToSeal>),
     /// The client's memory.
     Rdma(Delivery),
+}
+
+/// A request's body that is to be encrypted.
+pub(super) struct ToSeal {
+    body: Option<StreamingBlob>,
+    size: u64,
+    sealer: Box<Sealer>,
+    /// Whether the entity tag is the content's MD5.
+    tells_md5: bool,
 }
 
 impl Source {
@@ -121,6 +149,7 @@ impl Source {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Body(_, size) => *size,
+            Self::Sealed(sealed) => sealed.size,
             Self::Rdma(delivery) => delivery.size(),
         }
     }
@@ -162,6 +191,27 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The same, to be encrypted. Bytes by RDMA, which no processor would touch, are declined, so that the client sends
+    /// them in a body.
+    ///
+    /// # Errors
+    /// For bytes by RDMA.
+    pub(super) async fn sealed(self, sealer: Sealer, tells_md5: bool) -> Outcome<Self> {
+        match self {
+            Self::Body(body, size) => {
+                let sealer = Box::new(sealer);
+                Ok(Self::Sealed(Box::new(ToSeal { body, size, sealer, tells_md5 })))
+            }
+            Self::Rdma(delivery) => {
+                delivery.decline_encrypted().await;
+                Err(Refusal::Rdma(RdmaRefusal::Encrypted))
+            }
+            sealed @ Self::Sealed(_) => Ok(sealed),
+        }
+    }
+}
+
 /// Takes the bytes in, and tells of it. `also` is an algorithm to compute beside those promised.
 ///
 /// # Errors
@@ -174,17 +224,25 @@ pub(super) async fn receive(
     laps: &mut Laps,
 ) -> Outcome<Received> {
     // The store computes CRC-64/NVME of all it writes: no second pass for it.
-    let reported = match &source {
-        Source::Body(..) => None,
-        Source::Rdma(delivery) => by_rdma::digest_for(delivery),
+    let size = source.size();
+    let (reported, is_sealed, tells_md5) = match &source {
+        Source::Body(..) => (None, false, true),
+        Source::Sealed(sealed) => (Some(Algorithm::Crc64Nvme), true, sealed.tells_md5),
+        Source::Rdma(delivery) => (by_rdma::digest_for(delivery), false, true),
     };
     let wanted = promises.algorithm().into_iter().chain(also).chain(reported);
-    let wanted = wanted.filter(|it| *it != Algorithm::Crc64Nvme);
+    let wanted = wanted.filter(|it| is_sealed || *it != Algorithm::Crc64Nvme);
     let digests = Digests::new(wanted.fold(Selection::none().with_md5(), Selection::with));
     let (staged, digests, delivery) = match source {
         Source::Body(body, size) => {
             let (staged, digests) = take_body(lane, body, size, digests, laps).await?;
             // The body has told how long it was waited for.
+            laps.skip();
+            (staged, digests, None)
+        }
+        Source::Sealed(sealed) => {
+            // Boxed: every upload would carry its state otherwise.
+            let (staged, digests) = Box::pin(seal_body(lane, *sealed, digests, laps)).await?;
             laps.skip();
             (staged, digests, None)
         }
@@ -197,17 +255,47 @@ pub(super) async fn receive(
             (staged, digests, Some(delivery))
         }
     };
-    let values = with_crc64(digests.finish(), staged.crc64());
+    let mut values = digests.finish();
+    if !is_sealed {
+        values = with_crc64(values, staged.crc64());
+    }
     let moved = delivery.map(|delivery| Moved::taken(&staged, &delivery, &values));
     let kept = promises.promised.check(&values, &promises.trailer).map_err(Refusal::Body)?;
     let kept = kept.or_else(|| also.and_then(|it| values.value(it).map(|value| (it, value))));
     let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;
+    let full = |(algorithm, value)| Checksum::full(algorithm, value);
+    let crc64 = values.value(Algorithm::Crc64Nvme).map(|value| (Algorithm::Crc64Nvme, value));
     Ok(Received {
         staged,
-        entity_tag: entity_tag::of_content(&md5),
-        checksum: kept.map(|(algorithm, value)| Checksum::full(algorithm, value)),
+        size,
+        entity_tag: encryption::tag_of(&md5, tells_md5)?,
+        checksum: kept.map(full),
+        sealed_crc64: crc64.filter(|_| is_sealed).map(full),
         moved,
     })
+}
+
+async fn seal_body(
+    lane: &LaneStore,
+    sealed: ToSeal,
+    mut digests: Digests,
+    laps: &Laps,
+) -> Outcome<(Staged, Digests)> {
+    let ToSeal { body, size, sealer, .. } = sealed;
+    let mut writer = SealedWriter::begin(lane, size, sealer, laps).await?;
+    let mut received = 0_u64;
+    if let Some(mut body) = body {
+        while let Some(piece) = next(&mut body).await {
+            let piece = piece.map_err(broken)?;
+            received = received.saturating_add(piece.len() as u64);
+            digests.update(&piece);
+            writer.write(&piece).await?;
+        }
+    }
+    if received != size {
+        return Err(Refusal::IncompleteBody);
+    }
+    Ok((writer.finish().await?, digests))
 }
 
 async fn take_body(

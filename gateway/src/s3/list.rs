@@ -20,6 +20,7 @@ use super::operations::Operations;
 use super::page::{self, Encoding};
 use super::refusal::Outcome;
 use super::settings::Settings;
+use crate::crypt;
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -175,7 +176,7 @@ fn write(page: &ListPage, encoding: Encoding, owners: Option<&Settings>) -> Outc
                     last_modified: Some(http_date::timestamp(object.modified_ms)),
                     owner,
                     restore_status: None,
-                    size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
+                    size: Some(i64::try_from(crypt::size(object)).unwrap_or(i64::MAX)),
                     storage_class: Some(ObjectStorageClass::from_static(class.name())),
                 });
             }

@@ -14,7 +14,7 @@ use super::describe::checksum_of;
 use super::limits::{PAGE_ENTRIES_MAX, PART_NUMBER_MAX};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::{access, http_date, page, versions};
+use super::{access, encryption, http_date, page, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -31,9 +31,12 @@ pub(super) async fn get(
     let opened = operations.lane().open(bucket.id, input.key.as_bytes(), None);
     let opened = laps.ends(Stage::Index, opened)?.there();
     let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
-    let object = opened.object();
+    let asks = encryption::asks!(input);
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    encryption::open(operations, extensions, headers, asks, opened.object())?;
+    let object = encryption::seen(opened.object());
     laps.object(object.size);
-    let whole = checksum_of(object, &Attributes::decode_checksums(&object.attributes)?);
+    let whole = checksum_of(&object, &Attributes::decode_checksums(&object.attributes)?);
     let class = Attributes::decode_class(&object.attributes)?;
     let parts = if asked.parts && object.part_count > 0 {
         Some(parts(&opened, whole, input.max_parts, input.part_number_marker)?)
@@ -112,26 +115,29 @@ fn parts(
     let mut found = opened.parts(after, limit + 1)?;
     let truncated = found.len() > limit;
     found.truncate(limit);
+    let encrypted = !opened.object().encryption.is_empty();
+    let write = |part| entry(part, whole, encrypted);
     let next = found.last().map_or(marker, |part| i32::from(part.number.0));
     Ok(GetObjectAttributesParts {
         is_truncated: Some(truncated),
         max_parts: Some(page::count(limit)),
         next_part_number_marker: Some(next),
         part_number_marker: Some(marker),
-        parts: Some(found.iter().map(|part| entry(part, whole)).collect::<Outcome<_>>()?),
+        parts: Some(found.iter().map(write).collect::<Outcome<_>>()?),
         total_parts_count: Some(i32::from(opened.object().part_count)),
     })
 }
 
 /// A part with its checksum of the object's algorithm, where it has one.
-fn entry(part: &Part, whole: Option<Checksum>) -> Outcome<ObjectPart> {
+fn entry(part: &Part, whole: Option<Checksum>, encrypted: bool) -> Outcome<ObjectPart> {
+    let size = encryption::part_size(encrypted, part.size)?;
     let mut entry = ObjectPart {
         part_number: Some(i32::from(part.number.0)),
-        size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
+        size: Some(i64::try_from(size).unwrap_or(i64::MAX)),
         ..Default::default()
     };
     let kept = Attributes::decode_checksums(&part.attributes)?;
-    let own = part.crc64.and_then(Checksum::crc64);
+    let own = part.crc64.filter(|_| !encrypted).and_then(Checksum::crc64);
     let alike =
         |checksum: &Checksum| whole.is_none_or(|whole| whole.algorithm == checksum.algorithm);
     if let Some(checksum) = kept.into_iter().chain(own).find(alike) {

@@ -4,9 +4,11 @@
 //! object that was put in one piece has at hand; for any other the range is read once (and not written).
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use datapath::PartNumber;
-use datapath::{OpenObject, Part, Upload};
+use datapath::{LaneStore, OpenObject, Part, UploadId};
+use http::HeaderMap;
 use s3s::dto::{
     self, CopyPartResult, ETag, ListPartsInput, ListPartsOutput, StorageClass, UploadPartCopyInput,
     UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
@@ -16,14 +18,17 @@ use s3s::{S3Request, S3Response};
 use super::aside::Aside;
 use super::attributes::{Attributes, Declared};
 use super::checksum::{Checksum, Kind, checksum_fields};
+use super::created::Beside;
 use super::describe::checksum_of;
+use super::encryption::{Reading, Rewritten};
 use super::intake::{self, Promises, Source};
 use super::limits::{PAGE_ENTRIES_MAX, PART_BYTES_MAX, PART_NUMBER_MAX};
 use super::operations::Operations;
 use super::range::Wanted;
 use super::refusal::{Outcome, Refusal};
-use super::{by_rdma, entity_tag, http_date, page, source, uploads};
+use super::{by_rdma, encryption, entity_tag, http_date, page, source, uploads};
 use crate::body::checksum::{Algorithm, Selection};
+use crate::crypt::{self, Opened};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -53,16 +58,28 @@ pub(super) async fn upload_part(
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode_declared(&upload.attributes)?;
+    let held = Beside::held(&upload.attributes)?;
+    let declared = held.attributes.declared;
     check_algorithm(declared, promises.algorithm())?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let opened = encryption::open_upload(operations, extensions, headers, &held.encryption)?;
+    let (source, salt) = match &opened {
+        None => (source, None),
+        Some(opened) => {
+            let (sealer, salt) = opened.part_sealer(number.0, source.size())?;
+            (source.sealed(sealer, opened.record.scheme.tells_md5()).await?, Some(salt))
+        }
+    };
     let also = declared.map(|declared| declared.algorithm);
     let received = intake::receive(operations.lane(), source, &promises, also, &mut laps).await?;
-    let (answer, headers) = (received.answer(), received.headers());
-    let attributes =
-        Attributes { checksums: received.checksum.into_iter().collect(), ..Attributes::default() };
-    let encoded = attributes.encode()?;
-    laps.object(received.staged.size());
+    let (answer, mut headers) = (received.answer(), received.headers());
+    let attributes = Attributes { checksums: received.kept_of_part(), ..Attributes::default() };
+    let encoded = encryption::part_attributes(&attributes, salt.as_ref())?;
+    if let Some(opened) = opened {
+        opened.describe(&mut headers);
+    }
+    laps.object(received.size);
     let lane = operations.lane();
     let part =
         lane.put_part(upload.id, number, received.entity_tag, encoded, received.staged).await;
@@ -105,14 +122,28 @@ pub(super) async fn upload_part_copy(
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
+    let held = Beside::held(&upload.attributes)?;
+    let (extensions, headers) = (&request.extensions, &request.headers);
+    let target = encryption::open_upload(operations, extensions, headers, &held.encryption)?;
+    let declared = held.attributes.declared;
     let (part, answer) = source::until_unchanged(async || {
-        let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
-        let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
-        let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
-        let answer = checksums.first().copied();
-        let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
+        let opened = Rc::new(source::open(operations, &input.copy_source, &aside, &mut laps)?);
+        let unsealed =
+            encryption::open_copy_source(operations, extensions, headers, opened.object())?;
+        let size = crypt::size(opened.object());
+        let range = copied_range(input.copy_source_range.as_deref(), size)?;
         let lane = operations.lane();
         laps.object(range.end - range.start);
+        if target.is_some() || unsealed.is_some() {
+            let copied = CopiedPart { number, declared, target: target.as_ref() };
+            let reading = Reading::of(&opened, unsealed.as_deref(), range.clone()).await?;
+            return copied
+                .write(lane, upload.id, reading, range.end - range.start, &mut laps)
+                .await;
+        }
+        let (tag, checksums) = digests_of(&opened, declared, &range).await?;
+        let answer = checksums.first().copied();
+        let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
         laps.skip();
         let part = lane.copy_part(upload.id, number, &opened, range, tag, encoded).await;
         Ok((laps.ends(Stage::Commit, part)?, answer))
@@ -127,7 +158,53 @@ pub(super) async fn upload_part_copy(
         checksum_fields!(result, checksum);
     }
     let output = UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() };
-    Ok(S3Response::new(output))
+    let mut described = HeaderMap::new();
+    if let Some(target) = &target {
+        target.describe(&mut described);
+    }
+    Ok(S3Response::with_headers(output, described))
+}
+
+/// A part that is copied by being written, since either side is encrypted.
+struct CopiedPart<'a> {
+    number: PartNumber,
+    declared: Option<Declared>,
+    /// What opens the upload; none where it is not encrypted.
+    target: Option<&'a Opened>,
+}
+
+impl CopiedPart<'_> {
+    async fn write(
+        &self,
+        lane: &LaneStore,
+        upload: UploadId,
+        reading: Option<Reading>,
+        size: u64,
+        laps: &mut Laps,
+    ) -> Outcome<(Part, Option<Checksum>)> {
+        let (sealer, salt) = match self.target {
+            None => (None, None),
+            Some(target) => {
+                let (sealer, salt) = target.part_sealer(self.number.0, size)?;
+                (Some(sealer), Some(salt))
+            }
+        };
+        let also = self.declared.map(|declared| declared.algorithm);
+        let Rewritten { staged, values } =
+            encryption::rewrite(lane, reading, size, sealer, also, laps).await?;
+        let full = |algorithm| values.value(algorithm).map(|it| Checksum::full(algorithm, it));
+        let md5 = values.md5.ok_or(Refusal::Damaged("digests"))?;
+        let tells_md5 = self.target.is_none_or(|target| target.record.scheme.tells_md5());
+        let tag = encryption::tag_of(&md5, tells_md5)?;
+        let crc64 = full(Algorithm::Crc64Nvme).ok_or(Refusal::Damaged("digests"))?;
+        let checksums = distinct(also.and_then(full).unwrap_or(crc64), crc64);
+        let answer = checksums.first().copied();
+        let attributes = Attributes { checksums, ..Attributes::default() };
+        let encoded = encryption::part_attributes(&attributes, salt.as_ref())?;
+        laps.skip();
+        let part = lane.put_part(upload, self.number, tag, encoded, staged).await;
+        Ok((laps.ends(Stage::Commit, part)?, answer))
+    }
 }
 
 /// `x-amz-copy-source-range`: both ends, within the source. Without it, all of the source.
@@ -153,12 +230,11 @@ fn copied_range(text: Option<&str>, size: u64) -> Outcome<Range<u64>> {
 
 /// The entity tag of a range and its checksums, the upload's algorithm first; from what is known where it is known.
 async fn digests_of(
-    opened: &OpenObject,
-    upload: &Upload,
+    opened: &Rc<OpenObject>,
+    declared: Option<Declared>,
     range: &Range<u64>,
 ) -> Outcome<(Box<str>, Vec<Checksum>)> {
     let object = opened.object();
-    let declared = Attributes::decode_declared(&upload.attributes)?;
     let algorithm = declared.map_or(Algorithm::Crc64Nvme, |declared| declared.algorithm);
     if *range == (0..object.size)
         && entity_tag::content_md5(&object.entity_tag).is_some()
@@ -173,7 +249,8 @@ async fn digests_of(
         }
     }
     let selection = Selection::none().with_md5().with(algorithm).with(Algorithm::Crc64Nvme);
-    let values = source::digest(opened, range.clone(), selection).await?;
+    let reading = Reading::of(opened, None, range.clone()).await?;
+    let values = encryption::digest(reading, selection).await?;
     let value = |algorithm| values.value(algorithm).map(|value| Checksum::full(algorithm, value));
     match (values.md5, value(algorithm), value(Algorithm::Crc64Nvme)) {
         (Some(md5), Some(first), Some(crc64)) => {
@@ -197,7 +274,8 @@ pub(super) async fn list_parts(
     let bucket = operations.bucket(&input.bucket)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;
-    let declared = Attributes::decode_declared(&upload.attributes)?;
+    let held = Beside::held(&upload.attributes)?;
+    let (declared, encrypted) = (held.attributes.declared, !held.encryption.is_empty());
     let class = Attributes::decode_class(&upload.attributes)?;
     let owner = uploads::owner_of(&upload, &*operations.bucket_settings(&bucket)?)?;
     let limit = page::entries(input.max_parts, PAGE_ENTRIES_MAX, "max-parts")?;
@@ -227,23 +305,26 @@ pub(super) async fn list_parts(
         next_part_number_marker: Some(next.unwrap_or(marker)),
         owner: Some(owner.dto()),
         part_number_marker: Some(marker),
-        parts: Some(parts.iter().map(write).collect::<Outcome<_>>()?),
+        parts: Some(parts.iter().map(|part| write(part, encrypted)).collect::<Outcome<_>>()?),
         storage_class: Some(StorageClass::from_static(class.name())),
         upload_id: Some(input.upload_id),
         ..Default::default()
     }))
 }
 
-fn write(part: &Part) -> Outcome<dto::Part> {
+/// `encrypted`: whether the store's size and checksum are of sealed bytes.
+fn write(part: &Part, encrypted: bool) -> Outcome<dto::Part> {
+    let size = encryption::part_size(encrypted, part.size)?;
     let mut written = dto::Part {
         e_tag: Some(ETag::Strong(part.entity_tag.to_string())),
         last_modified: Some(http_date::timestamp(part.modified_ms)),
         part_number: Some(i32::from(part.number.0)),
-        size: Some(i64::try_from(part.size).unwrap_or(i64::MAX)),
+        size: Some(i64::try_from(size).unwrap_or(i64::MAX)),
         ..Default::default()
     };
     let kept = Attributes::decode_checksums(&part.attributes)?;
-    if let Some(checksum) = kept.first().copied().or_else(|| part.crc64.and_then(Checksum::crc64)) {
+    let own = || part.crc64.filter(|_| !encrypted).and_then(Checksum::crc64);
+    if let Some(checksum) = kept.first().copied().or_else(own) {
         checksum_fields!(written, checksum);
     }
     Ok(written)

@@ -10,10 +10,12 @@ use super::aside::Aside;
 use super::checksum::checksum_fields;
 use super::created::Beside;
 use super::intake::{self, Promises, Source};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::refusal::Outcome;
-use super::{by_rdma, condition};
+use super::{by_rdma, condition, encryption};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -33,6 +35,14 @@ pub(super) async fn put_object(
     let bucket = operations.bucket(&input.bucket)?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let (extensions, headers) = (&request.extensions, &request.headers);
+    let sealing = encryption::begin(operations, extensions, headers, &bucket)?;
+    let source = match &sealing {
+        Some(sealing) => {
+            let sealer = sealing.sealer(source.size());
+            source.sealed(sealer, sealing.tells_md5()).await?
+        }
+        None => source,
+    };
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
@@ -42,13 +52,21 @@ pub(super) async fn put_object(
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
     beside.attributes.encode()?;
     let received = intake::receive(operations.lane(), source, &promises, None, &mut laps).await?;
-    let (answer, headers) = (received.answer(), received.headers());
-    beside.attributes.checksums.extend(received.checksum);
+    let (answer, mut headers) = (received.answer(), received.headers());
+    beside.attributes.checksums.extend(received.kept());
+    if let Some(sealing) = sealing {
+        beside.encryption = sealing.record(received.size);
+        sealing.describe(&mut headers);
+    }
     let key = Bytes::from(input.key);
-    let new = beside.into_new(bucket.id, key, received.entity_tag, condition)?;
-    laps.object(received.staged.size());
+    let new = beside.into_new(bucket.id, key.clone(), received.entity_tag, condition)?;
+    laps.object(received.size);
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;
+    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
+    if let Some(expiration) = operations.expiration(&bucket, &key, &object) {
+        headers.insert(EXPIRATION, expiration);
+    }
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
         ..Default::default()

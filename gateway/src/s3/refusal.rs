@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::form::FormRefusal;
 use crate::body::BodyError;
+use crate::crypt::Refused;
 
 /// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
 /// refused and what would do.
@@ -24,6 +25,13 @@ pub enum Refusal {
     NoSuchKey,
     /// There is no bucket of the name.
     NoSuchBucket,
+    /// A setting that the bucket does not have; each has a code of its own.
+    NoSuchSetting {
+        /// S3's code, whose status is 404.
+        code: &'static str,
+        /// S3's sentence.
+        message: &'static str,
+    },
     /// There is no such upload at this key.
     NoSuchUpload,
     /// A version id of the right form; buckets here have no versions but `null`.
@@ -36,6 +44,8 @@ pub enum Refusal {
     InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
+    /// Something that has no code of its own.
+    BadRequest(&'static str),
     /// Parameters or headers that cannot be together, or are missing.
     InvalidRequest(String),
     /// A condition on the object is not met; names the header.
@@ -109,6 +119,10 @@ pub enum Refusal {
     Damaged(&'static str),
     /// The bytes could not move by RDMA.
     Rdma(RdmaRefusal),
+    /// What the request asks of encryption, or lacks.
+    Encryption(Box<Refused>),
+    /// Encrypted content is not what was written; says where.
+    Forged(String),
     /// What policies, ACLs, ownership and public access blocks do not let be set, or have not.
     Access(AccessRefusal),
 }
@@ -151,6 +165,8 @@ pub enum RdmaRefusal {
     Deadline,
     /// The peer's queue pair never answered; its session may be READY again.
     PeerBusy,
+    /// The object is encrypted: a processor has to touch its bytes.
+    Encrypted,
     /// The bytes do not fit the client's window: they are to be answered in a body.
     Declined {
         /// Bytes of the answer.

@@ -1,7 +1,6 @@
-//! Owns the source of a copy: which object `x-amz-copy-source` names, its conditions, and reading it where a digest
-//! is needed that nobody has kept.
-
-use std::ops::Range;
+//! Owns the source of a copy: which object `x-amz-copy-source` names, and its conditions.
+//!
+//! Not here: reading it where a digest is needed that nobody has kept (`encryption`).
 
 use datapath::{OpenObject, StoreError};
 use http::HeaderMap;
@@ -13,7 +12,6 @@ use super::names::check_key;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::versions;
-use crate::body::checksum::{DigestValues, Digests, Selection};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -68,29 +66,6 @@ pub(super) async fn until_unchanged<T>(mut attempt: impl AsyncFnMut() -> Outcome
         }
     }
     attempt().await
-}
-
-/// Reads a range once for its digests; writes nothing. Other requests of the lane are served between pieces.
-///
-/// # Errors
-/// What reading meets.
-pub(super) async fn digest(
-    opened: &OpenObject,
-    range: Range<u64>,
-    selection: Selection,
-) -> Outcome<DigestValues> {
-    let mut digests = Digests::new(selection);
-    if !range.is_empty() {
-        let mut stream = opened.read(range).await?;
-        while let Some(piece) = stream.next().await {
-            digests.update(&piece?);
-            tokio::task::yield_now().await;
-        }
-        if stream.remaining() > 0 {
-            return Err(Refusal::Damaged("content"));
-        }
-    }
-    Ok(digests.finish())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Owns an object's bytes on their way out: the store's [`ReadStream`] as the body of a response. The bytes are the
-//! store's own, uncopied; the length is exact from the start; an error in the middle ends the body with an error,
+//! Owns an object's bytes on their way out: a [`Reading`] as the body of a response. The bytes are the
+//! store's own, uncopied, unless they were decrypted; the length is exact from the start; an error in the middle ends the body with an error,
 //! upon which hyper breaks the connection (HTTP/1.1) or resets the stream (HTTP/2), so that nothing short looks whole.
 
 use std::cell::Cell;
@@ -9,15 +9,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use datapath::ReadStream;
-use datapath::StoreError;
 use futures_core::Stream;
 use s3s::dto::StreamingBlob;
 use s3s::stream::{ByteStream, RemainingLength};
 use s3s::{Body, StdError};
 use send_wrapper::SendWrapper;
 
+use super::encryption::Reading;
 use super::refusal::Outcome;
+use crate::crypt::ReadFailure;
 
 /// A body of no bytes.
 pub(super) fn empty() -> StreamingBlob {
@@ -29,7 +29,7 @@ pub(super) fn empty() -> StreamingBlob {
 ///
 /// # Errors
 /// What reading the first bytes meets.
-pub(super) async fn outgoing(mut stream: ReadStream) -> Outcome<StreamingBlob> {
+pub(super) async fn outgoing(mut stream: Reading) -> Outcome<StreamingBlob> {
     let length = stream.remaining();
     let first = match stream.next().await {
         Some(first) => first?,
@@ -55,12 +55,12 @@ struct Outgoing {
 /// Reads on, one piece per poll. One future for the whole stream that hands its pieces over in a slot costs one
 /// allocation per response; a future per piece would cost one per piece.
 struct Pump {
-    work: Pin<Box<dyn Future<Output = Result<(), StoreError>>>>,
+    work: Pin<Box<dyn Future<Output = Result<(), ReadFailure>>>>,
     slot: Rc<Cell<Option<Bytes>>>,
 }
 
 impl Pump {
-    fn new(mut stream: ReadStream) -> Self {
+    fn new(mut stream: Reading) -> Self {
         let slot = Rc::new(Cell::new(None));
         let to = Rc::clone(&slot);
         let work = Box::pin(async move {
@@ -73,7 +73,10 @@ impl Pump {
         Self { work, slot }
     }
 
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, StoreError>>> {
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ReadFailure>>> {
         match self.work.as_mut().poll(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
             Poll::Ready(Ok(())) => Poll::Ready(None),

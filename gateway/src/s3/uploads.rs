@@ -18,6 +18,7 @@ use super::attributes::{Attributes, Declared};
 use super::checksum::{self, kind_name};
 use super::copy::algorithm_named;
 use super::created::Beside;
+use super::encryption;
 use super::http_date;
 use super::limits::PAGE_ENTRIES_MAX;
 use super::operations::Operations;
@@ -67,17 +68,29 @@ pub(super) async fn create(
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let declared = declared(headers)?;
     beside.attributes.declared = declared;
+    let mut described = HeaderMap::new();
+    if let Some(sealing) = encryption::begin(operations, extensions, headers, &bucket)? {
+        beside.encryption = sealing.record(0);
+        sealing.describe(&mut described);
+    }
     let key = Bytes::from(input.key.clone());
     let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
-    Ok(S3Response::new(CreateMultipartUploadOutput {
+    let begun = operations.lane().upload(bucket.id, input.key.as_bytes(), id)?;
+    let abortion =
+        begun.and_then(|upload| operations.abortion(&bucket, &upload.key, upload.initiated_ms));
+    let (abort_date, abort_rule_id) = abortion.unzip();
+    let output = CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),
         checksum_algorithm: declared.map(dto_algorithm),
         checksum_type: declared.map(dto_kind),
         ..Default::default()
-    }))
+    };
+    Ok(S3Response::with_headers(output, described))
 }
 
 /// For XML.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Sampling;
 use crate::metrics::cells::{self, DURATION_BOUNDS_US};
-use crate::metrics::openmetrics::{Exemplar, ExemplarRow, Exemplars};
+use crate::metrics::exemplar::{Exemplar, ExemplarRow, Exemplars};
 use crate::metrics::table::{self, Metric};
 use crate::metrics::{Operation, StatusClass};
 use crate::record::{Record, Sink};

@@ -44,6 +44,7 @@ pub enum VersionView<'a> {
 
 /// [`VersionView`], owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for the length of a change")]
 pub(in crate::index) enum VersionRecord {
     Object(ObjectRecord),
     Marker(Marker),

@@ -31,7 +31,7 @@ fn a_full_index_refuses_puts_and_allows_deletes() {
             attributes: Bytes::new(),
         };
         assert_eq!(fixture.apply(create), Err(StoreError::IndexFull));
-        let bucket_too = Mutation::CreateBucket { name: "b".into(), attributes: Bytes::new() };
+        let bucket_too = create_bucket("b");
         assert_eq!(fixture.apply(bucket_too), Err(StoreError::IndexFull));
         for key in keys.drain(..) {
             let deleted = fixture.delete(bucket, key.as_bytes());

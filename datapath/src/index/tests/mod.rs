@@ -4,10 +4,18 @@ mod full;
 mod listing;
 mod objects;
 mod uploads;
+mod versions;
 mod walking;
+
+use std::cell::Cell;
 
 use super::testing::*;
 use super::*;
+
+thread_local! {
+    /// Rows that listings of this thread have looked at.
+    pub(in crate::index) static ROWS_VISITED: Cell<u64> = const { Cell::new(0) };
+}
 
 #[test]
 fn an_index_is_made_once_and_opened_again() {

@@ -14,7 +14,7 @@ const MIB: u64 = 1024 * KIB;
 fn a_bucket_comes_and_goes_and_its_id_is_not_reused() {
     let mut fixture = Fixture::new();
     let first = fixture.bucket("name");
-    let again = Mutation::CreateBucket { name: "name".into(), attributes: Bytes::new() };
+    let again = create_bucket("name");
     assert_eq!(fixture.apply(again), Err(StoreError::BucketExists));
     fixture.put(first, b"", inline(b"empty key"));
     let delete = || Mutation::DeleteBucket { name: "name".into() };
@@ -43,7 +43,7 @@ fn names_and_attributes_out_of_bounds_are_refused() {
     let mut fixture = Fixture::new();
     let bucket = fixture.bucket("bucket");
     for name in ["", &"n".repeat(256)] {
-        let create = Mutation::CreateBucket { name: name.into(), attributes: Bytes::new() };
+        let create = create_bucket(name);
         assert!(matches!(fixture.apply(create), Err(StoreError::Index(_))));
         assert_eq!(fixture.index().read().unwrap().bucket(name).unwrap(), None);
     }
@@ -80,11 +80,10 @@ fn conditions_are_held_against_what_is_there() {
             if key == b"present" {
                 fixture.put(bucket, key, inline(b"old"));
             }
-            let delete = Mutation::Delete {
-                bucket,
-                key: Bytes::copy_from_slice(key),
-                condition: condition.clone(),
-            };
+            let condition_too = condition.clone();
+            let delete =
+                Delete { condition: condition_too, ..Delete::object(Bytes::copy_from_slice(key)) };
+            let delete = Mutation::Delete { bucket, delete };
             assert_eq!(fixture.apply(delete).err(), expected, "delete {key:?} if {condition:?}");
             if key == b"present" {
                 fixture.put(bucket, key, inline(b"old"));
@@ -109,7 +108,7 @@ fn overwriting_and_deleting_free_extents() {
     let ids: Vec<_> = places.iter().map(|place| place.0).collect();
     let released = Released { row: first.row, extents: ids, manifest: None };
     assert_eq!(fixture.effects.released, [released]);
-    assert_eq!(fixture.delete(bucket, b"key"), Some(second));
+    assert_eq!(fixture.delete(bucket, b"key"), Some(second.to_object()));
     assert_eq!(fixture.effects.freed.len(), 3);
     assert_eq!(fixture.delete(bucket, b"key"), None);
     let report = fixture.assert_consistent();
@@ -230,15 +229,20 @@ fn many_keys_are_deleted_each_with_its_own_outcome() {
     let a = fixture.put(bucket, b"a", fixture.content(&[KIB]));
     fixture.put(bucket, b"b", inline(b"b"));
     let key = Bytes::from_static;
-    let keys = vec![
-        (key(b"a"), Condition::None),
-        (key(b"a"), Condition::None),
-        (key(b"b"), Condition::Absent),
-        (key(b"c"), Condition::Present),
+    let delete = |name, condition| Delete { condition, ..Delete::object(key(name)) };
+    let deletes = vec![
+        delete(b"a", Condition::None),
+        delete(b"a", Condition::None),
+        delete(b"b", Condition::Absent),
+        delete(b"c", Condition::Present),
     ];
-    let expected =
-        vec![Ok(Some(a)), Ok(None), Err(StoreError::ConditionFailed), Err(StoreError::NoSuchKey)];
-    let outcome = fixture.apply(Mutation::DeleteMany { bucket, keys });
+    let expected = vec![
+        Ok(Deletion::Removed(a.to_object())),
+        Ok(Deletion::Nothing),
+        Err(StoreError::ConditionFailed),
+        Err(StoreError::NoSuchKey),
+    ];
+    let outcome = fixture.apply(Mutation::DeleteMany { bucket, deletes });
     assert_eq!(outcome, Ok(Outcome::DeletedMany(expected)));
     assert_eq!(fixture.assert_consistent().objects, 1);
 }
@@ -247,10 +251,7 @@ fn many_keys_are_deleted_each_with_its_own_outcome() {
 fn buckets_are_bounded() {
     let mut fixture = Fixture::new();
     let mut txn = fixture.writer().begin(0).unwrap();
-    let create = |name: u64| Mutation::CreateBucket {
-        name: name.to_string().into(),
-        attributes: Bytes::new(),
-    };
+    let create = |name: u64| create_bucket(&name.to_string());
     for name in 0..BUCKETS_MAX {
         txn.apply(&create(name)).unwrap();
     }

@@ -152,6 +152,80 @@ fn missing_and_surplus_rows_are_found() {
     });
 }
 
+/// Changes tables of an index whose bucket has a null version, a version that is the latest, and
+/// beside it a key whose latest is a marker.
+#[track_caller]
+fn finds_in_versions(
+    what: &str,
+    change: impl FnOnce(&Tables, &mut heed::RwTxn<'_>, BucketId, &[ObjectRecord; 2]),
+) {
+    let mut fixture = Fixture::new();
+    let bucket = fixture.bucket("bucket");
+    let null = fixture.put(bucket, b"key", fixture.content(&[4096]));
+    let versioning = Versioning::Enabled;
+    fixture.apply(Mutation::SetVersioning { bucket, versioning }).unwrap();
+    let latest = fixture.put(bucket, b"key", fixture.content(&[4096]));
+    let delete = Delete::object(bytes::Bytes::from_static(b"marked"));
+    fixture.apply(Mutation::Delete { bucket, delete }).unwrap();
+    let report = fixture.assert_consistent();
+    assert_eq!((report.objects, report.versions, report.markers), (1, 1, 1));
+    let (tables, env) = (fixture.index().tables, fixture.index().env.clone());
+    let mut txn = env.write_txn().unwrap();
+    change(&tables, &mut txn, bucket, &[null, latest]);
+    txn.commit().unwrap();
+    drop(env);
+    fixture.reopen();
+    let report = fixture.walk();
+    let found = report.findings.iter().any(|finding| finding.to_string().contains(what));
+    assert!(found, "wanted {what:?}, found {:#?}", report.findings);
+}
+
+#[test]
+fn damage_to_versions_is_found() {
+    let key = |bucket, row| keys::version(bucket, b"key", row);
+    finds_in_versions("references, 0 found", |tables, txn, bucket, [null, _]| {
+        tables.versions.delete(txn, &key(bucket, null.row)).unwrap();
+    });
+    finds_in_versions("nulls", |tables, txn, bucket, [null, _]| {
+        tables.versions.delete(txn, &key(bucket, null.row)).unwrap();
+    });
+    finds_in_versions("no row of nulls leads to it", |tables, txn, bucket, _| {
+        tables.nulls.delete(txn, &keys::object(bucket, b"key")).unwrap();
+    });
+    finds_in_versions("which belongs into current", |tables, txn, bucket, _| {
+        tables.current.delete(txn, &keys::object(bucket, b"key")).unwrap();
+    });
+    finds_in_versions("newer than the latest", |tables, txn, bucket, [null, latest]| {
+        let row = RowId(latest.row.0 + 100);
+        let record = ObjectRecord { row, version: VersionId(row.0), ..null.clone() };
+        tables.versions.put(txn, &key(bucket, row), &record.encode()).unwrap();
+    });
+    finds_in_versions("a second null version", |tables, txn, bucket, [_, latest]| {
+        let record = ObjectRecord { version: VersionId::NULL, ..latest.clone() };
+        tables.current.put(txn, &keys::object(bucket, b"key"), &record.encode()).unwrap();
+    });
+    finds_in_versions("has row", |tables, txn, bucket, [_, latest]| {
+        let record = ObjectRecord { version: VersionId(3), ..latest.clone() };
+        tables.current.put(txn, &keys::object(bucket, b"key"), &record.encode()).unwrap();
+    });
+    finds_in_versions("stands in it", |tables, txn, bucket, [null, latest]| {
+        let bytes = tables.current.get(txn, &keys::object(bucket, b"key")).unwrap();
+        let bytes = bytes.unwrap().to_vec();
+        tables.versions.put(txn, &key(bucket, null.row), &bytes).unwrap();
+        assert_ne!(null.row, latest.row);
+    });
+    finds_in_versions("was never versioned", |tables, txn, bucket, _| {
+        let mut row = tables.bucket(txn, "bucket").unwrap().unwrap();
+        assert_eq!(row.id, bucket);
+        row.versioning = Versioning::Off;
+        tables.buckets.put(txn, b"bucket", &row.encode()).unwrap();
+    });
+    finds_in_versions("bucket_settings", |tables, txn, _, _| {
+        let key = keys::setting(BucketId(999), SettingKind(1));
+        tables.bucket_settings.put(txn, &key, b"x").unwrap();
+    });
+}
+
 #[test]
 fn damaged_rows_are_found_and_the_walk_goes_on() {
     finds("cut short", |planted, tables, txn| {

@@ -67,7 +67,7 @@ fn bench() -> Bench {
         errors: Arc::new(Errors::new(1, None)),
     };
     let keeper = Keeper::new(Sources {
-        exporter: Exporter::new(observed, vec![Arc::new(Store)]).unwrap(),
+        exporter: Exporter::new(observed, vec![Arc::new(Store)]),
         health: Arc::new(Well),
         draining: draining.clone(),
         remembered: Some(remembered.clone()),

@@ -31,7 +31,7 @@ use crate::config::MetricsPlan;
 use crate::config::plan::is_bucket_name;
 use crate::limits;
 use crate::metrics::table::{self, Metric};
-use crate::metrics::{Figure, Figures, StatusClass};
+use crate::metrics::{Figure, Figures, Many, StatusClass};
 
 /// The label of all who have no series of their own. A tenant of that name has none either.
 pub const OTHER: &str = "other";
@@ -208,12 +208,31 @@ impl Sink for Tenants {
 
 impl Figures for Tenants {
     fn figures(&self) -> Vec<Figure> {
-        let mut process = self.collected();
-        let mut figures = Vec::new();
-        process.buckets.series.figures(&BUCKETS, "bucket", &mut figures);
-        process.users.series.figures(&USERS, "user", &mut figures);
-        figures
+        let process = lock(&self.process);
+        let kinds = [("bucket", &process.buckets), ("user", &process.users)];
+        let of = |(kind, Kind { series, .. }): (&'static str, &Kind<Arc<str>>)| {
+            let (tracked, limit) = (series.names().len() as f64, series.limit() as f64);
+            [
+                Figure::labelled(&table::TENANTS_TRACKED, [kind], tracked),
+                Figure::labelled(&table::TENANTS_LIMIT, [kind], limit),
+            ]
+        };
+        kinds.into_iter().flat_map(of).collect()
     }
+
+    fn many(&self) -> Vec<Many> {
+        let mut process = self.collected();
+        let mut many = BUCKETS.many(shown(&mut process.buckets.series));
+        many.extend(USERS.many(shown(&mut process.users.series)));
+        many
+    }
+}
+
+/// Names and totals of those who have series, and of all others.
+fn shown(series: &mut Series) -> Vec<(Arc<str>, Counts)> {
+    let mut shown = series.show();
+    shown.push((OTHER.into(), *series.other()));
+    shown
 }
 
 /// The rows of one kind.
@@ -238,36 +257,33 @@ static USERS: Rows = Rows {
     sent: &table::USER_SENT,
 };
 
-impl Series {
-    fn figures(&mut self, rows: &Rows, kind: &'static str, figures: &mut Vec<Figure>) {
-        let limit = self.limit() as f64;
-        figures.push(Figure::labelled(&table::TENANTS_LIMIT, [kind], limit));
-        let other = *self.other();
-        rows.add(OTHER, &other, figures);
-        let shown = self.show();
-        figures.push(Figure::labelled(&table::TENANTS_TRACKED, [kind], shown.len() as f64));
-        for (name, counts) in shown {
-            rows.add(name, &counts, figures);
-        }
-    }
-}
-
 impl Rows {
-    fn add(&self, name: &str, counts: &Counts, figures: &mut Vec<Figure>) {
-        for class in StatusClass::ALL {
-            let count = counts.requests[*class as usize];
-            if count > 0 || *class == StatusClass::Success {
-                let labels = [name.to_owned(), class.label().to_owned()];
-                figures.push(Figure::labelled(self.requests, labels, count as f64));
+    /// Metric by metric, all of them from one copy of the totals.
+    fn many(&'static self, shown: Vec<(Arc<str>, Counts)>) -> Vec<Many> {
+        let shown = Arc::new(shown);
+        let column = |metric, value: fn(&Counts) -> f64| {
+            let shown = shown.clone();
+            Many::new(metric, shown.len(), move |row, take| {
+                let (name, counts) = &shown[row];
+                take(&[name], value(counts));
+            })
+        };
+        let counted = shown.clone();
+        let requests = Many::new(self.requests, shown.len(), move |row, take| {
+            let (name, counts) = &counted[row];
+            for class in StatusClass::ALL {
+                let count = counts.requests[*class as usize];
+                if count > 0 || *class == StatusClass::Success {
+                    take(&[name, class.label()], count as f64);
+                }
             }
-        }
-        for (metric, value) in [
-            (self.seconds, counts.nanoseconds as f64 / 1e9),
-            (self.received, counts.received_bytes as f64),
-            (self.sent, counts.sent_bytes as f64),
-        ] {
-            figures.push(Figure::labelled(metric, [name.to_owned()], value));
-        }
+        });
+        vec![
+            requests,
+            column(self.seconds, |counts| counts.nanoseconds as f64 / 1e9),
+            column(self.received, |counts| counts.received_bytes as f64),
+            column(self.sent, |counts| counts.sent_bytes as f64),
+        ]
     }
 }
 

@@ -56,7 +56,7 @@ impl Series {
     }
 
     /// Who has one.
-    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.members.keys()
     }
 
@@ -114,14 +114,12 @@ impl Series {
     }
 
     /// The totals now, which count as shown.
-    pub fn show(&mut self) -> Vec<(&Arc<str>, Counts)> {
-        self.members
-            .iter_mut()
-            .map(|(name, member)| {
-                member.shown = member.totals;
-                (name, member.totals)
-            })
-            .collect()
+    pub fn show(&mut self) -> Vec<(Arc<str>, Counts)> {
+        let show = |(name, member): (&Arc<str>, &mut Member)| {
+            member.shown = member.totals;
+            (name.clone(), member.totals)
+        };
+        self.members.iter_mut().map(show).collect()
     }
 
     /// The total of everybody else.

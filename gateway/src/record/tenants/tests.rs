@@ -10,10 +10,18 @@ fn tenants(buckets: usize, users: usize) -> Tenants {
 }
 
 fn values(tenants: &Tenants, metric: &Metric) -> BTreeMap<Vec<String>, f64> {
-    let all = tenants.figures();
-    let labels = |figure: &Figure| figure.labels.iter().map(|it| it.to_string()).collect();
-    let of = all.iter().filter(|figure| figure.metric == metric);
-    let listed: Vec<_> = of.map(|figure| (labels(figure), figure.number())).collect();
+    let mut listed: Vec<(Vec<String>, f64)> = Vec::new();
+    for many in tenants.many().iter().filter(|many| many.metric == metric) {
+        for row in 0..many.rows {
+            many.row(row, &mut |labels, value| {
+                listed.push((labels.iter().map(|it| it.to_string()).collect(), value));
+            });
+        }
+    }
+    for figure in tenants.figures().iter().filter(|figure| figure.metric == metric) {
+        let labels = figure.labels.iter().map(|it| it.to_string()).collect();
+        listed.push((labels, figure.number()));
+    }
     let map: BTreeMap<_, _> = listed.iter().cloned().collect();
     assert_eq!(map.len(), listed.len(), "labels twice in {listed:?}");
     map
@@ -64,7 +72,7 @@ fn what_does_not_exist_gets_no_name() {
     // It has failed before it was there; from then on all of it counts.
     ended(&tenants, &account(0, "/scan7/x"), 200, 10);
     ended(&tenants, &account(1, "/scan7/x"), 200, 10);
-    let _ = tenants.figures();
+    let _ = tenants.many();
     ended(&tenants, &account(0, "/scan7/x"), 503, 10);
     let of = |class| requests(&tenants, &table::BUCKET_REQUESTS, "scan7", class);
     assert_eq!((of("2xx"), of("4xx"), of("5xx")), (Some(2.0), None, Some(1.0)));
