@@ -25,6 +25,10 @@ pub(super) enum Beyond {
     Form,
 }
 
+/// Their names in the API reference.
+#[cfg(test)]
+pub(super) const NAMES: [&str; 2] = ["PostObject", "RenameObject"];
+
 impl Beyond {
     /// Which of them a request is, if it is one. `in_host` tells that the host names the bucket.
     pub(super) fn of(parts: &Parts, in_host: bool) -> Option<Self> {
