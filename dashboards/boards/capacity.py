@@ -192,6 +192,47 @@ WORK = Row(
             hours without progress beside: please report it with a debug bundle.""",
         ),
         graph(
+            "Lifecycle", "ops",
+            (("sum by (action) (rate(penstock_lifecycle_actions_total[R]))", "{{action}}"),),
+            """What lifecycle rules delete: expire is current objects, noncurrent replaced versions,
+            marker delete markers, abort uploads. Bounded by lifecycle.deletes_per_second; a plateau
+            there for days: raise it.""",
+        ),
+        graph(
+            "Lifecycle: due and spared", "ops",
+            (("sum by (reason) (rate(penstock_lifecycle_spared_total[R]))", "{{reason}}"),),
+            """What was due and stayed. locked is object lock at work, changed was replaced meanwhile.
+            failed: the log says which bucket and why.""",
+        ),
+        graph(
+            "Lifecycle: time of a round", "s",
+            (("max by (instance) (penstock_lifecycle_round_seconds)", "{{instance}}"),),
+            """How long the last round over all buckets took. Beyond an hour, objects go later than
+            they are due: raise lifecycle.keys_per_second.""",
+        ),
+        graph(
+            "Lifecycle: buckets with rules", "short",
+            (("sum by (instance) (penstock_lifecycle_buckets)", "{{instance}}"),),
+            """Buckets that had rules in the last round.""",
+        ),
+        graph(
+            "Event notifications", "ops",
+            (("sum by (target, outcome) (rate(penstock_events_total[R]))", "{{target}} {{outcome}}"),),
+            """Events told to targets. failed attempts are repeated: look at the target. refused: it
+            answers 4xx to some events, see the log. dropped are lost: the queue was full.""",
+        ),
+        graph(
+            "Event notifications waiting", "short",
+            (("sum by (instance, target) (penstock_events_queued)", "{{instance}} {{target}}"),),
+            """Events in line for a target. Growing: it is away or slow; when events.queue is full,
+            events are dropped.""",
+        ),
+        graph(
+            "Memory of waiting events", "bytes",
+            (("sum by (instance, target) (penstock_events_queued_bytes)", "{{instance}} {{target}}"),),
+            """Beside events.queue, which is the most. Near it: raise it, or mend the target.""",
+        ),
+        graph(
             "Background work done", "ops",
             (("sum by (task) (rate(penstock_background_items_total[R]))", "{{task}}"),),
             """Rows of the index visited by each task. High for long after mass deletions is normal;

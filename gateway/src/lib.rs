@@ -26,6 +26,9 @@ pub mod rdma;
 pub mod rescue;
 pub mod s3;
 
+pub mod lifecycle;
+pub mod notify;
+
 pub mod admin;
 pub mod metrics;
 pub mod observe;

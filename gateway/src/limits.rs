@@ -481,6 +481,66 @@ pub const FILLING_POINTS_MIN: usize = 7;
 /// Predictions beyond this are as good as none: a year.
 pub const FILLING_SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
+// ----- event notifications --------------------------------------------------------------------
+
+/// Targets of events. Each has a thread and a queue.
+pub const EVENTS_TARGETS_MAX: usize = 16;
+
+/// Bytes of a target's name.
+pub const EVENTS_NAME_BYTES_MAX: usize = 64;
+
+/// The range of a target's queue: 60 of the largest events, or a million usual ones.
+pub const EVENTS_QUEUE_BYTES_MIN: u64 = 256 << 10;
+
+/// See [`EVENTS_QUEUE_BYTES_MIN`].
+pub const EVENTS_QUEUE_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes that an event takes beside its message: the allocation and its place in the queue, which
+/// doubles as it grows.
+pub const EVENT_OVERHEAD_BYTES: usize = 80;
+
+/// Events that are taken from a queue at once; a file makes as many durable together.
+pub const EVENTS_BATCH: usize = 256;
+
+/// How long a webhook has to take an event.
+pub const EVENTS_ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes that are read of a webhook's answer, whose status alone counts.
+pub const EVENTS_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The pause after the first attempt that failed; each further one doubles it.
+pub const EVENTS_RETRY_MIN: Duration = Duration::from_millis(100);
+
+/// The longest such pause: what was away for a day hears of it within half a minute.
+pub const EVENTS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for what is undelivered to be kept on disk.
+pub const EVENTS_CLOSE_TIME: Duration = Duration::from_secs(5);
+
+// ----- lifecycle ------------------------------------------------------------------------------
+
+/// The largest rate that can be set: more than the index gives.
+pub const LIFECYCLE_RATE_MAX: usize = 10_000_000;
+
+/// Entries of an index page that the lifecycle looks at together: under 2 MiB.
+pub const LIFECYCLE_PAGE: usize = 1000;
+
+/// Deletions that the lifecycle has committed together; writers wait for no more than that.
+pub const LIFECYCLE_BATCH: usize = 100;
+
+/// Rounds over all buckets in a day.
+pub const LIFECYCLE_ROUNDS_PER_DAY: u32 = 24;
+
+/// The least time between the beginnings of two rounds, for short days.
+pub const LIFECYCLE_ROUND_MIN: Duration = Duration::from_millis(250);
+
+/// How long after the start the first round begins: what comes up after a fault serves first.
+pub const LIFECYCLE_FIRST_ROUND: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for the deletions in flight.
+pub const LIFECYCLE_CLOSE_TIME: Duration = Duration::from_secs(10);
+
+const _: () = assert!(LIFECYCLE_BATCH <= LIFECYCLE_PAGE);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= MEMORY_MIN / RDMA_STAGING_DEFAULT_DIVISOR);
 const _: () = assert!(RDMA_STAGING_BYTES_MIN <= RDMA_STAGING_DEFAULT_MAX);
 // A lane outlives the moment when requests of other lanes are cut off.

@@ -78,6 +78,7 @@ fn of_request(refusal: Refusal) -> S3Error {
         ),
         Refusal::NoSuchKey => error(Code::NoSuchKey, "The specified key does not exist."),
         Refusal::NoSuchBucket => error(Code::NoSuchBucket, "The specified bucket does not exist."),
+        Refusal::NoSuchSetting { code, message } => custom(code, StatusCode::NOT_FOUND, message),
         Refusal::NoSuchUpload => error(Code::NoSuchUpload, NO_SUCH_UPLOAD),
         Refusal::NoSuchVersion => {
             error(Code::NoSuchVersion, "The specified version does not exist.")
@@ -90,6 +91,7 @@ fn of_request(refusal: Refusal) -> S3Error {
             error(Code::InvalidURI, format!("Couldn't parse the specified URI: {why}"))
         }
         Refusal::InvalidArgument(why) => error(Code::InvalidArgument, why),
+        Refusal::BadRequest(why) => custom("BadRequest", StatusCode::BAD_REQUEST, why),
         Refusal::InvalidRequest(why) => error(Code::InvalidRequest, why),
         Refusal::PreconditionFailed(name) => {
             let message =

@@ -23,9 +23,11 @@ FIRST_PORT, LAST_PORT = 30_000, 32_000
 
 
 class Gateway:
-    """One server on an empty store, or one that GATEWAY_TEST_ENDPOINT names."""
+    """One server on an empty store, or one that GATEWAY_TEST_ENDPOINT names. `settings`: further
+    environment variables."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        self.settings = settings or {}
         self.endpoint = os.environ.get("GATEWAY_TEST_ENDPOINT", "")
         self.access_key = os.environ.get("GATEWAY_TEST_ACCESS_KEY", ACCESS_KEY)
         self.secret_key = os.environ.get("GATEWAY_TEST_SECRET_KEY", SECRET_KEY)
@@ -60,6 +62,7 @@ class Gateway:
             "PENSTOCK_SECRET_KEY": self.secret_key,
             "PENSTOCK_DOMAINS": DOMAIN,
             "PENSTOCK_EXTENT_FILE": "4GiB",
+            **self.settings,
         }
         command = [binary(), "serve", "--data", str(self.folder / "data")]
         command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin}"]

@@ -13,9 +13,12 @@ use crate::admin::control::End;
 use crate::cli::{self, StoreCommands};
 use crate::config::amount::print_bytes;
 use crate::config::{Machine, Plan, Preference};
+use crate::door::request_id;
 use crate::iam::Iam;
+use crate::lifecycle;
 use crate::limits;
 use crate::metrics::{Figure, Figures};
+use crate::notify::{self, Notifier};
 use crate::rdma::figures::RdmaFigures;
 use crate::rdma::open as rdma_open;
 use crate::rdma::process::{Rdma, Rules};
@@ -92,6 +95,11 @@ fn memory_elsewhere(plan: &Plan, staging_bytes: u64) -> Vec<(String, u64)> {
         ("XML documents".to_owned(), s3::limits::DOCUMENTS_BYTES_MAX as u64),
         ("listings".to_owned(), s3::limits::listings_bytes(plan.memory_bytes) as u64),
     ];
+    let targets = plan.events.targets.len() as u64;
+    if targets > 0 {
+        let each = plan.events.queue_bytes as u64;
+        elsewhere.push((format!("events for {targets} target(s)"), targets * each));
+    }
     if staging_bytes > 0 {
         elsewhere.push(("RDMA uploads".to_owned(), staging_bytes));
     }
@@ -109,7 +117,15 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
     let watched = Arc::new(StoreFigures::new(handle.clone()).asking_drives());
     let rules = Rules::from(&plan.rdma);
     let rdma = Rdma::new(opened.state, rules, keys.clone(), plan.lanes, plan.drain_deadline);
-    let figures = Together(vec![watched.clone(), Arc::new(RdmaFigures::new(rdma.clone()))]);
+    let (notifier, events) = notifier(plan)?;
+    let (lifecycle, lifecycle_ends) =
+        lifecycle::Worker::start(handle.clone(), plan.lanes, &plan.lifecycle, notifier.clone())?;
+    let figures = Together(vec![
+        watched.clone(),
+        Arc::new(RdmaFigures::new(rdma.clone())),
+        lifecycle,
+        notifier.clone(),
+    ]);
     let gateway = Gateway {
         store: handle,
         keys: keys.clone(),
@@ -117,7 +133,9 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
                 .with_defaults(plan.bucket_defaults)
                 .with_directory(keys.clone())
-                .with_listings(s3::limits::listings_bytes(plan.memory_bytes)),
+                .with_listings(s3::limits::listings_bytes(plan.memory_bytes))
+                .with_lifecycle(plan.lifecycle.calendar)
+                .with_notifier(notifier),
         ),
         rdma,
     };
@@ -126,8 +144,20 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
         introduction,
         figures: Arc::new(figures),
         health: watched,
-        close: Box::new(move || store.close()),
+        close: Box::new(move || {
+            lifecycle_ends.close();
+            events.close();
+            store.close();
+        }),
     })
+}
+
+/// Who can be told of events, and what ends them.
+fn notifier(plan: &Plan) -> Result<(Arc<Notifier>, notify::Closing), String> {
+    let host = request_id::host_id().map_err(|error| format!("no random numbers: {error}"))?;
+    let host = host.to_str().unwrap_or_default();
+    let (notifier, closing) = Notifier::start(&plan.events, &plan.region, host, &plan.data)?;
+    Ok((Arc::new(notifier), closing))
 }
 
 /// Figures of several parts.

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use datapath::{EngineKind, LaneStore, StoreError, StoreHandle};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use send_wrapper::SendWrapper;
 
@@ -34,7 +34,7 @@ use crate::rdma::object;
 use crate::rdma::process::Rdma;
 use crate::rdma::{Concern, Route};
 use crate::record::{AccountSlot, Watch};
-use crate::s3::{self, S3Settings};
+use crate::s3::{self, CrossOrigin, OriginVerdict, S3Settings};
 
 /// The process's part.
 pub struct Gateway {
@@ -182,6 +182,15 @@ impl Backend for LaneBackend {
                 Ok(answer)
             }
         }
+    }
+
+    fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict {
+        self.service.cross_origin(bucket, asked, answer)
     }
 
     async fn set_public_read(&self, bucket: &str, on: bool) -> Result<(), OrderError> {

@@ -633,6 +633,58 @@ pub const METRICS_USERS: Key = Key::new(
      Each takes about five series.",
 );
 
+/// Who can be told of events.
+pub const EVENTS_TARGETS: Key = Key::new(
+    "events.targets",
+    Shape::Text,
+    Default::Nothing("nobody can be told of events"),
+    "Who can be told of what happens to objects, as NAME=file:/PATH or NAME=http://HOST:PORT/PATH \
+     (also https); buckets name them as arn:penstock:events:::NAME.",
+)
+.several();
+
+/// Memory for events that wait.
+pub const EVENTS_QUEUE: Key = Key::new(
+    "events.queue",
+    Shape::Bytes,
+    Default::Is("16M"),
+    "Memory for events that wait for one target; what has no room in it is dropped and counted. \
+     An event takes about 1 KiB.",
+);
+
+/// Authorities of webhooks.
+pub const EVENTS_CA: Key = Key::new(
+    "events.ca",
+    Shape::Path,
+    Default::Nothing("the system's authorities"),
+    "File of the authorities, in PEM, that webhooks over https have their certificates from.",
+);
+
+/// The length of a day.
+pub const LIFECYCLE_DAY: Key = Key::new(
+    "lifecycle.day",
+    Shape::Time,
+    Default::Is("24h"),
+    "The length of a day in lifecycle rules, for tests and trials: with 10s, an object that expires \
+     after one day is gone in 10 seconds. Another value than 24h deletes earlier than clients expect.",
+);
+
+/// How fast the lifecycle looks.
+pub const LIFECYCLE_KEYS: Key = Key::new(
+    "lifecycle.keys_per_second",
+    Shape::Count,
+    Default::Is("20000"),
+    "How many versions and uploads the lifecycle looks at in a second, at most.",
+);
+
+/// How fast the lifecycle deletes.
+pub const LIFECYCLE_DELETES: Key = Key::new(
+    "lifecycle.deletes_per_second",
+    Shape::Count,
+    Default::Is("1000"),
+    "How many versions and uploads the lifecycle deletes in a second, at most.",
+);
+
 /// All keys, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DATA,
@@ -694,6 +746,12 @@ pub const KEYS: &[&Key] = &[
     &TRACE_SAMPLE,
     &METRICS_BUCKETS,
     &METRICS_USERS,
+    &EVENTS_TARGETS,
+    &EVENTS_QUEUE,
+    &EVENTS_CA,
+    &LIFECYCLE_DAY,
+    &LIFECYCLE_KEYS,
+    &LIFECYCLE_DELETES,
 ];
 
 /// The environment variable that names the configuration file, as `--config` does.

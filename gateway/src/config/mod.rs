@@ -7,8 +7,10 @@
 pub mod access_log;
 pub mod admin;
 pub mod amount;
+pub mod events;
 pub mod finding;
 pub mod keys;
+pub mod lifecycle;
 mod machine;
 pub mod metrics;
 pub mod plan;
@@ -22,7 +24,9 @@ pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
 pub use admin::{AdminPlan, AdminTlsPlan};
+pub use events::{EventPlace, EventTarget, EventsPlan};
 pub use finding::Finding;
+pub use lifecycle::LifecyclePlan;
 pub use metrics::MetricsPlan;
 pub use plan::{BucketDefaults, Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};

@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::access_log::AccessLogPlan;
 use super::admin::AdminPlan;
 use super::amount::{parse_bytes, parse_time, print_bytes, print_time};
+use super::events::EventsPlan;
 use super::keys::{self, Default as Standard, Key, Shape};
+use super::lifecycle::LifecyclePlan;
 use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
@@ -148,6 +150,10 @@ pub struct Plan {
     pub trace: TracePlan,
     /// Metrics of tenants.
     pub metrics: MetricsPlan,
+    /// Event notifications.
+    pub events: EventsPlan,
+    /// Lifecycle.
+    pub lifecycle: LifecyclePlan,
     /// Every key with what it comes to, to be shown. Secrets are hidden.
     pub settings: Vec<Setting>,
 }
@@ -253,6 +259,8 @@ impl Reader<'_> {
             self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
         }
         let metrics = self.metrics();
+        let events = self.events();
+        let lifecycle = self.lifecycle();
         self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
@@ -288,6 +296,8 @@ impl Reader<'_> {
             access_log: access_log?,
             trace: trace?,
             metrics: metrics?,
+            events: events?,
+            lifecycle: lifecycle?,
             settings: print::settings(self.raw, self.machine),
         })
     }
@@ -415,7 +425,7 @@ impl Reader<'_> {
     }
 
     /// A key with any number of values up to a bound.
-    fn many<T>(
+    pub(super) fn many<T>(
         &mut self,
         key: &'static Key,
         most: usize,
@@ -500,7 +510,7 @@ pub(super) fn count(least: usize, most: usize) -> impl Fn(&str) -> Parsed<usize>
     }
 }
 
-fn time(text: &str) -> Parsed<Duration> {
+pub(super) fn time(text: &str) -> Parsed<Duration> {
     match parse_time(text) {
         Ok(time) if time.is_zero() => wrong("too short", "write at least 1ms"),
         Ok(time) if time > limits::CONFIGURED_TIME_MAX => {

@@ -6,6 +6,7 @@
 //! Not here: signatures (`auth`), framing (`body`), operations (`s3`).
 
 pub mod batch;
+mod cross_origin;
 pub mod exchange;
 pub mod host;
 pub mod operation;
@@ -25,7 +26,7 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderName, REFERER, SERVER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -43,6 +44,7 @@ use crate::metrics::{Operation, Refusal, Stage};
 use crate::rdma::Concern;
 use crate::record::account::Asked;
 use crate::record::{Account, AccountSlot, Watch};
+use crate::s3::{CrossOrigin, OriginVerdict};
 use exchange::Exchange;
 use outgoing::Content;
 use paced::LeftoverSlot;
@@ -84,6 +86,15 @@ pub trait Backend: 'static {
         &self,
         request: Request<s3s::Body>,
     ) -> impl Future<Output = Result<Response<s3s::Body>, Refused>>;
+
+    /// What a bucket's rules say to the script of another origin; adds the headers that tell it to an
+    /// answer's.
+    fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict;
 
     /// Lets anybody read the objects of a bucket, or not.
     fn set_public_read(
@@ -170,9 +181,10 @@ impl<B: Backend> Door<B> {
         // asks before every PUT, takes the next answer on such a connection for the missing 100 and
         // waits for ever; Amazon S3 sends it. So the connection ends with the answer.
         let unanswered = seen.expects && parts.version == Version::HTTP_11 && body.is_end_stream();
+        let cross_origin = CrossOrigin::of(&parts.method, &parts.headers);
         let (body, leftover) = PacedBody::new(body, self.context.clone(), account.clone());
         let outcome = {
-            let answer = pin!(self.answer(parts, body, &seen, &account));
+            let answer = pin!(self.answer(parts, body, &seen, &account, cross_origin.as_ref()));
             unwind::caught(answer).await
         };
         let head_only = seen.method == Method::HEAD;
@@ -191,6 +203,9 @@ impl<B: Backend> Door<B> {
                 refuse(&Refused::internal())
             }
         };
+        if let Some(asked) = &cross_origin {
+            self.tell_origin(asked, &account, &seen.method, response.headers_mut());
+        }
         if !self.settle(&leftover, &seen, &pulse).await {
             pulse.leaves_unread();
             response.headers_mut().insert(CONNECTION, CLOSE);
@@ -244,7 +259,12 @@ impl<B: Backend> Door<B> {
         body: RequestBody,
         seen: &Seen,
         account: &Account,
+        cross_origin: Option<&CrossOrigin>,
     ) -> Result<Response<s3s::Body>, Refused> {
+        if parts.method == Method::OPTIONS {
+            let answer = self.preflight(&parts, account, cross_origin);
+            return answer.map_err(|refused| self.counted(Refusal::Request, refused));
+        }
         let admitted = self.admit(&mut parts, body, seen);
         if account.is_measured() {
             account.spent_since(Stage::Auth, account.began);
@@ -369,13 +389,6 @@ fn tell_headers(asked: &mut Asked, parts: &Parts) {
 fn check(parts: &Parts) -> Result<(), Refused> {
     const METHODS: [Method; 5] =
         [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE];
-    if parts.method == Method::OPTIONS {
-        return Err(Refused::new(
-            StatusCode::FORBIDDEN,
-            "AccessForbidden",
-            "CORSResponse: CORS is not enabled for this bucket.",
-        ));
-    }
     if !METHODS.contains(&parts.method) {
         return Err(Refused::new(
             StatusCode::METHOD_NOT_ALLOWED,

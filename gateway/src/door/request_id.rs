@@ -3,6 +3,7 @@
 //! Owns: `x-amz-request-id`, unique per request, and `x-amz-id-2`, which names the process.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use http::HeaderValue;
 
@@ -57,15 +58,20 @@ impl RequestIds {
     }
 }
 
-/// A process's `x-amz-id-2`: base 64 of 48 random bytes, as long as S3's.
+/// This process's `x-amz-id-2`: base 64 of 48 random bytes, as long as S3's. The same at each call.
 ///
 /// # Errors
 /// When the system has no random numbers to give.
 pub fn host_id() -> Result<HeaderValue, getrandom::Error> {
+    static HOST_ID: OnceLock<HeaderValue> = OnceLock::new();
+    if let Some(known) = HOST_ID.get() {
+        return Ok(known.clone());
+    }
     let mut random = [0u8; 48];
     getrandom::fill(&mut random)?;
     let text = base64_simd::STANDARD.encode_to_string(random);
-    Ok(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0")))
+    let made = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"));
+    Ok(HOST_ID.get_or_init(|| made).clone())
 }
 
 #[cfg(test)]
@@ -84,5 +90,6 @@ mod tests {
     #[test]
     fn the_host_id_is_as_long_as_s3s() {
         assert_eq!(host_id().unwrap().len(), 64);
+        assert_eq!(host_id(), host_id());
     }
 }

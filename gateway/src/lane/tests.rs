@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,6 +19,7 @@ use send_wrapper::SendWrapper;
 use super::*;
 use crate::config::Receipts;
 use crate::door::{Refused, RequestBody};
+use crate::s3::{CrossOrigin, OriginVerdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,6 +85,10 @@ impl Backend for TestBackend {
             "/b/panic" => panic!("as asked"),
             path => text(path.to_owned()),
         })
+    }
+
+    fn cross_origin(&self, _: &str, _: &CrossOrigin, _: &mut HeaderMap) -> OriginVerdict {
+        OriginVerdict::NoRules
     }
 
     async fn set_public_read(&self, bucket: &str, _: bool) -> Result<(), OrderError> {

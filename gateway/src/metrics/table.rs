@@ -301,9 +301,23 @@ metrics! {
 
     "Background work" "What runs beside requests." {
         BACKGROUND_PENDING: Gauge "penstock_background_pending" ["task"]
-            "1 while the task has work to do: `reclaim` frees the space of what was overwritten or deleted.";
+            "1 while the task has work to do: `reclaim` frees the space of what was overwritten or deleted, `lifecycle` goes through buckets that have rules.";
         BACKGROUND_ITEMS: Counter "penstock_background_items_total" ["task"]
-            "Items that the task has done: `reclaim` counts rows of the index that it visited.";
+            "Items that the task has done: `reclaim` counts rows of the index that it visited, `lifecycle` versions and uploads.";
+        LIFECYCLE_ACTIONS: Counter "penstock_lifecycle_actions_total" ["action"]
+            "What the lifecycle has done: `expire` deleted a current object or made its delete marker, `noncurrent` deleted a replaced version, `marker` a delete marker, `abort` an upload.";
+        LIFECYCLE_SPARED: Counter "penstock_lifecycle_spared_total" ["reason"]
+            "What was due and stayed: `locked` by object lock, `changed` since it was looked at, `failed` in the store.";
+        LIFECYCLE_ROUND: Gauge "penstock_lifecycle_round_seconds" []
+            "How long the last round over all buckets took.";
+        LIFECYCLE_BUCKETS: Gauge "penstock_lifecycle_buckets" []
+            "Buckets that had rules in the last round.";
+        EVENTS: Counter "penstock_events_total" ["target", "outcome"]
+            "Event notifications by what became of them: `delivered`, `failed` (an attempt, which is repeated), `refused` by the target, `dropped` for want of room in the queue.";
+        EVENTS_QUEUED: Gauge "penstock_events_queued" ["target"]
+            "Event notifications that wait for their target.";
+        EVENTS_QUEUED_BYTES: Gauge "penstock_events_queued_bytes" ["target"]
+            "Memory of those that wait; `events.queue` is the most.";
     }
 
     "Observation itself" "What is told about requests, and what had to be left out." {

@@ -23,6 +23,7 @@ use super::settings::{Settings, kind};
 use super::{access, versions};
 use crate::iam::{Account, Caller, Iam};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 impl Directory for Iam {
@@ -103,8 +104,9 @@ pub(super) async fn put_object(
     let annotation = Annotation::Acl(kept(&acl, &settings));
     let version = version.map(access::version_named).transpose()?;
     let key = Bytes::from(input.key);
-    let annotated = operations.lane().annotate(bucket.id, key, version, annotation).await;
-    laps.ends(Stage::Commit, annotated)?;
+    let annotated = operations.lane().annotate(bucket.id, key.clone(), version, annotation).await;
+    let object = laps.ends(Stage::Commit, annotated)?;
+    operations.made(&request.extensions, &bucket, EventKind::AclPut, &key, &object);
     Ok(S3Response::new(PutObjectAclOutput::default()))
 }
 

@@ -28,6 +28,7 @@ use super::uploads::dto_kind;
 use super::{condition, entity_tag, uploads};
 use crate::body::checksum::{Algorithm, Value};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -73,6 +74,13 @@ pub(super) async fn complete(
     let completed = operations.lane().complete(upload.id, ids, new, crc64).await;
     let object = laps.ends(Stage::Commit, completed)?;
     laps.object(object.size);
+    operations.made(
+        &request.extensions,
+        &bucket,
+        EventKind::Complete,
+        input.key.as_bytes(),
+        &object,
+    );
     Ok(answer(&request.headers, input, object.entity_tag, checksum))
 }
 

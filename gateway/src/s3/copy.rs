@@ -18,6 +18,7 @@ use super::attributes::Attributes;
 use super::checksum::{Checksum, Kind, checksum_fields};
 use super::created::Beside;
 use super::describe::checksum_of;
+use super::lifecycle::EXPIRATION;
 use super::limits::PART_BYTES_MAX;
 use super::operations::Operations;
 use super::redirect::REDIRECT;
@@ -26,6 +27,7 @@ use super::storage_class::STORAGE_CLASS;
 use super::{condition, http_date, source};
 use crate::body::checksum::{Algorithm, Selection};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -54,9 +56,12 @@ pub(super) async fn copy_object(
         Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
     })
     .await?;
+    operations.made(extensions, &bucket, EventKind::Copy, input.key.as_bytes(), &object);
+    let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
     let output =
         CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
-    Ok(S3Response::new(output))
+    let headers = expiration.map(|value| (EXPIRATION, value)).into_iter().collect();
+    Ok(S3Response::with_headers(output, headers))
 }
 
 /// What the request wants of its own rather than the source's.

@@ -30,10 +30,12 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
+    let key = Bytes::from(input.key);
     let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
-    let delete = Delete { condition, marker_acl, ..Delete::object(Bytes::from(input.key)) };
+    let delete = Delete { condition, marker_acl, ..Delete::object(key.clone()) };
     let deleted = operations.lane().delete(bucket.id, delete).await;
-    laps.ends(Stage::Commit, deleted)?;
+    let deletion = laps.ends(Stage::Commit, deleted)?;
+    operations.removed(&request.extensions, &bucket, &key, &deletion);
     Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..Default::default() }))
 }
 
@@ -76,7 +78,11 @@ pub(super) async fn delete_objects(
         let results = laps.ends(Stage::Commit, results)?;
         for (object, result) in wanted.into_iter().zip(results) {
             match result {
-                Ok(_) => answers.deleted(object),
+                Ok(deletion) => {
+                    let key = object.key.as_bytes();
+                    operations.removed(&request.extensions, &bucket, key, &deletion);
+                    answers.deleted(object);
+                }
                 Err(error) => answers.refused(object, error.into()),
             }
         }

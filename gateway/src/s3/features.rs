@@ -89,6 +89,39 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
         "UploadPart" | "UploadPartCopy" => &["partNumber", "uploadId"],
         "CompleteMultipartUpload" | "AbortMultipartUpload" | "ListParts" => &["uploadId"],
+        "PutBucketCors" | "GetBucketCors" | "DeleteBucketCors" => &["cors"],
+        "PutBucketLifecycleConfiguration"
+        | "GetBucketLifecycleConfiguration"
+        | "DeleteBucketLifecycle" => &["lifecycle"],
+        "PutBucketNotificationConfiguration" | "GetBucketNotificationConfiguration" => {
+            &["notification"]
+        }
+        "PutBucketEncryption" | "GetBucketEncryption" | "DeleteBucketEncryption" => &["encryption"],
+        "PutBucketTagging" | "GetBucketTagging" | "DeleteBucketTagging" => &["tagging"],
+        other => return unsupported(other),
+    })
+}
+
+/// The same for configurations that no bucket here has; see `unsupported.rs`.
+fn unsupported(operation: &str) -> Option<&'static [&'static str]> {
+    Some(match operation {
+        "GetBucketRequestPayment" | "PutBucketRequestPayment" => &["requestPayment"],
+        "GetBucketAccelerateConfiguration" | "PutBucketAccelerateConfiguration" => &["accelerate"],
+        "GetBucketLogging" | "PutBucketLogging" => &["logging"],
+        "GetBucketWebsite" | "DeleteBucketWebsite" => &["website"],
+        "GetBucketReplication" | "DeleteBucketReplication" => &["replication"],
+        "GetBucketAnalyticsConfiguration"
+        | "ListBucketAnalyticsConfigurations"
+        | "DeleteBucketAnalyticsConfiguration" => &["analytics"],
+        "GetBucketIntelligentTieringConfiguration"
+        | "ListBucketIntelligentTieringConfigurations"
+        | "DeleteBucketIntelligentTieringConfiguration" => &["intelligent-tiering"],
+        "GetBucketInventoryConfiguration"
+        | "ListBucketInventoryConfigurations"
+        | "DeleteBucketInventoryConfiguration" => &["inventory"],
+        "GetBucketMetricsConfiguration"
+        | "ListBucketMetricsConfigurations"
+        | "DeleteBucketMetricsConfiguration" => &["metrics"],
         _ => return None,
     })
 }

@@ -15,6 +15,7 @@ use super::attributes::Attributes;
 use super::by_rdma::{self, Moved};
 use super::condition::{self, Verdict};
 use super::describe::{self, Description, Selection, describe, overrides};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
@@ -111,7 +112,13 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     };
     let selection = select(&aside, object, part)?;
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let described = describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let mut described =
+        describe(object, &attributes, &selection, with_checksum, overrides!(input))?;
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
+    }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     Ok(Found { opened, range: selection.range, described, content_range, delivery, laps })

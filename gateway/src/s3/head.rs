@@ -9,6 +9,7 @@ use super::aside::Aside;
 use super::attributes::Attributes;
 use super::describe::{describe, overrides};
 use super::get::{check_conditions, select, wants_checksum};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
@@ -46,7 +47,13 @@ pub(super) async fn head_object(
     check_conditions(&aside, &object, &attributes)?;
     let selection = select(&aside, &object, part)?;
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let described = describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    let mut described =
+        describe(&object, &attributes, &selection, with_checksum, overrides!(input))?;
+    if input.version_id.is_none()
+        && let Some(expiration) = operations.expiration(&bucket, input.key.as_bytes(), &object)
+    {
+        described.headers.insert(EXPIRATION, expiration);
+    }
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     let output =

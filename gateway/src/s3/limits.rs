@@ -146,6 +146,33 @@ pub const RETRY_AFTER_READ_ONLY_SECONDS: u32 = 60;
 /// How long a trouble that meets every request alike is not logged again.
 pub const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Rules of a CORS configuration, and the bytes of its document ("Configuring cross-origin resource sharing").
+pub const CORS_RULES_MAX: usize = 100;
+
+/// See [`CORS_RULES_MAX`].
+pub const CORS_DOCUMENT_BYTES_MAX: usize = 64 << 10;
+
+/// Rules of a lifecycle configuration ("Setting a lifecycle configuration on a bucket").
+pub const LIFECYCLE_RULES_MAX: usize = 1000;
+
+/// Bytes of its document: 1,000 rules of 250 bytes; what is kept has to fit a bucket's setting.
+pub const LIFECYCLE_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// The most that `NewerNoncurrentVersions` can say.
+pub const LIFECYCLE_NEWER_VERSIONS_MAX: i32 = 100;
+
+/// Configurations within a notification configuration.
+pub const NOTIFICATIONS_MAX: usize = 100;
+
+/// Bytes of its document: 100 with two filters of 1,024 bytes fit.
+pub const NOTIFICATION_DOCUMENT_BYTES_MAX: usize = 256 << 10;
+
+/// Characters of the ID of a rule or a configuration.
+pub const SETTING_ID_CHARS_MAX: usize = 255;
+
+/// Tags of a bucket ("PutBucketTagging", "Cost allocation tags").
+pub const BUCKET_TAGS_MAX: usize = 50;
+
 /// Bytes of a bucket's location constraint; the longest AWS region name has 14.
 pub const LOCATION_BYTES_MAX: usize = 64;
 

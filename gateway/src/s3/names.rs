@@ -119,6 +119,16 @@ impl S3Host for Domains {
     }
 }
 
+/// An ID for what a client has not named: 32 hexadecimal digits, as random as the system's.
+///
+/// # Errors
+/// Busy, when the system has no random numbers to give.
+pub(super) fn random_id() -> Outcome<String> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).map_err(|_| Refusal::Busy("random numbers"))?;
+    Ok(hex_simd::encode_to_string(random, hex_simd::AsciiCase::Lower))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,10 +14,10 @@ use send_wrapper::SendWrapper;
 use super::refusal::{Outcome, Refusal};
 use super::service::S3Settings;
 use super::settings::{Settings, SettingsCache};
-use super::{acl_operations, ownership, policy_operations, public_access};
 use super::{
-    bucket, complete, copy, delete, get, head, list, object_attributes, parts, put, tagging,
-    uploads,
+    acl_operations, bucket, bucket_tagging, complete, copy, cors, delete, encryption_default, get,
+    head, lifecycle, list, notification, object_attributes, ownership, parts, policy_operations,
+    public_access, put, tagging, unsupported, uploads,
 };
 
 /// What the operations of one lane work with. Clones share it.
@@ -156,6 +156,44 @@ table! {
     upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = parts::upload_part_copy;
     list_parts(ListPartsInput) -> ListPartsOutput = parts::list_parts;
     complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput = complete::complete;
+
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = cors::put;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = cors::get;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = cors::delete;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = lifecycle::put;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::delete;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = notification::put;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = notification::get;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = encryption_default::put;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = encryption_default::get;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = encryption_default::delete;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = bucket_tagging::put;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket_tagging::get;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = bucket_tagging::delete;
+
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = unsupported::request_payment;
+    put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = unsupported::put_request_payment;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = unsupported::accelerate;
+    put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = unsupported::put_accelerate;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = unsupported::logging;
+    put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = unsupported::put_logging;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = unsupported::website;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = unsupported::delete_website;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = unsupported::replication;
+    delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = unsupported::delete_replication;
+    get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput = unsupported::analytics;
+    list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput) -> ListBucketAnalyticsConfigurationsOutput = unsupported::list_analytics;
+    delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput = unsupported::delete_analytics;
+    get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput) -> GetBucketIntelligentTieringConfigurationOutput = unsupported::tiering;
+    list_bucket_intelligent_tiering_configurations(ListBucketIntelligentTieringConfigurationsInput) -> ListBucketIntelligentTieringConfigurationsOutput = unsupported::list_tiering;
+    delete_bucket_intelligent_tiering_configuration(DeleteBucketIntelligentTieringConfigurationInput) -> DeleteBucketIntelligentTieringConfigurationOutput = unsupported::delete_tiering;
+    get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput = unsupported::inventory;
+    list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput) -> ListBucketInventoryConfigurationsOutput = unsupported::list_inventories;
+    delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput = unsupported::delete_inventory;
+    get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput) -> GetBucketMetricsConfigurationOutput = unsupported::metrics;
+    list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput) -> ListBucketMetricsConfigurationsOutput = unsupported::list_metrics;
+    delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput) -> DeleteBucketMetricsConfigurationOutput = unsupported::delete_metrics;
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ use super::aside::Aside;
 use super::checksum::checksum_fields;
 use super::created::Beside;
 use super::intake::{self, Promises, Source};
+use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::refusal::Outcome;
 use super::{by_rdma, condition};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -42,13 +44,17 @@ pub(super) async fn put_object(
     // What will not fit is refused before the body; a checksum adds 40 bytes at most, and the store checks again.
     beside.attributes.encode()?;
     let received = intake::receive(operations.lane(), source, &promises, None, &mut laps).await?;
-    let (answer, headers) = (received.answer(), received.headers());
+    let (answer, mut headers) = (received.answer(), received.headers());
     beside.attributes.checksums.extend(received.checksum);
     let key = Bytes::from(input.key);
-    let new = beside.into_new(bucket.id, key, received.entity_tag, condition)?;
+    let new = beside.into_new(bucket.id, key.clone(), received.entity_tag, condition)?;
     laps.object(received.staged.size());
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;
+    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
+    if let Some(expiration) = operations.expiration(&bucket, &key, &object) {
+        headers.insert(EXPIRATION, expiration);
+    }
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
         ..Default::default()

@@ -24,6 +24,13 @@ pub enum Refusal {
     NoSuchKey,
     /// There is no bucket of the name.
     NoSuchBucket,
+    /// A setting that the bucket does not have; each has a code of its own.
+    NoSuchSetting {
+        /// S3's code, whose status is 404.
+        code: &'static str,
+        /// S3's sentence.
+        message: &'static str,
+    },
     /// There is no such upload at this key.
     NoSuchUpload,
     /// A version id of the right form; buckets here have no versions but `null`.
@@ -36,6 +43,8 @@ pub enum Refusal {
     InvalidUri(&'static str),
     /// A parameter or header with a value that cannot be.
     InvalidArgument(String),
+    /// Something that has no code of its own.
+    BadRequest(&'static str),
     /// Parameters or headers that cannot be together, or are missing.
     InvalidRequest(String),
     /// A condition on the object is not met; names the header.

@@ -19,6 +19,7 @@ use super::access::{Access, DENIED, NoSecrets};
 use super::acl::Acl;
 use super::aside::Aside;
 use super::beyond::Beyond;
+use super::cors::{CrossOrigin, OriginVerdict};
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
 use super::names::{BucketNames, Domains, check_target, names_object, parameter_names};
@@ -29,6 +30,8 @@ use crate::auth::Identity;
 use crate::config::BucketDefaults;
 use crate::door::ErrorCode;
 use crate::iam::Iam;
+use crate::lifecycle::calendar::Calendar;
+use crate::notify::Notifier;
 use crate::rdma::delivery::Delivery;
 
 /// What the operations of all lanes share.
@@ -41,6 +44,8 @@ pub struct S3Settings {
     directory: Arc<Iam>,
     documents: Documents,
     listings: Listings,
+    notifier: Arc<Notifier>,
+    calendar: Calendar,
 }
 
 impl S3Settings {
@@ -60,12 +65,34 @@ impl S3Settings {
             directory: Arc::default(),
             documents: Documents::default(),
             listings: Listings::default(),
+            notifier: Arc::default(),
+            calendar: Calendar::DAYS,
         }
     }
 
     /// Gives listings that much memory, in bytes; without, they have [`super::limits::LISTINGS_BYTES_MIN`].
     pub fn with_listings(self, bytes: usize) -> Self {
         Self { listings: Listings::new(bytes), ..self }
+    }
+
+    /// Counts days of lifecycle rules by that calendar; without, they have 24 hours.
+    pub fn with_lifecycle(self, calendar: Calendar) -> Self {
+        Self { calendar, ..self }
+    }
+
+    /// When days have passed.
+    pub(super) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// Gives events to that notifier; without, nobody can be told of any.
+    pub fn with_notifier(self, notifier: Arc<Notifier>) -> Self {
+        Self { notifier, ..self }
+    }
+
+    /// Who is told of events.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Gives new buckets those settings; without, they have [`BucketDefaults::Acl`].
@@ -140,6 +167,24 @@ impl Service {
             Box::pin(delivery.close()).await;
         }
         answer
+    }
+
+    /// What the rules of a bucket say to the script of another origin; adds the headers that tell it.
+    pub fn cross_origin(
+        &self,
+        bucket: &str,
+        asked: &CrossOrigin,
+        answer: &mut HeaderMap,
+    ) -> OriginVerdict {
+        // What cannot be looked up is as good as not there: the answer to the request itself says more.
+        let Ok(bucket) = self.operations.bucket(bucket) else {
+            return OriginVerdict::NoBucket;
+        };
+        match self.operations.bucket_settings(&bucket).as_ref().map(|settings| &settings.cors) {
+            Ok(Some(cors)) if cors.write(asked, answer) => OriginVerdict::Allowed,
+            Ok(Some(_)) => OriginVerdict::Refused,
+            Ok(None) | Err(_) => OriginVerdict::NoRules,
+        }
     }
 
     async fn answer(

@@ -15,7 +15,11 @@ use bytes::Bytes;
 use datapath::{Bucket, BucketId, LaneStore, SettingKind};
 
 use super::acl::{Acl, Party};
+use super::cors::Cors;
+use super::encryption_default::DefaultEncryption;
+use super::lifecycle::Lifecycle;
 use super::limits::{POLICIES_CACHED_MAX, SETTINGS_CACHED_MAX};
+use super::notification::Notification;
 use super::ownership::{BucketAttributes, BucketOwner, Ownership};
 use super::policy_operations;
 use super::public_access::PublicAccess;
@@ -66,6 +70,14 @@ pub(super) struct Settings {
     pub(super) ownership: Option<Ownership>,
     /// Public Access Block, where it was set.
     pub(super) public_access: Option<PublicAccess>,
+    /// CORS, where it was set.
+    pub(super) cors: Option<Cors>,
+    /// The lifecycle, where it was set.
+    pub(super) lifecycle: Option<Lifecycle>,
+    /// How objects are encrypted by default, where it was set.
+    pub(super) encryption: Option<DefaultEncryption>,
+    /// Who hears of events, where anybody does.
+    pub(super) notification: Option<Notification>,
     /// Whether the root of its account may do everything with it and the objects that are the bucket's.
     is_plain: bool,
     raw: Box<[(SettingKind, Bytes)]>,
@@ -97,6 +109,12 @@ impl Settings {
         let public_access =
             find(kind::PUBLIC_ACCESS).map(|bytes| PublicAccess::decode(bytes)).transpose()?;
         let policy = counting(bucket, find(kind::POLICY), public_read)?;
+        let cors = find(kind::CORS).map(|bytes| Cors::decode(bytes)).transpose()?;
+        let lifecycle = find(kind::LIFECYCLE).map(|bytes| Lifecycle::decode(bytes)).transpose()?;
+        let encryption =
+            find(kind::ENCRYPTION).map(|bytes| DefaultEncryption::decode(bytes)).transpose()?;
+        let notification =
+            find(kind::NOTIFICATION).map(|bytes| Notification::decode(bytes)).transpose()?;
         let acls_are_off = ownership == Some(Ownership::BucketOwnerEnforced);
         let is_plain =
             policy.is_none() && (acls_are_off || acl.as_ref().is_none_or(Acl::is_owners_in_full));
@@ -107,6 +125,10 @@ impl Settings {
             acl,
             ownership,
             public_access,
+            cors,
+            lifecycle,
+            encryption,
+            notification,
             is_plain,
             raw: raw.into_boxed_slice(),
         })

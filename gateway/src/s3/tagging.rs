@@ -14,6 +14,7 @@ use super::refusal::Outcome;
 use super::tags::Tags;
 use super::{access, versions};
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// The tags, in the order in which they were given.
@@ -45,8 +46,10 @@ pub(super) async fn put(
     versions::check(input.version_id.as_deref())?;
     let tags = Tags::of_set(input.tagging.tag_set)?.encode();
     let key = Bytes::from(input.key);
-    let annotated = operations.lane().annotate(bucket.id, key, None, Annotation::Tags(tags));
-    laps.ends(Stage::Commit, annotated.await)?;
+    let annotated =
+        operations.lane().annotate(bucket.id, key.clone(), None, Annotation::Tags(tags));
+    let object = laps.ends(Stage::Commit, annotated.await)?;
+    operations.made(&request.extensions, &bucket, EventKind::TaggingPut, &key, &object);
     Ok(S3Response::new(PutObjectTaggingOutput::default()))
 }
 
@@ -60,7 +63,9 @@ pub(super) async fn delete(
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     versions::check(input.version_id.as_deref())?;
     let nothing = Annotation::Tags(Bytes::new());
-    let annotated = operations.lane().annotate(bucket.id, Bytes::from(input.key), None, nothing);
-    laps.ends(Stage::Commit, annotated.await)?;
+    let key = Bytes::from(input.key);
+    let annotated = operations.lane().annotate(bucket.id, key.clone(), None, nothing);
+    let object = laps.ends(Stage::Commit, annotated.await)?;
+    operations.made(&request.extensions, &bucket, EventKind::TaggingDelete, &key, &object);
     Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
 }

@@ -70,7 +70,13 @@ pub(super) async fn create(
     let key = Bytes::from(input.key.clone());
     let id = operations.lane().create_upload(bucket.id, key, beside.hold()?).await;
     let id = laps.ends(Stage::Commit, id)?;
+    let begun = operations.lane().upload(bucket.id, input.key.as_bytes(), id)?;
+    let abortion =
+        begun.and_then(|upload| operations.abortion(&bucket, &upload.key, upload.initiated_ms));
+    let (abort_date, abort_rule_id) = abortion.unzip();
     Ok(S3Response::new(CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id_text(id)),

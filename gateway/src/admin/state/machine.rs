@@ -10,8 +10,10 @@ use super::{
 use crate::metrics::{Figure, table};
 
 /// What background jobs do, by their label.
-const JOBS: [(&str, &str); 1] =
-    [("reclaim", "Frees the space of objects that were overwritten or deleted.")];
+const JOBS: [(&str, &str); 2] = [
+    ("reclaim", "Frees the space of objects that were overwritten or deleted."),
+    ("lifecycle", "Deletes what the lifecycle rules of buckets say."),
+];
 
 impl Window<'_> {
     /// Each lane.
