@@ -110,7 +110,8 @@ async fn rename_object(
         operations.authorize(&parts.extensions, action, target)?;
     }
     let keys = (&*from, key);
-    rename::rename(operations, &parts.headers, bucket, keys, &mut laps).await?;
+    let (extensions, headers) = (&parts.extensions, &parts.headers);
+    rename::rename(operations, extensions, headers, bucket, keys, &mut laps).await?;
     Ok(Response::new(Body::empty()))
 }
 

@@ -32,6 +32,7 @@ use super::tags::Tags;
 use crate::auth::{AuthError, Identity, PolicySignature, verify_policy};
 use crate::body::{Promised, TrailerSlot};
 use crate::iam::Caller;
+use crate::notify::event::EventKind;
 use crate::record::AccountSlot;
 
 /// Why a form does not become an object.
@@ -260,6 +261,7 @@ fn request(
     let promised = Promised::of_form(&headers).map_err(Refusal::Body)?;
     parts.extensions.insert(promised);
     parts.extensions.insert(TrailerSlot::default());
+    parts.extensions.insert(EventKind::Post);
     let mut aside = HeaderMap::new();
     let is_aside =
         |name: &&HeaderName| *name == EXPIRES || name.as_str().starts_with(METADATA_PREFIX);
