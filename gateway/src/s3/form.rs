@@ -30,6 +30,7 @@ use super::put::put_object;
 use super::refusal::{Outcome, Refusal};
 use super::tags::Tags;
 use crate::auth::{AuthError, Identity, PolicySignature, verify_policy};
+use crate::body::checksum::Algorithm;
 use crate::body::{Promised, TrailerSlot};
 use crate::iam::Caller;
 use crate::notify::event::EventKind;
@@ -337,6 +338,16 @@ impl Then {
             }
         };
         let encryption = put.output.server_side_encryption.as_ref().map(|it| it.as_str());
+        let checksums = [
+            (Algorithm::Crc32, &put.output.checksum_crc32),
+            (Algorithm::Crc32c, &put.output.checksum_crc32c),
+            (Algorithm::Crc64Nvme, &put.output.checksum_crc64nvme),
+            (Algorithm::Sha1, &put.output.checksum_sha1),
+            (Algorithm::Sha256, &put.output.checksum_sha256),
+        ];
+        for (algorithm, text) in checksums {
+            say(HeaderName::from_static(algorithm.header()), text.as_deref());
+        }
         say(ETAG, Some(&format!("\"{tag}\"")));
         say(LOCATION, Some(location));
         say(HeaderName::from_static("x-amz-version-id"), put.output.version_id.as_deref());
