@@ -212,6 +212,7 @@ mod tests {
         };
         let mut table: Vec<&str> =
             HERE.iter().map(|it| it.strip_suffix("Input").unwrap()).collect();
+        table.extend(crate::s3::beyond::NAMES);
         table.sort_unstable();
         assert_eq!(named(here), table);
         let (not, _) = not.split_once("## ").unwrap();
