@@ -18,6 +18,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 use crate::body::BodyError;
 use crate::door::BodyFault;
+use crate::s3::FormRefusal;
 use crate::s3::limits::{LOGGED_AGAIN_AFTER, RETRY_AFTER_READ_ONLY_SECONDS, RETRY_AFTER_SECONDS};
 use crate::s3::refusal::{AccessRefusal, RdmaRefusal, Refusal};
 
@@ -127,6 +128,16 @@ fn of_request(refusal: Refusal) -> S3Error {
                 format!("The storage class you specified is not valid: {class}; see docs/S3.md");
             error(Code::InvalidStorageClass, message)
         }
+        Refusal::InvalidWriteOffset { offset, size } => {
+            let is = size.map_or("there is no object of that size".to_owned(), |size| {
+                format!("the object has {size} bytes")
+            });
+            let message = format!(
+                "The write offset value that you specified does not match the current object size: {offset}, and {is}"
+            );
+            custom("InvalidWriteOffset", StatusCode::BAD_REQUEST, message)
+        }
+        Refusal::Form(refusal) => of_form(refusal),
         Refusal::InvalidTag(why) => error(Code::InvalidTag, why),
         Refusal::InvalidRedirectLocation => {
             let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/' and at \
@@ -327,6 +338,53 @@ pub fn of_access(refusal: AccessRefusal) -> S3Error {
         ),
     };
     custom(code, status, message)
+}
+
+/// What a browser is told of its form.
+fn of_form(refusal: FormRefusal) -> S3Error {
+    let bad = |code, message: Cow<'static, str>| custom(code, StatusCode::BAD_REQUEST, message);
+    match refusal {
+        FormRefusal::Malformed(why) => bad(
+            "MalformedPOSTRequest",
+            format!("The body of your POST request is not well-formed multipart/form-data: {why}").into(),
+        ),
+        FormRefusal::FieldsTooLong => bad(
+            "MaxPostPreDataLengthExceeded",
+            "Your POST request fields preceding the upload file were too large.".into(),
+        ),
+        FormRefusal::NoFile => bad(
+            "IncorrectNumberOfFilesInPostRequest",
+            "POST requires exactly one file upload per request.".into(),
+        ),
+        FormRefusal::NoField(name) => bad(
+            "InvalidArgument",
+            format!(
+                "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the \
+                 fields."
+            )
+            .into(),
+        ),
+        FormRefusal::InvalidPolicy(why) => {
+            bad("InvalidPolicyDocument", format!("Invalid Policy: {why}").into())
+        }
+        FormRefusal::Denied(why) => {
+            error(S3ErrorCode::AccessDenied, format!("Invalid according to Policy: {why}"))
+        }
+        FormRefusal::TooLarge { size, max } => bad(
+            "EntityTooLarge",
+            format!("Your proposed upload exceeds the maximum allowed size: {size} bytes of {max}").into(),
+        ),
+        FormRefusal::TooSmall { size, min } => bad(
+            "EntityTooSmall",
+            format!("Your proposed upload is smaller than the minimum allowed size: {size} bytes of {min}").into(),
+        ),
+        FormRefusal::Auth(refused) => custom(refused.code(), refused.status(), refused.message()),
+        FormRefusal::NotHere => custom(
+            "MethodNotAllowed",
+            StatusCode::METHOD_NOT_ALLOWED,
+            "The specified method is not allowed against this resource.",
+        ),
+    }
 }
 
 /// What the client is told of bytes that did not move by RDMA. Codes that Amazon S3 does not have are those of the

@@ -95,6 +95,7 @@ def test_metadata_names_are_lower_case(s3, bucket):
     assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {"camelcase": "Value"}
 
 
+@pytest.mark.promise("META-2")
 def test_encoded_words_in_metadata_stay_as_they_are(s3, bucket):
     """SDKs that allow other than ASCII send RFC 2047 words; S3 gives back what it was given. Raw
     UTF-8 is a case of the Rust tests: boto3 cannot sign it."""
@@ -120,6 +121,7 @@ def test_content_headers(s3, bucket):
             assert answer[name] == value, name
 
 
+@pytest.mark.promise("META-10")
 def test_response_overrides(s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", **CONTENT_HEADERS)
     expires = datetime.datetime(2040, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
@@ -142,6 +144,7 @@ def test_response_overrides(s3, bucket):
     assert s3.head_object(Bucket=bucket, Key="k")["ContentType"] == CONTENT_HEADERS["ContentType"]
 
 
+@pytest.mark.promise("META-4")
 def test_aws_chunked_is_not_kept_as_an_encoding(new_client, bucket):
     client = new_client(request_checksum_calculation="when_supported")
     client.put_object(Bucket=bucket, Key="plain", Body=b"x" * 100_000)

@@ -26,7 +26,7 @@ pub enum Mechanism {
 
 /// The texts of a claim, borrowed from the header or decoded from the query.
 pub(super) struct Claim<'a> {
-    credential: Cow<'a, str>,
+    pub(super) credential: Cow<'a, str>,
     pub(super) signed_headers: Cow<'a, str>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) timestamp: Timestamp,

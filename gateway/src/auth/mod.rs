@@ -4,13 +4,14 @@
 //! moment it states; `checks` what it must satisfy; `canonical` writes what was signed; `secret` and `key` give the key to sign it
 //! with; `verifier` decides; `payload` and `chain` tell `body` what the signature says of the body.
 //!
-//! Not here: browser form uploads (POST policies), which sign a document and not the request.
+//! Browser form uploads sign a document and not the request: `form` verifies that.
 
 mod canonical;
 mod chain;
 mod checks;
 mod claim;
 mod error;
+mod form;
 mod key;
 pub mod limits;
 mod payload;
@@ -26,6 +27,7 @@ pub use chain::ChunkChain;
 pub use checks::{CONTENT_SHA256, host};
 pub use claim::Mechanism;
 pub use error::{AuthError, Denied, Malformed, Mismatch};
+pub use form::{PolicySignature, verify_policy};
 pub use payload::{EMPTY_SHA256, Payload};
 pub use secret::{Secret, Secrets};
 pub use verifier::{Identity, SignedHeaders, Verified, Verifier};

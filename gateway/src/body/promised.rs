@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method, Request};
 
 use super::checksum::{Algorithm, DigestValues, Selection, Value, decode_base64};
 use super::error::BodyError;
@@ -62,6 +62,17 @@ const NOT_VALUES: [&str; 3] =
     ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"];
 
 impl Promised {
+    /// The promises that the fields of a browser's form make of its file.
+    ///
+    /// # Errors
+    /// As for a request.
+    pub fn of_form(fields: &HeaderMap) -> Result<Promised, BodyError> {
+        let (mut parts, ()) =
+            Request::post("/").body(()).map_err(|_| BodyError::InvalidDigest)?.into_parts();
+        parts.headers = fields.clone();
+        Promised::read(&parts, Mechanism::Query, true)
+    }
+
     /// Reads the promises of a request; `carries_body` says whether a body is to come.
     pub(super) fn read(
         parts: &Parts,

@@ -253,9 +253,20 @@ pub const PUBLIC_READ: Key = Key::new(
     Shape::Text,
     Default::Nothing("no bucket beyond those set by `penstock bucket public-read`"),
     "Buckets whose objects anybody may read without a signature (GET and HEAD of objects, no \
-     listing). In addition to those set by `penstock bucket public-read`.",
+     listing), as if their policies said so. In addition to those whose policies do, which is what \
+     `penstock bucket public-read` writes.",
 )
 .several();
+
+/// What new buckets have.
+pub const BUCKET_DEFAULTS: Key = Key::new(
+    "bucket_defaults",
+    Shape::Choice(&["acl", "aws"]),
+    Default::Is("acl"),
+    "What a new bucket has where its request says nothing. `acl`: ACLs count and nothing is blocked, \
+     which tools expect that set the stage by canned ACLs. `aws`: as Amazon S3 has it since April \
+     2023, no ACLs (BucketOwnerEnforced) and all of Public Access Block.",
+);
 
 /// IO engine.
 pub const IO_ENGINE: Key = Key::new(
@@ -692,6 +703,7 @@ pub const KEYS: &[&Key] = &[
     &DOMAINS,
     &REGION,
     &PUBLIC_READ,
+    &BUCKET_DEFAULTS,
     &IO_ENGINE,
     &HUGE_PAGES,
     &LOCK_MEMORY,

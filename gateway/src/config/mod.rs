@@ -28,7 +28,7 @@ pub use events::{EventPlace, EventTarget, EventsPlan};
 pub use finding::Finding;
 pub use lifecycle::LifecyclePlan;
 pub use metrics::MetricsPlan;
-pub use plan::{Limits, Machine, Plan, Preference};
+pub use plan::{BucketDefaults, Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
 pub use receipts::{MeasuringPlan, Receipts};

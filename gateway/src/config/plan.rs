@@ -64,6 +64,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a new bucket has where its request says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BucketDefaults {
+    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
+    #[default]
+    Acl,
+    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
+    Aws,
+}
+
 /// Bounds that an operator may set; `limits.rs` has the reasons for the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -110,6 +120,8 @@ pub struct Plan {
     pub region: String,
     /// Publicly readable buckets.
     pub public_read: BTreeSet<String>,
+    /// What new buckets have.
+    pub bucket_defaults: BucketDefaults,
     /// Engine for devices.
     pub io_engine: EngineChoice,
     /// Huge pages for buffers.
@@ -230,6 +242,7 @@ impl Reader<'_> {
         let domains = self.many(&keys::DOMAINS, limits::DOMAINS_MAX, domain);
         let region = self.one(&keys::REGION, region);
         let public_read = self.many(&keys::PUBLIC_READ, limits::PUBLIC_READ_MAX, bucket);
+        let bucket_defaults = self.one(&keys::BUCKET_DEFAULTS, bucket_defaults);
         let io_engine = self.one(&keys::IO_ENGINE, engine);
         let huge_pages = self.one(&keys::HUGE_PAGES, preference);
         let lock_memory = self.one(&keys::LOCK_MEMORY, preference);
@@ -268,6 +281,7 @@ impl Reader<'_> {
             domains: domains?,
             region: region?,
             public_read: public_read?.into_iter().collect(),
+            bucket_defaults: bucket_defaults?,
             io_engine: io_engine?,
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
@@ -588,6 +602,10 @@ fn engine(text: &str) -> Parsed<EngineChoice> {
             ("blocking", EngineChoice::Blocking),
         ],
     )
+}
+
+fn bucket_defaults(text: &str) -> Parsed<BucketDefaults> {
+    choice(text, &[("acl", BucketDefaults::Acl), ("aws", BucketDefaults::Aws)])
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {

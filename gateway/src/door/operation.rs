@@ -100,7 +100,7 @@ impl Asked {
 
 /// Subresources whose operations are not told apart.
 fn is_subresource(name: &str) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 22] = [
         "accelerate",
         "acl",
         "analytics",
@@ -116,6 +116,7 @@ fn is_subresource(name: &str) -> bool {
         "notification",
         "object-lock",
         "policy",
+        "renameObject",
         "replication",
         "requestPayment",
         "retention",

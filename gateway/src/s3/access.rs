@@ -19,7 +19,7 @@ use datapath::{Bucket, Found, Object, VersionId};
 use http::{Extensions, HeaderMap, HeaderName, Uri};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
-use s3s::dto::{CopySource, PutObjectTaggingInput};
+use s3s::dto::{CopySource, ObjectIdentifier, PutObjectTaggingInput};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use send_wrapper::SendWrapper;
@@ -350,6 +350,30 @@ impl Case {
             return Err(case.absent());
         }
         Ok(())
+    }
+}
+
+/// One of the keys of DeleteObjects: each is asked for by itself.
+///
+/// # Errors
+/// AccessDenied.
+pub(super) fn may_delete(
+    operations: &Operations,
+    extensions: &Extensions,
+    bucket: &Bucket,
+    object: &ObjectIdentifier,
+) -> Outcome<()> {
+    let version = object.version_id.as_deref();
+    let target = Target { bucket: &bucket.name, key: Some(&object.key), version };
+    let action = match version {
+        None => "s3:DeleteObject",
+        Some(_) => "s3:DeleteObjectVersion",
+    };
+    operations.authorize(extensions, action, target)?;
+    let bypasses = extensions.get::<Judged>().is_some_and(|Judged(case)| case.scene.bypasses());
+    match bypasses {
+        true => operations.authorize(extensions, "s3:BypassGovernanceRetention", target),
+        false => Ok(()),
     }
 }
 

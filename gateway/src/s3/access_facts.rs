@@ -86,6 +86,12 @@ impl Scene {
         }
     }
 
+    /// Whether it wants retentions in governance mode not to count.
+    pub(super) fn bypasses(&self) -> bool {
+        let value = self.headers.get("x-amz-bypass-governance-retention");
+        value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+    }
+
     /// The value of a query parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         parameter(&self.uri, name)

@@ -60,6 +60,11 @@ impl Aside {
     pub(super) fn take(extensions: &mut Extensions) -> HeaderMap {
         extensions.remove::<Self>().unwrap_or_default().0
     }
+
+    /// Undoes [`Self::take`].
+    pub(super) fn give_back(extensions: &mut Extensions, headers: HeaderMap) {
+        extensions.insert(Self(headers));
+    }
 }
 
 fn shift(from: &mut HeaderMap, to: &mut HeaderMap, name: &HeaderName) {

@@ -66,6 +66,55 @@ pub(super) fn of_copy_source(headers: &HeaderMap, source: &Object) -> Outcome<()
     }
 }
 
+/// The conditions on the object that is to be renamed.
+///
+/// # Errors
+/// As [`of_copy_source`].
+pub(super) fn of_rename_source(headers: &HeaderMap, source: &Object) -> Outcome<()> {
+    const NAMES: [HeaderName; 4] = [
+        HeaderName::from_static("x-amz-rename-source-if-match"),
+        HeaderName::from_static("x-amz-rename-source-if-unmodified-since"),
+        HeaderName::from_static("x-amz-rename-source-if-none-match"),
+        HeaderName::from_static("x-amz-rename-source-if-modified-since"),
+    ];
+    let labels = ["x-amz-rename-source-If-Match", "x-amz-rename-source-If-Unmodified-Since"];
+    met(evaluate(headers, source, &NAMES, labels)?, "x-amz-rename-source-If-None-Match")
+}
+
+/// The conditions on what has the key that an object is to get; answers whether there are any.
+///
+/// # Errors
+/// PreconditionFailed; InvalidArgument as for [`of_read`].
+pub(super) fn of_rename_destination(
+    headers: &HeaderMap,
+    current: Option<&Object>,
+) -> Outcome<bool> {
+    let names = [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
+    if !names.iter().any(|name| headers.contains_key(name)) {
+        return Ok(false);
+    }
+    match current {
+        Some(object) => {
+            let labels = ["If-Match", "If-Unmodified-Since"];
+            met(evaluate(headers, object, &names, labels)?, "If-None-Match")?;
+        }
+        None if headers.contains_key(IF_MATCH) => {
+            return Err(Refusal::PreconditionFailed("If-Match"));
+        }
+        None => {}
+    }
+    Ok(true)
+}
+
+/// Where there is nothing to answer 304 with, all that fails is 412.
+fn met(verdict: Verdict, seen: &'static str) -> Outcome<()> {
+    match verdict {
+        Verdict::Met => Ok(()),
+        Verdict::Failed(name) => Err(Refusal::PreconditionFailed(name)),
+        Verdict::NotModified => Err(Refusal::PreconditionFailed(seen)),
+    }
+}
+
 /// In RFC 9110's order: a tag decides before a date of the same sense, and the date is then not looked at.
 fn evaluate(
     headers: &HeaderMap,

@@ -15,7 +15,7 @@ use super::limits::DELETE_KEYS_MAX;
 use super::names::check_key;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::versions;
+use super::{access, acl_operations, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -30,8 +30,9 @@ pub(super) async fn delete_object(
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
     versions::check(input.version_id.as_deref())?;
     let condition = condition::of_delete(&aside)?;
+    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
     let key = Bytes::from(input.key);
-    let delete = Delete { condition, ..Delete::object(key.clone()) };
+    let delete = Delete { condition, marker_acl, ..Delete::object(key.clone()) };
     let deleted = operations.lane().delete(bucket.id, delete).await;
     let deletion = laps.ends(Stage::Commit, deleted)?;
     operations.removed(&request.extensions, &bucket, &key, &deletion);
@@ -58,11 +59,14 @@ pub(super) async fn delete_objects(
     let mut answers = Answers::new(quiet);
     let mut wanted = Vec::with_capacity(objects.len());
     let mut deletes = Vec::with_capacity(objects.len());
+    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
     for object in objects {
-        match condition_of(&object) {
+        let allowed = access::may_delete(operations, &request.extensions, &bucket, &object);
+        match allowed.and_then(|()| condition_of(&object)) {
             Ok(condition) => {
                 let key = Bytes::from(object.key.clone());
-                deletes.push(Delete { condition, ..Delete::object(key) });
+                let marker_acl = marker_acl.clone();
+                deletes.push(Delete { condition, marker_acl, ..Delete::object(key) });
                 wanted.push(object);
             }
             Err(refusal) => answers.refused(object, refusal),

@@ -80,6 +80,15 @@ pub(super) fn of_content(md5: &[u8; 16]) -> Box<str> {
     hex_simd::encode_to_string(md5, hex_simd::AsciiCase::Lower).into()
 }
 
+/// The tag of content that something was appended to: made of the tag before and that of what was appended, so that
+/// the same pieces have the same tag, and marked as no MD5 by the number of pieces.
+pub(super) fn of_appended(before: &str, piece: &str) -> Box<str> {
+    let pieces = before.rsplit_once('-').and_then(|(_, count)| count.parse::<u32>().ok());
+    let digest = Md5::new().chain_update(before).chain_update(piece).finalize();
+    let digest = hex_simd::encode_to_string(digest, hex_simd::AsciiCase::Lower);
+    format!("{digest}-{}", pieces.unwrap_or(1).saturating_add(1)).into()
+}
+
 /// The MD5 behind a tag that [`of_content`] made; none for a multipart tag.
 pub(super) fn content_md5(tag: &str) -> Option<[u8; 16]> {
     if tag.len() != 32 {

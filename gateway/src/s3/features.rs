@@ -82,6 +82,8 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
             &["tagging", "versionId"]
         }
         "PutObject" | "CopyObject" => &[],
+        "RenameObject" => &["renameObject"],
+        "PostObject" => &[],
         "DeleteObject" => &["versionId"],
         "DeleteObjects" => &["delete"],
         "CreateMultipartUpload" | "ListMultipartUploads" => &["uploads"],
@@ -154,8 +156,7 @@ const PREFIXES: [&str; 3] = [
 ];
 
 /// The same, whole names.
-const NAMES: [HeaderName; 4] = [
-    HeaderName::from_static("x-amz-write-offset-bytes"),
+const NAMES: [HeaderName; 3] = [
     HeaderName::from_static("x-amz-if-match-last-modified-time"),
     HeaderName::from_static("x-amz-if-match-size"),
     HeaderName::from_static("x-amz-if-match-initiated-time"),

@@ -117,6 +117,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Bytes that are to come.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Body(_, size) => *size,
+            Self::Rdma(delivery) => delivery.size(),
+        }
+    }
+
     /// Of a request.
     ///
     /// # Errors

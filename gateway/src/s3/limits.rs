@@ -27,6 +27,21 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 /// Bytes of `x-amz-website-redirect-location` (user guide, "Configuring a webpage redirect").
 pub const REDIRECT_BYTES_MAX: usize = 2048;
 
+/// Bytes of a form before its file: names and values of all fields. Amazon S3 takes 20 KB.
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 << 10;
+
+/// Bytes of the lines before the value of one field of a form.
+pub const FORM_FIELD_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of the boundary between a form's fields (RFC 2046, 5.1.1).
+pub const FORM_BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Bytes of a form's file that are held until its end is seen, which tells its size.
+pub const FORM_FILE_HELD_BYTES: usize = 64 << 10;
+
+/// Conditions of a form's policy: one for each field that could stand in 20 KB, and some.
+pub const FORM_CONDITIONS_MAX: usize = 256;
+
 /// Part numbers run from 1 to this.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 

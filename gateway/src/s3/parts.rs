@@ -78,7 +78,10 @@ pub(super) async fn upload_part(
 }
 
 /// A part's checksum must be of the algorithm that the upload was created with, if it was.
-fn check_algorithm(declared: Option<Declared>, sent: Option<Algorithm>) -> Outcome<()> {
+///
+/// # Errors
+/// InvalidRequest.
+pub(super) fn check_algorithm(declared: Option<Declared>, sent: Option<Algorithm>) -> Outcome<()> {
     match (declared, sent) {
         (Some(declared), Some(sent)) if declared.algorithm != sent => {
             Err(Refusal::InvalidRequest(format!(

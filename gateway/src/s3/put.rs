@@ -5,6 +5,7 @@ use datapath::Found;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput};
 use s3s::{S3Request, S3Response};
 
+use super::append::append;
 use super::aside::Aside;
 use super::checksum::checksum_fields;
 use super::created::Beside;
@@ -22,6 +23,10 @@ pub(super) async fn put_object(
     operations: &Operations,
     mut request: S3Request<PutObjectInput>,
 ) -> Outcome<S3Response<PutObjectOutput>> {
+    if request.input.write_offset_bytes.is_some() {
+        // Boxed: every upload would carry its state otherwise.
+        return Box::pin(append(operations, request)).await;
+    }
     let mut laps = Laps::begin(&request.extensions);
     let aside = Aside::take(&mut request.extensions);
     let promises = Promises::take(&mut request.extensions);

@@ -5,6 +5,7 @@
 use datapath::StoreError;
 use http::HeaderMap;
 
+use super::form::FormRefusal;
 use crate::body::BodyError;
 
 /// Why an operation did not do what was asked. The variants that carry text carry it for the client: which value was
@@ -80,6 +81,15 @@ pub enum Refusal {
         /// What may be.
         max: usize,
     },
+    /// Bytes are to be appended where the object does not end.
+    InvalidWriteOffset {
+        /// Where they were to go.
+        offset: u64,
+        /// The object's bytes; none where there is no object, or it has just become another.
+        size: Option<u64>,
+    },
+    /// A browser's form is not as it should be.
+    Form(FormRefusal),
     /// A tag that cannot be; says why.
     InvalidTag(&'static str),
     /// `x-amz-website-redirect-location` is no place that a browser could be sent to.

@@ -1,7 +1,7 @@
 //! Owns the way of a request from the door through s3s and back: what is done to it before s3s reads it, and to the
 //! answer after s3s has written it.
 //!
-//! Before: browser forms are refused (s3s would hold them in memory), documents are taken in, headers that s3s would
+//! Before: what s3s does not know (`beyond`) goes its own way, documents are taken in, headers that s3s would
 //! misread are set aside. After: a HEAD has no body and its 206, a 304 has no body, XML has no raw control characters.
 //! s3s logs every answer that is an error, at level ERROR and with the request's body; its target `s3s` should be off.
 
@@ -18,6 +18,7 @@ use s3s::{Body, HttpError, HttpRequest, HttpResponse, S3Error};
 use super::access::{Access, DENIED, NoSecrets};
 use super::acl::Acl;
 use super::aside::Aside;
+use super::beyond::Beyond;
 use super::cors::{CrossOrigin, OriginVerdict};
 use super::documents::{Document, Documents, escaped};
 use super::listings::{self, Listings};
@@ -26,6 +27,7 @@ use super::object_attributes::BareTag;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::Identity;
+use crate::config::BucketDefaults;
 use crate::door::ErrorCode;
 use crate::iam::Iam;
 use crate::lifecycle::calendar::Calendar;
@@ -44,16 +46,6 @@ pub struct S3Settings {
     listings: Listings,
     notifier: Arc<Notifier>,
     calendar: Calendar,
-}
-
-/// What a new bucket has where its request says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BucketDefaults {
-    /// ACLs count, and nothing is blocked: what tools expect that set the stage by ACLs.
-    #[default]
-    Acl,
-    /// What Amazon S3 gives since April 2023: BucketOwnerEnforced, and all of Public Access Block.
-    Aws,
 }
 
 impl S3Settings {
@@ -201,6 +193,11 @@ impl Service {
         request: HttpRequest,
     ) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = request.into_parts();
+        if let Some(beyond) = self.beyond(&parts) {
+            // Boxed: every other request would carry its state.
+            let answer = Box::pin(self.answer_beyond(beyond, parts, body)).await;
+            return Ok(finish(method, answer.or_else(refused)?));
+        }
         let document = match self.prepare(&mut parts, body).await {
             Ok(document) => document,
             Err(refusal) => return Ok(finish(method, refused(refusal)?)),
@@ -214,17 +211,32 @@ impl Service {
         Ok(answer)
     }
 
+    /// Which operation that s3s does not know a request is, if it is one.
+    fn beyond(&self, parts: &Parts) -> Option<Beyond> {
+        if parts.method != Method::PUT && parts.method != Method::POST {
+            return None;
+        }
+        let in_host = host(parts).is_some_and(|host| self.settings.domains.bucket(host).is_some());
+        Beyond::of(parts, in_host)
+    }
+
+    async fn answer_beyond(
+        &self,
+        beyond: Beyond,
+        parts: Parts,
+        body: Body,
+    ) -> Outcome<HttpResponse> {
+        let in_host = host(&parts).and_then(|host| self.settings.domains.bucket(host));
+        check_target(&parts.uri, in_host.is_some())?;
+        let in_host = in_host.map(str::to_owned);
+        beyond.answer(&self.operations, parts, body, in_host).await
+    }
+
     /// Takes a document in, or passes an object's bytes on.
     async fn prepare(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+        let host = host(parts);
         let in_host = host.is_some_and(|host| self.settings.domains.bucket(host).is_some());
         check_target(&parts.uri, in_host)?;
-        if parts.method == Method::POST && is_form(&parts.headers) {
-            return Err(Refusal::NotImplemented(
-                "uploading by a browser's form (POST Object)".to_owned(),
-            ));
-        }
         if !expects_document(parts, in_host) {
             return Ok(Document { body, share: None });
         }
@@ -266,11 +278,10 @@ fn is_settings(query: Option<&str>) -> bool {
     })
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let form = b"multipart/form-data";
-    let is_form =
-        |value: &[u8]| value.get(..form.len()).is_some_and(|head| head.eq_ignore_ascii_case(form));
-    headers.get_all(CONTENT_TYPE).iter().any(|value| is_form(value.as_bytes().trim_ascii_start()))
+/// The host that a request is for: HTTP/2 has it in the target.
+fn host(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
 }
 
 fn refused(refusal: Refusal) -> Result<HttpResponse, HttpError> {
@@ -313,16 +324,6 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
 mod tests {
     use super::*;
     use http::{HeaderValue, Response};
-
-    #[test]
-    fn forms_are_seen_in_any_spelling() {
-        let form = |text| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]);
-        assert!(
-            is_form(&form("multipart/form-data; boundary=x"))
-                && is_form(&form(" Multipart/Form-Data"))
-        );
-        assert!(!is_form(&form("application/xml")) && !is_form(&HeaderMap::new()));
-    }
 
     #[test]
     fn settings_of_an_object_are_documents() {
