@@ -59,6 +59,7 @@ bench: ## server CPU per request and per GiB beside nginx, tables in target/benc
 	@cargo build --release --locked -p gateway -p loadgen
 	@python3 tools/bench/bench.py $(ARGS)
 	@python3 tools/bench/scrape.py
+	@python3 tools/bench/secure.py
 
 bench-gate: ## instructions per request against the recorded baseline (ARGS=--record renews it)
 	@tools/packages.sh build gate

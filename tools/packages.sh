@@ -61,11 +61,16 @@ for use in "$@"; do
         want prlimit util-linux
         want chromium chromium
         want chromedriver chromium-driver
+        # Clients of TLS that share no code with the server.
+        want curl curl
+        want openssl openssl
+        want h2load nghttp2-client
         ;;
     bench)
         want python3 python3
         want nginx nginx-light
         want taskset util-linux
+        want h2load nghttp2-client
         ;;
     gate)
         want python3 python3
@@ -84,6 +89,9 @@ for use in "$@"; do
         want python3 python3
         want setpriv util-linux
         want flock util-linux
+        want curl curl
+        want openssl openssl
+        want h2load nghttp2-client
         # What libibverbs drives soft-RoCE with, and a program that sends over it.
         compgen -G '/usr/lib/*/libibverbs/librxe*.so' >/dev/null || missing+=(ibverbs-providers)
         want ibv_rc_pingpong ibverbs-utils

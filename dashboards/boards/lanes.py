@@ -1,6 +1,6 @@
 """Are processor or memory the limit? Lanes, rings, connections, arena, shares, cache."""
 
-from panels import BAD, GOOD, WARN, Board, Row, bars, graph, stat, steps
+from panels import BAD, GOOD, WARN, Board, Row, bars, graph, quantiles, stat, steps
 
 _LANE = "{{instance}} lane {{lane}}"
 
@@ -170,6 +170,69 @@ CONNECTIONS = Row(
     ),
 )
 
+TLS = Row(
+    "TLS",
+    (
+        graph(
+            "Handshakes", "cps",
+            (
+                (
+                    "sum by (version, outcome) (rate(penstock_tls_handshakes_total[R])) > 0",
+                    "{{version}} {{outcome}}",
+                ),
+            ),
+            """TLS handshakes by version and end. Nearly as many as requests: clients do not keep
+            connections alive, and a full one costs a lane 0.1 to 1 ms; resumed ones a third. Failed:
+            the log at level debug says what each client cannot do.""",
+            stack=True,
+        ),
+        graph(
+            "Time of handshakes", "s", quantiles("penstock_tls_handshake_seconds"),
+            """From the first service to the end, one or two round trips of the network included.
+            Longer than those: lanes are busy, or the certificate has an RSA key, which takes ten
+            times the time of an ECDSA key.""",
+        ),
+        graph(
+            "Connections by who encrypts", "cps",
+            (("sum by (mode) (rate(penstock_tls_connections_total[R]))", "{{mode}}"),),
+            """user: in the server's own memory, one more copy of each byte. ktls: in the kernel. With
+            tls.kernel on or auto and user here, the start message says what the kernel lacks.""",
+            stack=True,
+        ),
+        graph(
+            "Connections by protocol agreed", "cps",
+            (("sum by (protocol) (rate(penstock_tls_alpn_total[R]))", "{{protocol}}"),),
+            """What clients chose in the handshake (ALPN). none: a client that says nothing, which is
+            served by what its first bytes are.""",
+            stack=True,
+        ),
+        stat(
+            "Certificates end in", "s",
+            (("min by (file) (penstock_tls_certificate_not_after_seconds) - time()", "{{file}}"),),
+            """Time until each certificate ends. Clients refuse one that has ended. Replace the file:
+            the server reads it again by itself.""",
+            limits=steps((0, WARN), (14 * 86400, GOOD), first=BAD),
+        ),
+        graph(
+            "Certificates read", "ops",
+            (
+                (
+                    "sum by (outcome) (increase(penstock_tls_certificate_reads_total[R]))",
+                    "{{outcome}}",
+                ),
+            ),
+            """Changed certificates that were taken, or rejected: then the old ones stay in force, and
+            the log and /readyz say what is wrong with the new.""",
+        ),
+        stat(
+            "Kernel encrypts", "short", "min(penstock_tls_kernel)",
+            """Whether the kernel of every server encrypts (kTLS). No: load its module (modprobe tls),
+            or see tls.kernel. Without it TLS costs one more copy of each byte.""",
+            words=((0, "no", WARN), (1, "yes", GOOD)),
+        ),
+    ),
+)
+
 MEMORY = Row(
     "Memory",
     (
@@ -276,5 +339,5 @@ BOARD = Board(
     "lanes", "Lanes and memory",
     """Is the server's processor or memory the limit? Busy lanes, full shares, a cache that is too
     small, limits of the system.""",
-    (LANES, CONNECTIONS, MEMORY, CACHE),
+    (LANES, CONNECTIONS, TLS, MEMORY, CACHE),
 )

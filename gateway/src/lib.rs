@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod limits;
 pub mod recent_log;
 pub mod serve;
+pub mod tls;
 
 pub mod lane;
 

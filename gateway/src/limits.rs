@@ -125,6 +125,42 @@ pub const DRAIN_GRACE_TIME: Duration = Duration::from_millis(200);
 /// After the drain deadline has cut connections off, how long their tasks have to end.
 pub const CUT_OFF_TIME: Duration = Duration::from_secs(5);
 
+// ----- TLS -------------------------------------------------------------------------------------
+
+/// How many connections of [`CONNECTION_BYTES`] one under TLS counts for: what is read ahead and what
+/// waits to be sent, encrypted (64 KiB, rustls's own bound), come on top.
+pub const TLS_CONNECTION_WEIGHT: usize = 2;
+
+/// Bytes read from a socket at once for TLS: two records of 16 KiB, with which an upload takes a system
+/// call for each 32 KiB.
+pub const TLS_READ_BYTES: usize = 32 << 10;
+
+/// Bytes of one record with its protection, at most (RFC 8446, 5.2; RFC 5246 allows 2 KiB of it).
+pub const TLS_RECORD_BYTES_MAX: usize = (16 << 10) + 2048;
+
+/// Bytes of a client's flight that are read before its handshake goes on: rustls takes messages of up
+/// to 64 KiB, which come in records of their own.
+pub const TLS_HELLO_BYTES_MAX: usize = 128 << 10;
+
+/// Records that the kernel may send with one key: half of the 2^24 full ones up to which AES-GCM is
+/// safe by a margin of 2^-60 (RFC 8446, 5.5); 128 GiB on one connection.
+pub const KTLS_RECORDS_MAX: u64 = 1 << 23;
+
+/// TLS handshakes that may be configured to run at a time. Each holds a descriptor and some 30 KiB.
+pub const TLS_HANDSHAKES_MAX: usize = 1 << 16;
+
+/// Certificates of virtual hosts.
+pub const TLS_CERTIFICATES_MAX: usize = 1000;
+
+/// Rows of `tls.client_users`; each handshake with a certificate looks through them.
+pub const TLS_CLIENT_USERS_MAX: usize = 1000;
+
+/// How long a self-signed certificate is valid: as long as browsers take one at most, 398 days.
+pub const SELF_SIGNED_TIME: Duration = Duration::from_secs(397 * 86_400);
+
+/// How long before its making it is valid already: clocks differ.
+pub const SELF_SIGNED_SKEW: Duration = Duration::from_secs(3600);
+
 // ----- listeners ------------------------------------------------------------------------------
 
 /// Connections the kernel holds for a listener before they are accepted; the kernel lowers it to
@@ -167,7 +203,7 @@ pub const DESCRIPTORS_RESERVED: u64 = 256;
 
 // ----- configuration --------------------------------------------------------------------------
 
-/// Bytes of a configuration or credentials file.
+/// Bytes of a configuration file.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The memory budget when nothing is configured, at most.
@@ -200,7 +236,44 @@ pub const PUBLIC_READ_MAX: usize = 1000;
 // ----- credentials ----------------------------------------------------------------------------
 
 /// Access keys in one credentials file.
-pub const ACCESS_KEYS_MAX: usize = 1000;
+pub const ACCESS_KEYS_MAX: usize = 10_000;
+
+/// Accounts, users and roles in one credentials file.
+pub const PRINCIPALS_MAX: usize = 10_000;
+
+/// Access keys that the message at start lists.
+pub const KEYS_SHOWN_MAX: usize = 20;
+
+/// Access keys of one user (AWS: 2, which leaves none for a third machine while one is exchanged).
+pub const ACCESS_KEYS_PER_USER_MAX: usize = 10;
+
+/// Policies of one user or role.
+pub const POLICIES_PER_PRINCIPAL_MAX: usize = 10;
+
+/// Tags of one user, role or session (AWS: 50).
+pub const PRINCIPAL_TAGS_MAX: usize = 50;
+
+/// Bytes of a credentials file, or of a file of users: 10,000 users with a policy of 1 KiB each.
+pub const CREDENTIALS_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the body of a request of IAM or STS (AWS: policies of at most 10,240 characters, each of
+/// which takes up to three bytes in a form).
+pub const QUERY_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Requests of IAM and STS at a time on one lane; more are told to come back.
+pub const QUERY_REQUESTS_MAX: usize = 32;
+
+/// Bytes of a session token: claims, session policy and tags, in base 64.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Sessions whose tokens a lane keeps opened.
+pub const SESSIONS_KEPT_MAX: usize = 256;
+
+/// Seconds after which sessions are sealed with a new key.
+pub const SEAL_ROTATION_SECONDS: u64 = 7 * 24 * 3_600;
+
+/// Seconds of the longest session (AWS: 36 hours, of GetSessionToken): how long an old key still opens.
+pub const SESSION_SECONDS_MAX: u64 = 36 * 3_600;
 
 /// Characters of an access key id: AWS documents 16 to 128.
 pub const ACCESS_KEY_CHARS_MAX: usize = 128;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,16 +24,22 @@ use crate::admin::pass::{Pass, Token};
 use crate::admin::state::SettingState;
 use crate::admin::state::keeper::{self, Keeper, Sources};
 use crate::admin::{self, Administration, Health};
-use crate::config::Plan;
+use crate::config::{Plan, Preference};
 use crate::credentials::AccessKey;
-use crate::credentials::file::{self, Stamp};
+use crate::credentials::document::Document;
+use crate::credentials::file;
 use crate::door::{DoorSettings, request_id};
-use crate::iam::Iam;
-use crate::lane::{Application, LanePlan, Lanes, Pinning, Settled, engine, listener};
+use crate::iam::{Iam, Places};
+use crate::lane::{
+    Application, LanePlan, Lanes, Pinning, SecureListeners, Settled, engine, listener,
+};
 use crate::limits;
 use crate::metrics::export::Observed;
 use crate::metrics::{Exporter, Figures};
 use crate::observe;
+use crate::tls::Tls;
+use crate::tls::kernel::Kernel;
+use crate::tls::self_signed::{self, SelfSigned};
 
 /// Everything behind the door.
 pub struct Behind<A> {
@@ -91,6 +97,7 @@ async fn start<A: Application>(
     let admin = Contents::read(&plan.admin).map_err(|error| error.to_string())?;
     let bound = Bound::to(plan)?;
     make_directory(&plan.data)?;
+    let secure = Secure::open(plan)?;
     let mut keys = Keys::open(plan)?;
     let behind = open(plan, &settled, keys.ring.clone()).inspect_err(|_| keys.take_back())?;
     *close = Some(behind.close);
@@ -113,6 +120,7 @@ async fn start<A: Application>(
         pinned: !pinning.cores.is_empty(),
         introduction: &behind.introduction,
         bound: &bound,
+        secure: secure.as_ref(),
         keys: &keys,
     }
     .to_text();
@@ -128,6 +136,10 @@ async fn start<A: Application>(
             receipts: plan.measuring.receipts,
         }),
         listeners: bound.lanes,
+        secure: secure.as_ref().map(|secure| SecureListeners {
+            tls: secure.tls.clone(),
+            listeners: bound.secure_lanes,
+        }),
         measures: plan.measuring.requests,
         sinks: observation.sinks,
     };
@@ -144,9 +156,12 @@ async fn start<A: Application>(
         draining: draining.clone(),
     };
     let mut figures = vec![behind.figures, lanes.loads().clone()];
+    let tls = secure.map(|secure| secure.tls);
+    figures.extend(tls.clone().map(|tls| tls as Arc<dyn Figures>));
+    let health: Arc<dyn Health> = Arc::new(WholeHealth { behind: behind.health, tls: tls.clone() });
     let keeper = Arc::new(Keeper::new(Sources {
         exporter: exporter(observed.clone(), figures.clone())?,
-        health: behind.health.clone(),
+        health: health.clone(),
         draining: draining.clone(),
         remembered: observation.remembered,
         settings: plan.settings.iter().map(SettingState::from).collect(),
@@ -155,7 +170,7 @@ async fn start<A: Application>(
     figures.extend(observation.figures);
     let administration = Administration {
         exporter: exporter(observed, figures)?.with_exemplars(observation.exemplars),
-        health: behind.health,
+        health,
         state: keeper.clone(),
         draining: draining.clone(),
         orders: lanes.orders.clone(),
@@ -165,7 +180,9 @@ async fn start<A: Application>(
     let serving = admin::serve(bound.admin, Rc::new(administration), files, admin.tls);
     let administering = tokio::task::spawn_local(serving);
     let deadline = plan.drain_deadline;
-    let end = control::watch(&mut lanes, &mut signals, &mut keys.watch, &draining, deadline).await;
+    let tls = tls.as_deref();
+    let end =
+        control::watch(&mut lanes, &mut signals, &mut keys.watch, tls, &draining, deadline).await;
     tracing::info!("{end}");
     if end != End::Impatient {
         lanes.join();
@@ -194,25 +211,81 @@ fn exporter(observed: Observed, figures: Vec<Arc<dyn Figures>>) -> Result<Export
 struct Bound {
     lanes: Vec<Vec<std::net::TcpListener>>,
     addresses: Vec<SocketAddr>,
+    secure_lanes: Vec<Vec<std::net::TcpListener>>,
+    secure_addresses: Vec<SocketAddr>,
     admin: tokio::net::TcpListener,
     admin_address: SocketAddr,
 }
 
 impl Bound {
     fn to(plan: &Plan) -> Result<Bound, String> {
-        let lanes = listener::bind(&plan.listen, plan.lanes).map_err(|error| error.to_string())?;
-        let addresses = lanes
-            .iter()
-            .take(1)
-            .flatten()
-            .map(|one| one.local_addr().map_err(|error| error.to_string()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (lanes, addresses) = bind(&plan.listen, plan.lanes)?;
+        let secure = plan.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+        let (secure_lanes, secure_addresses) = bind(secure, plan.lanes)?;
         let address = plan.admin_listen;
         let admin = listener::listen(address, false)
             .map_err(|error| listener::ListenError { address, error }.to_string())?;
         let admin = tokio::net::TcpListener::from_std(admin).map_err(|error| error.to_string())?;
         let admin_address = admin.local_addr().map_err(|error| error.to_string())?;
-        Ok(Bound { lanes, addresses, admin, admin_address })
+        Ok(Bound { lanes, addresses, secure_lanes, secure_addresses, admin, admin_address })
+    }
+}
+
+/// Listeners of each lane, and the addresses that they came to.
+type BoundLanes = (Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>);
+
+fn bind(addresses: &[SocketAddr], lanes: usize) -> Result<BoundLanes, String> {
+    let lanes = listener::bind(addresses, lanes).map_err(|error| error.to_string())?;
+    let first = lanes.iter().take(1).flatten();
+    let addresses = first.map(|one| one.local_addr().map_err(|error| error.to_string()));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    Ok((lanes, addresses))
+}
+
+/// TLS at start.
+struct Secure {
+    tls: Arc<Tls>,
+    self_signed: Option<SelfSigned>,
+    /// Why the kernel does not encrypt; none where it does.
+    without: Option<String>,
+}
+
+impl Secure {
+    fn open(plan: &Plan) -> Result<Option<Secure>, String> {
+        let Some(tls) = &plan.tls else { return Ok(None) };
+        let self_signed = match tls.self_signed {
+            true => {
+                let names = self_signed::names(&tls.listen, &plan.domains);
+                Some(self_signed::ensure(tls, &names)?)
+            }
+            false => None,
+        };
+        let (kernel, without) = match (tls.kernel, Kernel::probe()) {
+            (Preference::Off, _) => (None, Some("tls.kernel = off".to_owned())),
+            (_, Ok(kernel)) => (Some(kernel), None),
+            (Preference::Auto, Err(reason)) => (None, Some(reason)),
+            (Preference::On, Err(reason)) => return Err(format!("tls.kernel = on: {reason}")),
+        };
+        let tls = Tls::open(tls, kernel).map_err(|error| error.to_string())?;
+        Ok(Some(Secure { tls: Arc::new(tls), self_signed, without }))
+    }
+}
+
+/// What is behind the door, and certificates.
+struct WholeHealth {
+    behind: Arc<dyn Health>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Health for WholeHealth {
+    fn troubles(&self) -> Vec<String> {
+        self.behind.troubles()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.behind.warnings();
+        warnings.extend(self.tls.iter().flat_map(|tls| tls.warnings()));
+        warnings
     }
 }
 
@@ -220,37 +293,37 @@ impl Bound {
 struct Keys {
     ring: Arc<Iam>,
     watch: KeyWatch,
-    generated: Option<AccessKey>,
+    /// What was made just now, and the file it was written to.
+    generated: Option<(AccessKey, PathBuf)>,
 }
 
 impl Keys {
     fn open(plan: &Plan) -> Result<Keys, String> {
-        // Looked at before reading: a change in between is then seen at the first look.
-        let stamp = Stamp::of(&plan.credentials);
-        let generate = plan.environment_key.is_none();
-        let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
-        let all = opened.keys.into_iter().chain(plan.environment_key.clone());
-        let ring = Arc::new(Iam::new(all));
-        let stamp = match &opened.generated {
-            Some(_) => Stamp::of(&plan.credentials),
-            None => stamp,
-        };
-        let watch = KeyWatch {
-            path: plan.credentials.clone(),
+        let places = Places {
+            credentials: plan.credentials.clone(),
+            users: plan.users_file.clone(),
             environment_key: plan.environment_key.clone(),
-            ring: ring.clone(),
-            stamp,
         };
-        Ok(Keys { ring, watch, generated: opened.generated })
+        let declared = plan.users_file.as_deref().map(file::read_users).transpose();
+        let declared = declared.map_err(|error| error.to_string())?.unwrap_or_default();
+        let generate = plan.environment_key.is_none() && declared.keys.is_empty();
+        let opened = file::open(&plan.credentials, generate).map_err(|error| error.to_string())?;
+        // Looked at before reading: a change in between is then seen at the first look.
+        let states = control::stamps(&places);
+        let seal = plan.data.join("session-keys");
+        let ring = Arc::new(Iam::open(places, seal).map_err(|error| error.to_string())?);
+        let watch = KeyWatch::new(ring.clone(), states);
+        let generated = opened.generated.map(|key| (key, plan.credentials.clone()));
+        Ok(Keys { ring, watch, generated })
     }
 
     /// Removes what was generated for a start that failed: its secret was never shown, and the next
     /// start shows the one that it generates.
     fn take_back(&self) {
-        if self.generated.is_some()
-            && let Err(error) = fs::remove_file(&self.watch.path)
+        if let Some((_, path)) = &self.generated
+            && let Err(error) = fs::remove_file(path)
         {
-            tracing::warn!(%error, path = %self.watch.path.display(), "keys nobody has seen are left");
+            tracing::warn!(%error, path = %path.display(), "keys nobody has seen are left");
         }
     }
 }
@@ -287,6 +360,7 @@ struct StartMessage<'a> {
     pinned: bool,
     introduction: &'a str,
     bound: &'a Bound,
+    secure: Option<&'a Secure>,
     keys: &'a Keys,
 }
 
@@ -313,11 +387,41 @@ impl StartMessage<'_> {
         for address in &self.bound.addresses {
             writeln!(out, "S3: http://{address} (region {})", plan.region)?;
         }
+        let scheme = if plan.listen.is_empty() { "https" } else { "http" };
+        self.write_tls(out)?;
         for domain in &plan.domains {
-            writeln!(out, "  buckets also as http://BUCKET.{domain}")?;
+            writeln!(out, "  buckets also as {scheme}://BUCKET.{domain}")?;
         }
         self.write_administration(out)?;
         self.write_keys(out)
+    }
+
+    fn write_tls(&self, out: &mut String) -> std::fmt::Result {
+        let Some(secure) = self.secure else { return Ok(()) };
+        for address in &self.bound.secure_addresses {
+            writeln!(out, "S3: https://{address} (region {})", self.plan.region)?;
+        }
+        match &secure.without {
+            None => writeln!(out, "  encrypted by the kernel (kTLS)")?,
+            Some(reason) => writeln!(out, "  encrypted in this process: {reason}")?,
+        }
+        let current = secure.tls.current();
+        for one in &current.shown {
+            let names = match one.names.as_slice() {
+                [] => "no names".to_owned(),
+                names => names.join(", "),
+            };
+            writeln!(out, "  certificate {} ({names})", one.file.display())?;
+        }
+        if let (Some(made), [first, ..]) = (&secure.self_signed, current.shown.as_slice()) {
+            let made = if made.made { "made now" } else { "made before" };
+            writeln!(out, "  self-signed, {made}; clients have to be told to trust that file")?;
+            writeln!(out, "  SHA-256 {}", first.fingerprint)?;
+        }
+        for warning in secure.tls.warnings() {
+            writeln!(out, "  {warning}")?;
+        }
+        Ok(())
     }
 
     fn write_administration(&self, out: &mut String) -> std::fmt::Result {
@@ -335,15 +439,22 @@ impl StartMessage<'_> {
 
     fn write_keys(&self, out: &mut String) -> std::fmt::Result {
         let path = self.plan.credentials.display();
-        if let Some(key) = &self.keys.generated {
+        if let Some((key, _)) = &self.keys.generated {
             writeln!(out, "access key made for this store, the secret is shown this once:")?;
             writeln!(out, "  AWS_ACCESS_KEY_ID={}", key.id)?;
             writeln!(out, "  AWS_SECRET_ACCESS_KEY={}", key.secret.reveal())?;
             return writeln!(out, "  kept in {path}");
         }
-        for id in self.keys.ring.ids() {
-            let from = match &self.plan.environment_key {
-                Some(key) if key.id == id => "PENSTOCK_ACCESS_KEY".to_owned(),
+        let directory = self.keys.ring.directory();
+        let of = |id: &str, document: &Document| document.keys.iter().any(|key| *key.id == *id);
+        for (count, id) in directory.ids().enumerate() {
+            if count == limits::KEYS_SHOWN_MAX {
+                writeln!(out, "and {} more access keys", directory.ids().count() - count)?;
+                break;
+            }
+            let from = match (&self.plan.environment_key, &self.plan.users_file) {
+                (Some(key), _) if key.id == *id => "PENSTOCK_ACCESS_KEY".to_owned(),
+                (_, Some(users)) if of(id, &directory.declared) => users.display().to_string(),
                 _ => path.to_string(),
             };
             writeln!(out, "access key: {id} (from {from})")?;

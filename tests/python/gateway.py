@@ -16,6 +16,8 @@ ACCESS_KEY = "TESTACCESSKEY0000001"
 SECRET_KEY = "test/secret+key000000000000000000000000001"
 REGION = "us-east-1"
 DOMAIN = "s3.penstock.test"
+# Settings of a server that is not like the others.
+MORE_ENVIRONMENT: dict[str, str] = {}
 READY_WITHIN_SECONDS = 60
 EXIT_WITHIN_SECONDS = 40
 # Below the kernel's ephemeral range and beside the ports of the Rust tests (20000 to 29999).
@@ -62,6 +64,7 @@ class Gateway:
             "PENSTOCK_SECRET_KEY": self.secret_key,
             "PENSTOCK_DOMAINS": DOMAIN,
             "PENSTOCK_EXTENT_FILE": "4GiB",
+            **MORE_ENVIRONMENT,
             **self.settings,
         }
         command = [binary(), "serve", "--data", str(self.folder / "data")]

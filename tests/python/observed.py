@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -53,7 +54,8 @@ class Observed:
         )
         self.processes: list[subprocess.Popen] = []
         self.collector = Collector()
-        port, admin, prometheus = gateway.free_ports(3)
+        port, admin, prometheus, secure = gateway.free_ports(4)
+        self.secure = f"127.0.0.1:{secure}"
         self.endpoint = f"http://127.0.0.1:{port}"
         self.admin = f"127.0.0.1:{admin}"
         self.prometheus = f"http://127.0.0.1:{prometheus}"
@@ -80,6 +82,7 @@ class Observed:
         command = [gateway.binary(), "serve", "--data", str(self.folder / "data")]
         command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", self.admin]
         command += ["--memory", "256M", "--lanes", "2"]
+        command += ["--tls-listen", self.secure, "--tls-self-signed", "on"]
         server = self._start("server", command, environment)
         self._until(f"http://{self.admin}/readyz", server, "server")
         return server
@@ -302,6 +305,7 @@ class Load:
                 with contextlib.suppress(botocore.exceptions.ClientError):
                     call(**parameters)
             self.too_large()
+            self.secured()
             time.sleep(1.5 * SCRAPE_EVERY_SECONDS)
 
     def upload_in_parts(self, key: str) -> None:
@@ -311,6 +315,16 @@ class Load:
         tag = self.s3.upload_part(**upload, PartNumber=1, Body=b"z" * 100_000)["ETag"]
         parts = {"Parts": [{"PartNumber": 1, "ETag": tag}]}
         self.s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+
+    def secured(self) -> None:
+        """The same object by TLS, and a client that trusts nobody."""
+        url = f"https://{self.observed.secure}/{BUCKET}/overwritten"
+        trusted = ssl.create_default_context(
+            cafile=str(self.observed.folder / "data" / "tls" / "self-signed.crt")
+        )
+        urllib.request.urlopen(url, timeout=30, context=trusted).read()
+        with contextlib.suppress(urllib.error.URLError):
+            urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context())
 
     def too_large(self) -> None:
         """A write for which there is no space: 507, before the body is asked for."""

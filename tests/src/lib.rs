@@ -22,4 +22,5 @@ pub mod server;
 pub mod sign;
 pub mod skip;
 pub mod tcp_info;
+pub mod tls;
 pub mod trace;

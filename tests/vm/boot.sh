@@ -56,6 +56,9 @@ if [ "$drives" -gt 0 ]; then
     export GUEST_NVME
 fi
 
+# With its ciphers, which it asks the kernel for by name.
+for module in tls gcm aesni-intel chacha20poly1305; do $bb modprobe "$module" || true; done
+
 if [ "$GUEST_NODES" -gt 1 ]; then
     $bb modprobe virtio_net
 elif [ "$rdma" = 1 ]; then

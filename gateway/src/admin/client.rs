@@ -18,10 +18,10 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use thiserror::Error;
 
-use super::files::AdminFileError;
 use super::pass::Pass;
 use super::trust::{self, Trust};
 use crate::limits;
+use crate::tls::pem::FileError;
 
 /// Where a server is administered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub enum AskError {
     TokenFile(String, String),
     /// A file of certificates or keys cannot be used.
     #[error("{0}")]
-    Certificates(#[from] AdminFileError),
+    Certificates(#[from] FileError),
     /// Nobody listens there.
     #[error("no server answers on {0}: {1}")]
     Unreachable(Place, io::Error),

@@ -1,6 +1,6 @@
 //! The process from "all lanes serve" to its exit code.
 //!
-//! Owns: signals, the drain, taking up changed credentials.
+//! Owns: signals, the drain, taking up changed credentials and certificates.
 //!
 //! ```text
 //!  serving ──SIGTERM, SIGINT──▶ draining ──all lanes ended──▶ exit 0
@@ -11,7 +11,6 @@
 //! on with a lane less would never be whole again.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,10 +19,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::credentials::file::Stamp;
-use crate::credentials::{AccessKey, file};
-use crate::iam::Iam;
+use crate::iam::{Iam, Places};
 use crate::lane::Lanes;
 use crate::limits;
+use crate::tls::Tls;
 
 /// The signals this process listens to. Made before anything else starts, so that none is lost.
 #[derive(Debug)]
@@ -61,49 +60,46 @@ impl Signals {
 pub enum Request {
     /// To stop; the signal's name.
     Stop(&'static str),
-    /// To read the credentials again (SIGHUP).
+    /// To read credentials and certificates again (SIGHUP).
     Reload,
 }
 
-/// Keeps the ring of keys like the file.
+/// Keeps everyone that verification knows like the files.
 #[derive(Debug)]
 pub struct KeyWatch {
-    /// The file.
-    pub path: PathBuf,
-    /// A key that is valid whatever the file says.
-    pub environment_key: Option<AccessKey>,
-    /// What verification asks.
-    pub ring: Arc<Iam>,
-    /// The state of the file that the ring has.
-    pub stamp: Option<Stamp>,
+    iam: Arc<Iam>,
+    stamps: Stamps,
+}
+
+/// The states of the credentials file and of the file of users.
+pub type Stamps = [Option<Stamp>; 2];
+
+/// The states that the files are in.
+pub fn stamps(places: &Places) -> Stamps {
+    [Stamp::of(&places.credentials), places.users.as_deref().and_then(Stamp::of)]
 }
 
 impl KeyWatch {
-    /// Looks whether the file has changed since the last look.
+    /// Keeps `iam`, which knows the files in these states, like them.
+    pub fn new(iam: Arc<Iam>, stamps: Stamps) -> KeyWatch {
+        KeyWatch { iam, stamps }
+    }
+
+    /// Looks whether a file has changed since the last look.
     pub fn look(&mut self) {
-        let present = Stamp::of(&self.path);
-        if present != self.stamp {
-            self.stamp = present;
+        let present = self.iam.places().map(stamps).unwrap_or_default();
+        if present != self.stamps {
+            self.stamps = present;
             self.reload();
         }
     }
 
-    /// Reads the file. A file that cannot be read or has no keys leaves the ring as it is: locking
-    /// everybody out is the worse mistake, and the log says what is wrong.
+    /// Reads the files. When they can't be read or leave nobody who could sign, everyone stays as before,
+    /// and the log says what is wrong.
     pub fn reload(&mut self) {
-        match file::read(&self.path) {
-            Ok(Some(keys)) if !keys.is_empty() || self.environment_key.is_some() => {
-                let count = keys.len();
-                let keys = keys.into_iter().map(|stored| stored.key);
-                self.ring.replace(keys.chain(self.environment_key.clone()));
-                tracing::info!(keys = count, "access keys read again");
-            }
-            Ok(_) if self.environment_key.is_some() => {
-                self.ring.replace(self.environment_key.clone());
-                tracing::info!("the access key of the environment alone is valid now");
-            }
-            Ok(_) => tracing::warn!(path = %self.path.display(), "no access keys; the old stay"),
-            Err(error) => tracing::error!(%error, "the old access keys stay valid"),
+        match self.iam.reload() {
+            Ok(keys) => tracing::info!(keys, "keys, users and policies read again"),
+            Err(error) => tracing::error!(%error, "the old access keys and users stay valid"),
         }
     }
 }
@@ -134,6 +130,7 @@ pub async fn watch(
     lanes: &mut Lanes,
     signals: &mut Signals,
     keys: &mut KeyWatch,
+    tls: Option<&Tls>,
     draining: &AtomicBool,
     deadline: Duration,
 ) -> End {
@@ -151,9 +148,15 @@ pub async fn watch(
                     tracing::info!(signal, ?deadline, "draining");
                     lanes.drain(deadline);
                 }
-                Request::Reload => keys.reload(),
+                Request::Reload => {
+                    keys.reload();
+                    tls.inspect(|tls| tls.reload());
+                }
             },
-            _ = looks.tick() => keys.look(),
+            _ = looks.tick() => {
+                keys.look();
+                tls.inspect(|tls| tls.look());
+            }
             ended = lanes.ends.recv() => match ended {
                 Some((_, Ok(()))) => left -= 1,
                 Some((_, Err(reason))) => {

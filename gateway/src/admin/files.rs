@@ -1,15 +1,12 @@
 //! Tokens and certificates of the administration address, as files have them.
 //!
 //! Owns: reading them, at the start and when they have changed. Tokens stand one on a line, `#`
-//! begins a comment. Files with secrets may be read by their owner and their group alone: the group
-//! is for a scraper that shows the same token.
+//! begins a comment. Their file may be read by its owner and its group alone: the group is for a
+//! scraper that shows the same token.
 //! Limits: `ADMIN_TOKENS_MAX`, `CONFIGURATION_FILE_BYTES_MAX` of each file, `ADMIN_FILES_POLL`.
 //! Not here: who may do what with a token (`access.rs`), how TLS is spoken (`tls.rs`).
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_rustls::TlsAcceptor;
 
@@ -18,96 +15,7 @@ use super::tls;
 use crate::config::AdminPlan;
 use crate::credentials::file::Stamp;
 use crate::limits;
-
-/// Why a file of the administration cannot be used. Never quotes it.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminFileError {
-    /// The system refused.
-    #[error("{key} = {path}: {error}; check that this user may read it", path = .path.display())]
-    Io {
-        /// The configuration's key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Others may read the secret.
-    #[error(
-        "{key} = {path}: its mode {mode:04o} lets others read or change the secret; run: \
-         chmod 600 {path}",
-        path = .path.display()
-    )]
-    TooOpen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// What is in it cannot be used.
-    #[error("{key} = {path}: {problem}", path = .path.display())]
-    Unusable {
-        /// The configuration's key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
-}
-
-/// A file of that key.
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
-    /// The configuration's key.
-    pub key: &'static str,
-    /// The file.
-    pub path: &'a Path,
-}
-
-impl Source<'_> {
-    /// All of it.
-    ///
-    /// # Errors
-    /// What the system said, and [`AdminFileError::Unusable`] when it is too long.
-    pub fn read(self) -> Result<Vec<u8>, AdminFileError> {
-        let (bytes, _) = self.read_with_mode()?;
-        Ok(bytes)
-    }
-
-    /// All of a file that has a secret.
-    ///
-    /// # Errors
-    /// As [`Source::read`], and [`AdminFileError::TooOpen`].
-    pub fn read_secret(self) -> Result<Vec<u8>, AdminFileError> {
-        let (bytes, mode) = self.read_with_mode()?;
-        match mode & 0o027 {
-            0 => Ok(bytes),
-            _ => Err(AdminFileError::TooOpen { key: self.key, path: self.path.into(), mode }),
-        }
-    }
-
-    fn read_with_mode(self) -> Result<(Vec<u8>, u32), AdminFileError> {
-        let failed =
-            |error| AdminFileError::Io { key: self.key, path: self.path.to_owned(), error };
-        let file = File::open(self.path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-        let most = limits::CONFIGURATION_FILE_BYTES_MAX;
-        let mut bytes = Vec::new();
-        file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
-        match bytes.len() as u64 > most {
-            true => Err(self.unusable(format!("longer than {most} bytes"))),
-            false => Ok((bytes, mode)),
-        }
-    }
-
-    /// That it cannot be used.
-    pub fn unusable(self, problem: String) -> AdminFileError {
-        AdminFileError::Unusable { key: self.key, path: self.path.to_owned(), problem }
-    }
-}
+use crate::tls::pem::{FileError, Source};
 
 /// What the files have.
 pub struct Contents {
@@ -122,14 +30,14 @@ impl Contents {
     ///
     /// # Errors
     /// The first that cannot be used.
-    pub fn read(plan: &AdminPlan) -> Result<Contents, AdminFileError> {
+    pub fn read(plan: &AdminPlan) -> Result<Contents, FileError> {
         let tokens = plan.token_file.as_deref().map(read_tokens).transpose()?.unwrap_or_default();
         let tls = plan.tls.as_ref().map(tls::acceptor).transpose()?;
         Ok(Contents { tokens, tls })
     }
 }
 
-fn read_tokens(path: &Path) -> Result<Vec<Token>, AdminFileError> {
+fn read_tokens(path: &Path) -> Result<Vec<Token>, FileError> {
     let source = Source { key: "admin.token_file", path };
     let text = String::from_utf8(source.read_secret()?)
         .map_err(|_| source.unusable("not text; write one token a line".into()))?;

@@ -50,6 +50,11 @@ use crate::metrics::Exporter;
 pub trait Health: Send + Sync {
     /// One line per trouble; none when all is well. Called on every look at `/readyz`.
     fn troubles(&self) -> Vec<String>;
+
+    /// One line for each thing that an operator should look at though all is served well.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What the administration answers from.

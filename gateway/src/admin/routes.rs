@@ -107,7 +107,10 @@ impl Administration {
         match standing {
             // Reasons name devices and paths.
             Standing::Stranger => json(status, &json!({"ready": ready})),
-            _ => json(status, &json!({"ready": ready, "reasons": reasons})),
+            _ => {
+                let warnings = self.health.warnings();
+                json(status, &json!({"ready": ready, "reasons": reasons, "warnings": warnings}))
+            }
         }
     }
 

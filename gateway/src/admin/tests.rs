@@ -17,7 +17,7 @@ use crate::admin::state::{RequestState, State};
 use crate::config::AdminPlan;
 use crate::credentials::AccessKey;
 use crate::credentials::file::{self, Stamp};
-use crate::iam::Iam;
+use crate::iam::{Iam, Places};
 use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;
 
@@ -233,16 +233,23 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let first = file::open(&path, true).unwrap().generated.unwrap();
-    let ring = Arc::new(Iam::new([first.clone()]));
-    let stamp = Stamp::of(&path);
-    let mut watch =
-        KeyWatch { path: path.clone(), environment_key: None, ring: ring.clone(), stamp };
+    let open = |environment_key| {
+        let places = Places { credentials: path.clone(), users: None, environment_key };
+        let states = stamps(&places);
+        let ring = Arc::new(Iam::open(places, folder.path().join("session-keys")).unwrap());
+        (ring.clone(), KeyWatch::new(ring, states))
+    };
+    let (ring, mut watch) = open(None);
     let second = AccessKey::generate().unwrap();
-    file::add(&path, second.clone()).unwrap();
+    file::add(&path, &second).unwrap();
     watch.look();
     let known = ring.known(&second.id).map(|known| known.secret);
     assert_eq!(known, Some(second.secret.clone()));
-    file::remove(&path, &first.id).unwrap();
+    let removed: Result<(), file::CredentialsError> = file::update(&path, |document| {
+        document.keys.retain(|key| *key.id != *first.id);
+        Ok(())
+    });
+    removed.unwrap();
     watch.look();
     assert_eq!(ring.ids(), std::slice::from_ref(&second.id));
     std::fs::write(&path, "rubbish").unwrap();
@@ -250,7 +257,7 @@ fn the_ring_follows_the_file_but_never_into_lockout() {
     std::fs::remove_file(&path).unwrap();
     watch.look();
     assert_eq!(ring.ids(), std::slice::from_ref(&second.id), "the old keys stay");
-    watch.environment_key = Some(first.clone());
+    let (ring, mut watch) = open(Some(first.clone()));
     watch.reload();
     assert_eq!(ring.ids(), std::slice::from_ref(&first.id));
 }

@@ -15,8 +15,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme,
 };
 
-use super::files::{AdminFileError, Source};
-use super::tls;
+use crate::tls::pem::{self, FileError, Source};
+use crate::tls::provider;
 
 /// Where Debian, Alpine, Arch and their kin keep the system's authorities, and where Red Hat's do.
 const SYSTEM_AUTHORITIES: [&str; 2] =
@@ -36,11 +36,11 @@ impl Trust {
     ///
     /// # Errors
     /// When a file cannot be used, or the system has no authorities where they are looked for.
-    pub fn config(&self) -> Result<Arc<ClientConfig>, AdminFileError> {
+    pub fn config(&self) -> Result<Arc<ClientConfig>, FileError> {
         let system = SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
         let path = self.ca.as_deref().or(system).unwrap_or(Path::new(SYSTEM_AUTHORITIES[0]));
-        let roots = tls::roots(Source { key: "--ca", path })?;
-        let provider = tls::provider();
+        let roots = pem::roots(Source { key: "--ca", path })?;
+        let provider = provider();
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Source { key: "--ca", path }.unusable(error.to_string()))?
@@ -51,7 +51,7 @@ impl Trust {
                 let certificate = Source { key: "--certificate", path: certificate };
                 let key = Source { key: "--key", path: key };
                 builder
-                    .with_client_auth_cert(tls::certificates(certificate)?, tls::private_key(key)?)
+                    .with_client_auth_cert(pem::certificates(certificate)?, pem::private_key(key)?)
                     .map_err(|error| certificate.unusable(error.to_string()))?
             }
         };
@@ -63,10 +63,10 @@ impl Trust {
 ///
 /// # Errors
 /// When the file cannot be used.
-pub fn pinned(certificate: &Path) -> Result<Arc<ClientConfig>, AdminFileError> {
+pub fn pinned(certificate: &Path) -> Result<Arc<ClientConfig>, FileError> {
     let source = Source { key: "admin.tls_certificate", path: certificate };
-    let provider = tls::provider();
-    let leaf = tls::certificates(source)?.swap_remove(0);
+    let provider = provider();
+    let leaf = pem::certificates(source)?.swap_remove(0);
     let pinned = Pinned { leaf, algorithms: provider.signature_verification_algorithms };
     Ok(Arc::new(config_of(provider, pinned).map_err(|error| source.unusable(error.to_string()))?))
 }

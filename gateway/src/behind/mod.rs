@@ -25,7 +25,7 @@ use send_wrapper::SendWrapper;
 use crate::auth::{AuthError, Identity, Mechanism, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
 use crate::door::{Backend, Refused, RequestBody};
-use crate::iam::Iam;
+use crate::iam::{Iam, LaneKeys};
 use crate::lane::{Application, Engine, OrderError};
 use crate::metrics::Operation;
 use crate::rdma::control::{self, Admitted};
@@ -59,7 +59,7 @@ impl Application for Gateway {
         let store = self.store.lane(kind, index);
         let service = s3::service(store.clone(), self.settings.clone());
         Ok(LaneBackend {
-            verifier: Verifier::new(self.keys.clone(), &["s3"]),
+            verifier: Verifier::new(Arc::new(LaneKeys::new(self.keys.clone())), &["s3"]),
             rdma: LaneRdma::open(self.rdma.clone(), index, service.clone())?,
             service,
             store,

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::server;
 use super::top::View;
+use super::{people, server};
 use crate::config::Given;
 use crate::config::keys::{
     self, CONFIG_FILE_VARIABLE, Default as Standard, KEYS, Key, Places, Shape,
@@ -61,15 +61,6 @@ Examples:
 Reads the whole store while no server runs on it and changes nothing.
 Exit code: 0 when all is consistent, 1 when there are findings, 2 when it could not run.";
 
-const KEYS_EXAMPLES: &str = "\
-Examples:
-  penstock keys add --data ./data
-  printf %s \"$SECRET\" | penstock keys add --data ./data --id trainer --secret-stdin
-  penstock keys list --data ./data
-  penstock keys remove AKIA... --data ./data
-
-The running server takes up changes within two seconds.";
-
 const BUCKET_EXAMPLES: &str = "\
 Examples:
   penstock bucket public-read models on --data ./data
@@ -110,7 +101,6 @@ Keys: 1 to 6 or Tab choose a view, arrows scroll, s slow requests, e errors, p p
 pub(super) fn command() -> Command {
     let all: Vec<&Key> = KEYS.iter().copied().filter(|key| key.places == Places::All).collect();
     let store = [&keys::DATA, &keys::DEVICES, &keys::EXTENT_FILE, &keys::INDEX_MAP, &keys::MEMORY];
-    let file = [&keys::DATA, &keys::CREDENTIALS];
     Command::new("penstock")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -133,33 +123,10 @@ pub(super) fn command() -> Command {
             Command::new("check").about("Checks a store offline").after_help(CHECK_EXAMPLES),
             &store,
         ))
-        .subcommand(
-            Command::new("keys")
-                .about("Adds, lists and removes access keys")
-                .after_help(KEYS_EXAMPLES)
-                .subcommand_required(true)
-                .subcommand(
-                    taking(Command::new("add").about("Adds an access key"), &file)
-                        .arg(
-                            Arg::new("id")
-                                .long("id")
-                                .value_name("ID")
-                                .help("Its id [default: a new one]"),
-                        )
-                        .arg(
-                            switch(
-                                "secret-stdin",
-                                "Reads its secret from standard input [default: a new one]",
-                            )
-                            .requires("id"),
-                        ),
-                )
-                .subcommand(taking(Command::new("list").about("Lists all, without secrets"), &file))
-                .subcommand(
-                    taking(Command::new("remove").about("Removes an access key"), &file)
-                        .arg(Arg::new("id").required(true).value_name("ID").help("Its id")),
-                ),
-        )
+        .subcommand(people::keys())
+        .subcommand(people::users())
+        .subcommand(people::roles())
+        .subcommand(people::policies())
         .subcommand(config_command(&all))
         .subcommand(bucket_command())
         .subcommand(status_command())
@@ -248,12 +215,12 @@ fn bucket_command() -> Command {
         ))
 }
 
-fn switch(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
 /// The command with `--config` and the flags of those keys.
-fn taking(command: Command, keys: &[&'static Key]) -> Command {
+pub(super) fn taking(command: Command, keys: &[&'static Key]) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")

@@ -1,35 +1,50 @@
-//! `penstock keys`: the credentials file by hand.
+//! `penstock key`: access keys by hand.
 
 use std::io::Read;
 
 use clap::ArgMatches;
 
+use super::users::changed;
 use super::{FAILURE, MISUSE, SUCCESS, fail, show};
 use crate::config::Plan;
-use crate::credentials::file::{self, CredentialsError};
+use crate::credentials::file::CredentialsError;
 use crate::credentials::{AccessKey, Secret};
+use crate::iam::{Account, Places};
 use crate::limits;
+
+/// Where everyone is written down.
+pub(super) fn places(plan: &Plan) -> Places {
+    Places {
+        credentials: plan.credentials.clone(),
+        users: plan.users_file.clone(),
+        environment_key: plan.environment_key.clone(),
+    }
+}
+
+/// A new key, as a shell or a file of variables takes it.
+pub(super) fn say_key(key: &AccessKey) -> String {
+    format!("AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n", key.id, key.secret.reveal())
+}
+
+/// Whose keys: of an account's root, or with --user of a user of it.
+fn whose(matches: &ArgMatches) -> (Option<&str>, Option<&str>) {
+    let text = |name| matches.get_one::<String>(name).map(String::as_str);
+    (text("account"), text("user"))
+}
 
 /// Adds a key and shows it, its secret this once.
 pub fn add(plan: &Plan, matches: &ArgMatches) -> u8 {
     let id = matches.get_one::<String>("id").map(String::as_str);
-    let key = match new_key(id, matches.get_flag("secret-stdin")) {
+    let given = matches.get_flag("secret-stdin");
+    let key = match new_key(id, given) {
         Ok(key) => key,
         Err(error) => return fail(&error.to_string(), MISUSE),
     };
-    let outcome = file::add(&plan.credentials, key.clone());
-    if let Err(error) = outcome {
-        return fail(&error.to_string(), FAILURE);
-    }
-    match matches.get_flag("secret-stdin") {
-        true => show(&format!("added {}\n", key.id)),
-        false => show(&format!(
-            "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n",
-            key.id,
-            key.secret.reveal()
-        )),
-    }
-    SUCCESS
+    let (account, user) = whose(matches);
+    changed(plan, |it| {
+        it.add_key(account.unwrap_or(Account::PENSTOCK), user, &key)?;
+        Ok(if given { format!("added {}\n", key.id) } else { say_key(&key) })
+    })
 }
 
 fn new_key(id: Option<&str>, from_stdin: bool) -> Result<AccessKey, CredentialsError> {
@@ -55,14 +70,23 @@ fn new_key(id: Option<&str>, from_stdin: bool) -> Result<AccessKey, CredentialsE
     Ok(key)
 }
 
-/// Lists ids with the day each was made.
-pub fn list(plan: &Plan) -> u8 {
-    let keys = match file::read(&plan.credentials) {
-        Ok(keys) => keys.unwrap_or_default(),
+/// Lists ids with whose each is and the day it was made.
+pub fn list(plan: &Plan, matches: &ArgMatches) -> u8 {
+    let directory = match places(plan).read() {
+        Ok(directory) => directory,
         Err(error) => return fail(&error.to_string(), FAILURE),
     };
-    for stored in keys {
-        show(&format!("{}  made {}\n", stored.key.id, day(stored.created)));
+    let (account, user) = whose(matches);
+    for key in directory.key_entries() {
+        let other = account.is_some_and(|name| key.account != name)
+            || user.is_some_and(|name| key.user.as_deref() != Some(name));
+        if other {
+            continue;
+        }
+        let of = key.user.as_deref().unwrap_or("root");
+        let state = if key.disabled { "  disabled" } else { "" };
+        let made = day(key.created);
+        show(&format!("{}  made {made}  {} of {}{state}\n", key.id, of, key.account));
     }
     SUCCESS
 }
@@ -70,13 +94,14 @@ pub fn list(plan: &Plan) -> u8 {
 /// Removes a key.
 pub fn remove(plan: &Plan, matches: &ArgMatches) -> u8 {
     let id = matches.get_one::<String>("id").map(String::as_str).unwrap_or_default();
-    match file::remove(&plan.credentials, id) {
-        Ok(()) => {
-            show(&format!("removed {id}\n"));
-            SUCCESS
-        }
-        Err(error) => fail(&error.to_string(), FAILURE),
-    }
+    changed(plan, |it| it.remove_key(id).map(|()| format!("removed {id}\n")))
+}
+
+/// Accepts a key, or not.
+pub fn set_disabled(plan: &Plan, matches: &ArgMatches, off: bool) -> u8 {
+    let id = matches.get_one::<String>("id").map(String::as_str).unwrap_or_default();
+    let word = if off { "disabled" } else { "enabled" };
+    changed(plan, |it| it.set_key(id, off).map(|()| format!("{word} {id}\n")))
 }
 
 /// The day in UTC of so many seconds after 1970 (Howard Hinnant, "chrono-Compatible Low-Level Date

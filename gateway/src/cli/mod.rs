@@ -13,11 +13,13 @@ mod fixture;
 mod flags;
 pub mod keys;
 mod log;
+mod people;
 mod server;
 mod status;
 #[cfg(test)]
 mod tests;
 mod top;
+mod users;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -84,6 +86,7 @@ fn dispatch(
         "status" => return status::run(given, inner),
         "top" => return top::run(given, inner),
         "debug bundle" => return bundle::run(given, inner),
+        "policy check" => return users::check_policy(inner),
         _ => {}
     }
     let plan = match config::load(given, &machine) {
@@ -98,9 +101,23 @@ fn dispatch(
         "serve" => store.serve(&plan, &machine),
         "format" => store.format(&plan, inner.get_flag("force")),
         "check" => store.check(&plan),
-        "keys add" => keys::add(&plan, inner),
-        "keys list" => keys::list(&plan),
-        "keys remove" => keys::remove(&plan, inner),
+        "key create" => keys::add(&plan, inner),
+        "key list" => keys::list(&plan, inner),
+        "key disable" => keys::set_disabled(&plan, inner, true),
+        "key enable" => keys::set_disabled(&plan, inner, false),
+        "key remove" => keys::remove(&plan, inner),
+        "user add" => users::add(&plan, inner),
+        "user list" => users::list(&plan, inner),
+        "user show" => users::show_one(&plan, inner),
+        "user disable" => users::set_disabled(&plan, inner, true),
+        "user enable" => users::set_disabled(&plan, inner, false),
+        "user remove" => users::remove(&plan, inner),
+        "role add" => users::add_role(&plan, inner),
+        "role list" => users::list_roles(&plan),
+        "role remove" => users::remove_role(&plan, inner),
+        "policy put" => users::put_policy(&plan, inner),
+        "policy get" => users::get_policy(&plan, inner),
+        "policy remove" => users::remove_policy(&plan, inner),
         // clap asks for a command that is in the table.
         other => fail(&format!("no command {other:?}"), MISUSE),
     }

@@ -181,9 +181,117 @@ pub const LISTEN: Key = Key::new(
     "listen",
     Shape::Address,
     Default::Is("127.0.0.1:9000"),
-    "Addresses that S3 is served on. HTTP/1.1 and HTTP/2 with prior knowledge.",
+    "Addresses that S3 is served on without TLS. HTTP/1.1 and HTTP/2 with prior knowledge. `off` \
+     leaves those of tls.listen alone.",
 )
 .several();
+
+/// Addresses of TLS.
+pub const TLS_LISTEN: Key = Key::new(
+    "tls.listen",
+    Shape::Address,
+    Default::Nothing("no HTTPS"),
+    "Addresses that S3 is served on by TLS, beside those of listen. HTTP/1.1 and HTTP/2, as the \
+     client chooses (ALPN).",
+)
+.several();
+
+/// The certificate.
+pub const TLS_CERTIFICATE: Key = Key::new(
+    "tls.certificate",
+    Shape::Path,
+    Default::Nothing("none"),
+    "The server's certificate in PEM, with those up to its authority behind it. Read again when it \
+     changes and at SIGHUP; one that cannot be used leaves the old one in force.",
+);
+
+/// Its key.
+pub const TLS_KEY: Key = Key::new(
+    "tls.key",
+    Shape::Path,
+    Default::Nothing("none"),
+    "The certificate's private key in PEM, readable by its owner (and group) alone.",
+);
+
+/// Further certificates.
+pub const TLS_CERTIFICATES: Key = Key::new(
+    "tls.certificates",
+    Shape::Path,
+    Default::Nothing("one certificate"),
+    "Folder of further certificates: each NAME.crt or NAME.pem with its NAME.key. Which one a client \
+     sees is chosen by the name that it asks for (SNI).",
+);
+
+/// A certificate for a first try.
+pub const TLS_SELF_SIGNED: Key = Key::new(
+    "tls.self_signed",
+    Shape::Switch,
+    Default::Is("off"),
+    "Makes a certificate for a first try, in place of tls.certificate: DATA/tls/self-signed.crt, \
+     which clients have to be told to trust. Its fingerprint is printed at start.",
+);
+
+/// Authorities of clients.
+pub const TLS_CLIENT_CA: Key = Key::new(
+    "tls.client_ca",
+    Shape::Path,
+    Default::Nothing("clients are not asked for certificates"),
+    "Authorities of clients' certificates, in PEM. A client that shows a certificate of another \
+     authority is turned away; one that shows none is served unless tls.client_required is on.",
+);
+
+/// Whose certificates they are.
+pub const TLS_CLIENT_USERS: Key = Key::new(
+    "tls.client_users",
+    Shape::Text,
+    Default::Nothing("certificates stand for nobody"),
+    "Users whom clients' certificates stand for: KIND:NAME=USER with CN, DNS, EMAIL or URI as the \
+     kind, for example CN:loader=training. CN:* is the user of the very name. The first that fits \
+     counts.",
+)
+.several();
+
+/// Whether certificates of clients are needed.
+pub const TLS_CLIENT_REQUIRED: Key = Key::new(
+    "tls.client_required",
+    Shape::Switch,
+    Default::Is("off"),
+    "Turns away clients that show no certificate of tls.client_ca.",
+);
+
+/// The oldest version.
+pub const TLS_MIN_VERSION: Key = Key::new(
+    "tls.min_version",
+    Shape::Choice(&["1.2", "1.3"]),
+    Default::Is("1.2"),
+    "The oldest version of TLS that is spoken. Of 1.2 only suites with forward secrecy and \
+     authenticated encryption.",
+);
+
+/// kTLS.
+pub const TLS_KERNEL: Key = Key::new(
+    "tls.kernel",
+    Shape::Choice(&["auto", "on", "off"]),
+    Default::Is("auto"),
+    "Lets the kernel encrypt and decrypt (kTLS), so that responses are written without a copy in our \
+     memory. `auto` does where the kernel can, and the start message says so.",
+);
+
+/// Time for a handshake.
+pub const TLS_HANDSHAKE_TIME: Key = Key::new(
+    "tls.handshake_time",
+    Shape::Time,
+    Default::Is("10s"),
+    "From accept to the end of the handshake.",
+);
+
+/// Handshakes at a time.
+pub const TLS_HANDSHAKES: Key = Key::new(
+    "tls.handshakes",
+    Shape::Count,
+    Default::Is("1024"),
+    "Handshakes under way at a time, over all lanes. One more displaces the oldest.",
+);
 
 /// Administration address.
 pub const ADMIN_LISTEN: Key = Key::new(
@@ -300,8 +408,17 @@ pub const CREDENTIALS: Key = Key::new(
     "credentials",
     Shape::Path,
     Default::WorkedOut("`credentials` in the data directory"),
-    "File of access keys, mode 0600. Written at the first start, edited by `penstock keys`; the \
+    "File of access keys, mode 0600. Written at the first start, edited by `penstock key`, `user` and `policy`; the \
      running server takes up changes within two seconds.",
+);
+
+/// File of users.
+pub const USERS_FILE: Key = Key::new(
+    "users_file",
+    Shape::Path,
+    Default::Nothing("none"),
+    "File of accounts, users, roles, keys and policies beside the credentials file, for containers: \
+     TOML, or JSON when its name ends in .json. Read at the start and within two seconds of a change.",
 );
 
 /// Access key from outside.
@@ -695,6 +812,18 @@ pub const KEYS: &[&Key] = &[
     &LANES,
     &PIN_LANES,
     &LISTEN,
+    &TLS_LISTEN,
+    &TLS_CERTIFICATE,
+    &TLS_KEY,
+    &TLS_CERTIFICATES,
+    &TLS_SELF_SIGNED,
+    &TLS_CLIENT_CA,
+    &TLS_CLIENT_USERS,
+    &TLS_CLIENT_REQUIRED,
+    &TLS_MIN_VERSION,
+    &TLS_KERNEL,
+    &TLS_HANDSHAKE_TIME,
+    &TLS_HANDSHAKES,
     &ADMIN_LISTEN,
     &ADMIN_TOKEN_FILE,
     &ADMIN_TLS_CERTIFICATE,
@@ -708,6 +837,7 @@ pub const KEYS: &[&Key] = &[
     &HUGE_PAGES,
     &LOCK_MEMORY,
     &CREDENTIALS,
+    &USERS_FILE,
     &ACCESS_KEY,
     &SECRET_KEY,
     &DRAIN_DEADLINE,

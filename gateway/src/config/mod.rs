@@ -20,6 +20,7 @@ pub mod rdma;
 pub mod receipts;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod trace;
 
 pub use access_log::{AccessLogFormat, AccessLogPlan, AccessLogTarget};
@@ -32,6 +33,7 @@ pub use plan::{BucketDefaults, Limits, Machine, Plan, Preference};
 pub use raw::{Raw, Source, Written};
 pub use rdma::RdmaPlan;
 pub use receipts::{MeasuringPlan, Receipts};
+pub use tls::{HandshakePlan, MinVersion, TlsPlan};
 pub use trace::TracePlan;
 
 use std::ffi::OsString;

@@ -19,6 +19,7 @@ use super::metrics::MetricsPlan;
 use super::print::{self, Setting};
 use super::rdma::RdmaPlan;
 use super::receipts::MeasuringPlan;
+use super::tls::{HandshakePlan, TlsPlan};
 use super::trace::TracePlan;
 use super::{Finding, Raw, Source};
 use crate::credentials::{AccessKey, Secret};
@@ -89,6 +90,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// For a client that takes nothing of a response.
     pub send_stall: Duration,
+    /// Of TLS.
+    pub handshakes: HandshakePlan,
 }
 
 /// Everything the process needs to know before it starts.
@@ -108,8 +111,10 @@ pub struct Plan {
     pub lanes: usize,
     /// Whether lanes are bound to cores.
     pub pin_lanes: Preference,
-    /// S3 addresses, at least one.
+    /// S3 addresses without TLS; together with those of TLS at least one.
     pub listen: Vec<SocketAddr>,
+    /// TLS for S3; `None` for none.
+    pub tls: Option<TlsPlan>,
     /// Administration address.
     pub admin_listen: SocketAddr,
     /// Who may come to it.
@@ -130,6 +135,8 @@ pub struct Plan {
     pub lock_memory: Preference,
     /// Credentials file.
     pub credentials: PathBuf,
+    /// File of users beside it.
+    pub users_file: Option<PathBuf>,
     /// Access key from the environment.
     pub environment_key: Option<AccessKey>,
     /// Time to finish after SIGTERM.
@@ -233,7 +240,8 @@ impl Reader<'_> {
         let memory_bytes = self.one(&keys::MEMORY, bytes(limits::MEMORY_MIN, u64::MAX >> 1));
         let lanes = self.one(&keys::LANES, count(1, limits::LANES_MAX));
         let pin_lanes = self.one(&keys::PIN_LANES, preference);
-        let listen = self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address);
+        let listen = self.listen();
+        let tls = self.tls(data.as_deref());
         let admin_listen = self.one(&keys::ADMIN_LISTEN, address);
         let admin = self.admin();
         if let (Some(admin), Some(address)) = (&admin, admin_listen) {
@@ -255,17 +263,24 @@ impl Reader<'_> {
         let rdma = self.rdma();
         let access_log = self.access_log();
         let trace = self.trace();
+        let secure = tls.as_ref().map(|tls| tls.as_ref().map_or(&[][..], |it| &it.listen));
+        let addresses =
+            listen.as_deref().zip(secure).map(|(plain, secure)| [plain, secure].concat());
         if let Some(rdma) = &rdma {
-            self.rdma_checks(rdma, listen.as_deref(), memory_bytes);
+            self.rdma_checks(rdma, addresses.as_deref(), memory_bytes);
         }
         let metrics = self.metrics();
         let events = self.events();
         let lifecycle = self.lifecycle();
-        self.cross_checks(listen.as_deref(), admin_listen, devices.as_deref());
+        self.cross_checks(addresses.as_deref(), admin_listen, devices.as_deref());
         let data = data?;
         let credentials = match self.raw.written(&keys::CREDENTIALS) {
             Some(_) => self.one(&keys::CREDENTIALS, path)?,
             None => data.join("credentials"),
+        };
+        let users_file = match self.raw.written(&keys::USERS_FILE) {
+            Some(_) => Some(self.one(&keys::USERS_FILE, path)?),
+            None => None,
         };
         Some(Plan {
             data,
@@ -276,6 +291,7 @@ impl Reader<'_> {
             lanes: lanes?,
             pin_lanes: pin_lanes?,
             listen: listen?,
+            tls: tls?,
             admin_listen: admin_listen?,
             admin: admin?,
             domains: domains?,
@@ -286,6 +302,7 @@ impl Reader<'_> {
             huge_pages: huge_pages?,
             lock_memory: lock_memory?,
             credentials,
+            users_file,
             environment_key: environment_key?,
             drain_deadline: drain_deadline?,
             log_level: log_level?,
@@ -302,6 +319,14 @@ impl Reader<'_> {
         })
     }
 
+    /// Addresses without TLS; the word `off` stands for none.
+    fn listen(&mut self) -> Option<Vec<SocketAddr>> {
+        match effective(self.raw, &keys::LISTEN, self.machine).0.as_slice() {
+            [word] if word == "off" => Some(Vec::new()),
+            _ => self.many(&keys::LISTEN, limits::LISTEN_ADDRESSES_MAX, address),
+        }
+    }
+
     fn limits(&mut self) -> Option<Limits> {
         let connections = self.one(&keys::LIMIT_CONNECTIONS, count(1, limits::CONNECTIONS_MAX));
         let header_time = self.one(&keys::LIMIT_HEADER_TIME, time);
@@ -309,6 +334,7 @@ impl Reader<'_> {
         let body_window = self.one(&keys::LIMIT_BODY_WINDOW, time);
         let body_bytes = self.one(&keys::LIMIT_BODY_BYTES, bytes(1, 1 << 30));
         let send_stall = self.one(&keys::LIMIT_SEND_STALL, time);
+        let handshakes = self.handshakes();
         Some(Limits {
             connections: connections?,
             header_time: header_time?,
@@ -316,6 +342,7 @@ impl Reader<'_> {
             body_window: body_window?,
             body_bytes: body_bytes?,
             send_stall: send_stall?,
+            handshakes: handshakes?,
         })
     }
 
@@ -327,6 +354,10 @@ impl Reader<'_> {
         devices: Option<&[PathBuf]>,
     ) {
         if let (Some(listen), Some(admin)) = (listen, admin) {
+            if listen.is_empty() {
+                let remedy = "write an address such as 127.0.0.1:9000, or set tls.listen";
+                self.fault(&keys::LISTEN, Some("off".into()), "S3 would be served nowhere", remedy);
+            }
             if admin.port() != 0 && listen.contains(&admin) {
                 self.fault(
                     &keys::ADMIN_LISTEN,
@@ -522,7 +553,7 @@ pub(super) fn time(text: &str) -> Parsed<Duration> {
     }
 }
 
-fn address(text: &str) -> Parsed<SocketAddr> {
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let remedy = "write ADDRESS:PORT, for example 127.0.0.1:9000, 0.0.0.0:9000 or [::]:9000";
     if let Ok(address) = text.trim().parse::<SocketAddr>() {
         return Ok(address);

@@ -1,4 +1,5 @@
-//! The credentials file: TOML, one `[[key]]` per access key, mode 0600.
+//! The credentials file: TOML, mode 0600: keys, and the accounts, users and roles whose they are. The
+//! file of users, which configuration may name, has the same form, and is only read.
 //!
 //! Owns: reading it, replacing it in one step (a reader sees the old file or the new one, also
 //! after a power cut), and the lock that keeps two writers apart.
@@ -9,6 +10,7 @@
 //! secret = "…"
 //! created = 1760000000
 //! ```
+//! `document` has all that may be in it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,11 +18,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
-
-use super::{AccessKey, Secret};
+use super::AccessKey;
+use super::document::{Document, KeyEntry};
+use crate::iam::Account;
 use crate::limits;
+use rustix::fs::{FlockOperation, flock};
 
 /// Why the credentials file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,7 @@ pub enum CredentialsError {
         mode: u32,
     },
     /// It is not what this file documents. The message never quotes the file, which has secrets.
-    #[error("credentials file {path}: {problem}; correct it, or remove it to have a new key made")]
+    #[error("credentials file {path}: {problem}; correct it")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -57,12 +59,14 @@ pub enum CredentialsError {
     /// A key of that id is there already.
     #[error("the access key {0} is there already; choose another id, or remove it first")]
     Exists(String),
-    /// There is no key of that id.
-    #[error("there is no access key {0}; `penstock keys list` shows all")]
-    Unknown(String),
     /// The last key would go.
-    #[error("{0} is the last access key, and without one nobody could sign; add another first")]
+    #[error(
+        "{0} is the last access key that is valid, and without one nobody could sign; add another first"
+    )]
     Last(String),
+    /// What is in the files does not go together.
+    #[error("{0}")]
+    Contradiction(String),
     /// One more key than is allowed.
     #[error(
         "there are {} access keys, which is the most; remove one first",
@@ -80,23 +84,6 @@ pub enum CredentialsError {
 impl From<getrandom::Error> for CredentialsError {
     fn from(error: getrandom::Error) -> Self {
         CredentialsError::NoRandomness(error)
-    }
-}
-
-/// A key as the file has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredKey {
-    /// The key.
-    pub key: AccessKey,
-    /// Seconds since 1970 at which it was made.
-    pub created: u64,
-}
-
-impl StoredKey {
-    /// The key, made now.
-    pub fn now(key: AccessKey) -> StoredKey {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        StoredKey { key, created: since.as_secs() }
     }
 }
 
@@ -118,27 +105,43 @@ impl Stamp {
     }
 }
 
-#[derive(Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default, rename = "key")]
-    keys: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
-    secret: String,
-    #[serde(default)]
-    created: u64,
-}
-
-/// Reads all keys; `None` when there is no file.
+/// Reads the file; `None` when there is none. TOML, or JSON when its name ends in `.json`.
 ///
 /// # Errors
 /// [`CredentialsError::TooOpen`], [`CredentialsError::Malformed`] or what the system said.
-pub fn read(path: &Path) -> Result<Option<Vec<StoredKey>>, CredentialsError> {
+pub fn read(path: &Path) -> Result<Option<Document>, CredentialsError> {
+    secret_text(path)?.map(|text| parse(path, &text)).transpose()
+}
+
+/// The text of a file of secrets; `None` when there is none.
+///
+/// # Errors
+/// As [`read`].
+pub fn secret_text(path: &Path) -> Result<Option<String>, CredentialsError> {
+    match text_of(path)? {
+        Some((_, mode)) if mode & 0o077 != 0 => {
+            Err(CredentialsError::TooOpen { path: path.to_owned(), mode })
+        }
+        found => Ok(found.map(|(text, _)| text)),
+    }
+}
+
+/// Reads the file of users, which must be there. With keys in it, it may be its owner's and group's
+/// alone, as an orchestrator mounts its secrets; without, everybody's.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_users(path: &Path) -> Result<Document, CredentialsError> {
+    let absent = || io_error(path, "open", io::ErrorKind::NotFound.into());
+    let (text, mode) = text_of(path)?.ok_or_else(absent)?;
+    let document = parse(path, &text)?;
+    if mode & 0o007 != 0 && !document.keys.is_empty() {
+        return Err(CredentialsError::TooOpen { path: path.to_owned(), mode });
+    }
+    Ok(document)
+}
+
+fn text_of(path: &Path) -> Result<Option<(String, u32)>, CredentialsError> {
     let failed = |action| move |error| io_error(path, action, error);
     let file = match File::open(path) {
         Ok(file) => file,
@@ -146,50 +149,51 @@ pub fn read(path: &Path) -> Result<Option<Vec<StoredKey>>, CredentialsError> {
         Err(error) => return Err(io_error(path, "open", error)),
     };
     let mode = file.metadata().map_err(failed("look at"))?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(CredentialsError::TooOpen { path: path.to_owned(), mode });
-    }
     let mut text = String::new();
-    let limit = limits::CONFIGURATION_FILE_BYTES_MAX;
+    let limit = limits::CREDENTIALS_FILE_BYTES_MAX;
     file.take(limit + 1).read_to_string(&mut text).map_err(failed("read"))?;
     if text.len() as u64 > limit {
         return Err(malformed(path, format!("larger than {limit} bytes")));
     }
-    parse(path, &text).map(Some)
+    Ok(Some((text, mode)))
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<StoredKey>, CredentialsError> {
-    let document: Document = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        malformed(path, format!("line {line}: {}", error.message()))
-    })?;
-    if document.keys.len() > limits::ACCESS_KEYS_MAX {
-        return Err(malformed(path, format!("more than {} keys", limits::ACCESS_KEYS_MAX)));
-    }
-    let stored = |(index, entry): (usize, Entry)| {
-        let at = |problem| malformed(path, format!("key {}: {problem}", index + 1));
-        AccessKey::check_id(&entry.id).map_err(|problem| at(format!("id {problem}")))?;
-        let secret =
-            Secret::from_text(&entry.secret).map_err(|problem| at(format!("secret {problem}")))?;
-        let key = AccessKey { id: entry.id.into(), secret };
-        Ok(StoredKey { key, created: entry.created })
+fn parse(path: &Path, text: &str) -> Result<Document, CredentialsError> {
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let document: Document = match is_json {
+        // serde_json's messages quote names, and values only of the wrong kind.
+        true => serde_json::from_str(text).map_err(|error| {
+            malformed(path, format!("line {}: {:?}", error.line(), error.classify()))
+        })?,
+        false => toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            malformed(path, format!("line {line}: {}", error.message()))
+        })?,
     };
-    document.keys.into_iter().enumerate().map(stored).collect()
+    document.check().map_err(|problem| malformed(path, problem))?;
+    Ok(document)
 }
 
 /// Replaces the file: written beside it, made durable, renamed over it, directory made durable.
 ///
 /// # Errors
 /// What the system said; the old file is then still whole.
-pub fn write(path: &Path, keys: &[StoredKey]) -> Result<(), CredentialsError> {
-    let entries = keys.iter().map(|stored| Entry {
-        id: stored.key.id.to_string(),
-        secret: stored.key.secret.reveal().to_string(),
-        created: stored.created,
-    });
-    let body = toml::to_string(&Document { keys: entries.collect() })
-        .map_err(|error| malformed(path, error.to_string()))?;
-    let text = format!("# Access keys of this store. Edit with `penstock keys`.\n\n{body}");
+pub fn write(path: &Path, document: &Document) -> Result<(), CredentialsError> {
+    document.check().map_err(CredentialsError::Unusable)?;
+    let body =
+        toml::to_string_pretty(document).map_err(|error| malformed(path, error.to_string()))?;
+    let text = format!(
+        "# Keys, users and policies of this store. Edit with `penstock key`, `user` and `policy`.\n\n\
+         {body}"
+    );
+    replace(path, &text)
+}
+
+/// Replaces a file of secrets by that text: the owner's alone, durable, in one step.
+///
+/// # Errors
+/// What the system said; the old file is then still whole.
+pub fn replace(path: &Path, text: &str) -> Result<(), CredentialsError> {
     let beside = beside(path);
     // A leftover of a writer that was killed; the lock says that there is none now.
     let _ = fs::remove_file(&beside);
@@ -206,62 +210,54 @@ pub fn write(path: &Path, keys: &[StoredKey]) -> Result<(), CredentialsError> {
     })
 }
 
-/// Changes the file under its lock: reads, lets `change` work on the keys, writes when it succeeds.
+/// Changes the file under its lock: reads, lets `change` work on it, writes when it succeeds and has
+/// changed anything.
 ///
 /// # Errors
 /// Those of [`read`], [`write()`] and `change`; the file is then unchanged.
-pub fn update<T>(
+pub fn update<T, E: From<CredentialsError>>(
     path: &Path,
-    change: impl FnOnce(&mut Vec<StoredKey>) -> Result<T, CredentialsError>,
-) -> Result<T, CredentialsError> {
+    change: impl FnOnce(&mut Document) -> Result<T, E>,
+) -> Result<T, E> {
     let folder = File::open(directory(path)).map_err(|error| io_error(path, "open", error))?;
     flock(&folder, FlockOperation::LockExclusive)
         .map_err(|error| io_error(path, "lock", error.into()))?;
-    let mut keys = read(path)?.unwrap_or_default();
-    let answer = change(&mut keys)?;
-    write(path, &keys)?;
+    let before = read(path)?;
+    let mut document = before.clone().unwrap_or_default();
+    let answer = change(&mut document)?;
+    if before.as_ref() != Some(&document) {
+        write(path, &document)?;
+    }
     Ok(answer)
 }
 
-/// Adds a key.
+/// Adds a key of the root of `penstock`.
 ///
 /// # Errors
 /// [`CredentialsError::Exists`], [`CredentialsError::Full`] or those of [`update`].
-pub fn add(path: &Path, key: AccessKey) -> Result<(), CredentialsError> {
-    update(path, |keys| {
-        if keys.iter().any(|stored| stored.key.id == key.id) {
+pub fn add(path: &Path, key: &AccessKey) -> Result<(), CredentialsError> {
+    update(path, |document| {
+        if document.keys.iter().any(|stored| *stored.id == *key.id) {
             return Err(CredentialsError::Exists(key.id.to_string()));
         }
-        if keys.len() >= limits::ACCESS_KEYS_MAX {
+        if document.keys.len() >= limits::ACCESS_KEYS_MAX {
             return Err(CredentialsError::Full);
         }
-        keys.push(StoredKey::now(key));
+        document.keys.push(KeyEntry::new(key, Account::PENSTOCK, None, now()));
         Ok(())
     })
 }
 
-/// Removes a key. The running server stops accepting it within two seconds.
-///
-/// # Errors
-/// [`CredentialsError::Unknown`], [`CredentialsError::Last`] or those of [`update`].
-pub fn remove(path: &Path, id: &str) -> Result<(), CredentialsError> {
-    update(path, |keys| {
-        let Some(at) = keys.iter().position(|stored| &*stored.key.id == id) else {
-            return Err(CredentialsError::Unknown(id.to_owned()));
-        };
-        if keys.len() == 1 {
-            return Err(CredentialsError::Last(id.to_owned()));
-        }
-        keys.remove(at);
-        Ok(())
-    })
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// The keys of a store at start, and the one that was made for it when it had none.
+/// The file at start, and the key that was made for it when it had none.
 #[derive(Debug)]
 pub struct Opened {
-    /// All keys of the file.
-    pub keys: Vec<AccessKey>,
+    /// All of the file.
+    pub document: Document,
     /// Made just now; its secret is shown this once.
     pub generated: Option<AccessKey>,
 }
@@ -273,13 +269,13 @@ pub struct Opened {
 /// Those of [`update`] and of the random numbers.
 pub fn open(path: &Path, generate: bool) -> Result<Opened, CredentialsError> {
     let present = read(path)?.unwrap_or_default();
-    if !present.is_empty() || !generate {
-        let keys = present.into_iter().map(|stored| stored.key).collect();
-        return Ok(Opened { keys, generated: None });
+    if !present.keys.is_empty() || !generate {
+        return Ok(Opened { document: present, generated: None });
     }
     let fresh = AccessKey::generate()?;
-    add(path, fresh.clone())?;
-    Ok(Opened { keys: vec![fresh.clone()], generated: Some(fresh) })
+    add(path, &fresh)?;
+    let document = read(path)?.unwrap_or_default();
+    Ok(Opened { document, generated: Some(fresh) })
 }
 
 fn directory(path: &Path) -> &Path {

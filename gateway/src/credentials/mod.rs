@@ -1,8 +1,9 @@
 //! Access keys: who may sign requests.
 //!
 //! Owns: the form of an access key and its generation.
-//! Not here: the file (`file.rs`), whose keys they are (`iam`), and how a signature is checked (`auth`).
+//! Not here: the file (`file.rs`) and its contents (`document.rs`), whose keys they are (`iam`), and how a signature is checked (`auth`).
 
+pub mod document;
 pub mod file;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,32 @@ pub struct AccessKey {
     pub secret: Secret,
 }
 
+/// An id as AWS forms them: four letters that say of what, and 80 random bits.
+///
+/// # Errors
+/// When the system has no random numbers to give.
+pub fn unique_id(prefix: &str) -> Result<String, getrandom::Error> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)?;
+    Ok(id_of(prefix, &random))
+}
+
+/// The id that those bytes make.
+pub fn id_of(prefix: &str, bytes: &[u8]) -> String {
+    prefix.chars().chain(bytes.iter().map(|byte| letter(ID_ALPHABET, *byte))).collect()
+}
+
+/// The secret that those bytes make: one character of each.
+pub fn secret_of(bytes: &[u8]) -> Secret {
+    let text: String = bytes.iter().map(|byte| letter(SECRET_ALPHABET, *byte)).collect();
+    Secret::new(text)
+}
+
+/// Both alphabets divide 256, so the remainder is as even as the byte.
+fn letter(alphabet: &[u8], byte: u8) -> char {
+    alphabet[usize::from(byte) % alphabet.len()] as char
+}
+
 /// RFC 4648 base 32, as AWS uses for ids: no digits that look like letters.
 const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
@@ -50,14 +77,9 @@ impl AccessKey {
     /// # Errors
     /// When the system has no random numbers to give, which only a broken sandbox causes.
     pub fn generate() -> Result<AccessKey, getrandom::Error> {
-        let mut random = [0u8; 56];
+        let mut random = [0u8; 40];
         getrandom::fill(&mut random)?;
-        let (id, secret) = random.split_at(16);
-        // Both alphabets divide 256, so the remainder is as even as the byte.
-        let letter = |alphabet: &[u8], byte: &u8| alphabet[*byte as usize % alphabet.len()] as char;
-        let tail: String = id.iter().map(|byte| letter(ID_ALPHABET, byte)).collect();
-        let secret: String = secret.iter().map(|byte| letter(SECRET_ALPHABET, byte)).collect();
-        Ok(AccessKey { id: format!("AKIA{tail}").into(), secret: Secret::new(secret) })
+        Ok(AccessKey { id: unique_id("AKIA")?.into(), secret: secret_of(&random) })
     }
 
     /// Checks an id from outside. `/` and `,` separate the parts of a signature's credential, so

@@ -12,7 +12,7 @@ use http::Response;
 use super::refused::ErrorCode;
 use crate::lane::LaneContext;
 use crate::lane::pulse::Pulse;
-use crate::metrics::{Copying, Stage, StatusClass};
+use crate::metrics::{Copying, Delivery, Stage, StatusClass};
 use crate::record::{Account, Record, Watch, redacted};
 
 /// One request from its head to the end of its response. Counts itself, and tells of itself, when
@@ -65,11 +65,16 @@ impl Exchange {
         let parts = account.next_sources(bytes);
         account.left(&parts);
         account.copy(Copying::SocketSend, bytes);
-        let cells = &context.cells;
-        for (cell, bytes) in cells.responses.iter().zip(parts).filter(|(_, bytes)| *bytes > 0) {
+        let (cells, delivery) = (&context.cells, self.pulse.delivery());
+        let responses = &cells.responses[delivery as usize];
+        for (cell, bytes) in responses.iter().zip(parts).filter(|(_, bytes)| *bytes > 0) {
             cell.add(bytes);
         }
         cells.copied[Copying::SocketSend as usize].add(bytes);
+        if delivery == Delivery::Tls {
+            account.copy(Copying::Tls, bytes);
+            cells.copied[Copying::Tls as usize].add(bytes);
+        }
         cells.sent[account.asked.operation as usize].add(bytes);
     }
 

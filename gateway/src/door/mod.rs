@@ -173,6 +173,9 @@ impl<B: Backend> Door<B> {
         if let Some(concern) = Concern::of(operation, &parts.headers, pulse.peer()) {
             parts.extensions.insert(concern);
         }
+        if let Some(secured) = pulse.secured() {
+            parts.extensions.insert(secured.clone());
+        }
         let telling = Telling::of(self.settings.receipts, &parts);
         let account = Rc::new(self.account(id, operation, &parts, bucket_in_host, &pulse));
         parts.extensions.insert(AccountSlot::new(account.clone()));
@@ -244,6 +247,7 @@ impl<B: Backend> Door<B> {
             tell_headers(&mut asked, parts);
         }
         let account = Account::watched(self.context.index, asked, watch, began);
+        account.deliver_by(pulse.delivery());
         if let Some(took) = pulse.heads.take_served_after() {
             account.spent(Stage::Accept, took);
         }

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use crate::lane::LaneContext;
-use crate::metrics::{Copying, Refusal, Stage};
+use crate::metrics::{Copying, Delivery, Refusal, Stage};
 use crate::record::Account;
 
 /// Why a body ended before its end.
@@ -79,6 +79,10 @@ impl<B> PacedBody<B> {
             cells.received[self.account.asked.operation as usize].add(count);
             cells.copied[Copying::SocketReceive as usize].add(count);
             self.account.copy(Copying::SocketReceive, count);
+            if self.account.delivery() == Delivery::Tls {
+                cells.copied[Copying::Tls as usize].add(count);
+                self.account.copy(Copying::Tls, count);
+            }
         }
     }
 

@@ -65,8 +65,10 @@ pub fn write_head(
     head_only: bool,
 ) -> bool {
     let bytes = match (head_only, account.delivery()) {
-        (false, Delivery::Socket) => response.body().size_hint().exact(),
-        _ => Some(0),
+        (false, Delivery::Socket | Delivery::Tls | Delivery::Ktls) => {
+            response.body().size_hint().exact()
+        }
+        (true, _) | (false, Delivery::Rdma) => Some(0),
     };
     // An object's first bytes are there before its head is, so that nothing given means a document.
     let given = account.given();
@@ -105,7 +107,12 @@ fn text(account: &Account, state: &str, bytes: Option<u64>, next: u64) -> Header
         .iter()
         .map(|source| (source.label(), account.source(*source) + parts[*source as usize]));
     let copied = Copying::ALL.iter().map(|path| {
-        let sends = *path == Copying::SocketSend && state == "complete";
+        let encrypts = account.delivery() == Delivery::Tls;
+        let sends = match path {
+            Copying::SocketSend => state == "complete",
+            Copying::Tls => state == "complete" && encrypts,
+            _ => false,
+        };
         (path.label(), account.copied(*path) + if sends { next } else { 0 })
     });
     let mut text = String::with_capacity(192);

@@ -5,12 +5,17 @@
 //!
 //! Not here: signatures (`auth`), which action an operation is (`s3::actions`), and the settings of buckets.
 
+mod change;
 mod decide;
 mod directory;
 pub mod policy;
 mod principal;
+mod registry;
+mod sealing;
 
+pub use change::{Change, ChangeError, Changed, Holder, check_tags};
 pub(crate) use decide::decide_within;
 pub use decide::{BucketSide, Decision, Why, decide};
-pub use directory::{Iam, Known};
+pub use directory::{Directory, Known, Role};
 pub use principal::{Account, Caller, Express, Principal, PrincipalKind, Session};
+pub use registry::{Iam, Issued, LaneKeys, Places};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::policy::Policy;
+use super::sealing::Claims;
 
 /// Whom a request is from. In the extensions of every request behind the door.
 #[derive(Debug, Clone)]
@@ -78,7 +79,7 @@ pub enum PrincipalKind {
 }
 
 /// Who signs with a key. Made once when the key is read, or once a session, and shared by all requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     /// The id of the key.
     pub access_key: Arc<str>,
@@ -138,7 +139,7 @@ impl Principal {
 }
 
 /// What temporary credentials add to whom they are of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// When they were issued, seconds since 1970.
     pub issued: i64,
@@ -150,6 +151,8 @@ pub struct Session {
     pub policy: Option<Policy>,
     /// The bucket that CreateSession made it for.
     pub express: Option<Express>,
+    /// What its token says, for sessions that are made of it.
+    pub(crate) claims: Claims,
 }
 
 impl Session {

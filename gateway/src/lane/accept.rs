@@ -5,6 +5,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::io::Errno;
@@ -16,10 +17,12 @@ use super::{Phase, context::LaneContext};
 use crate::door::{Backend, Door};
 use crate::limits;
 use crate::metrics::Refusal;
+use crate::tls::Tls;
 
-/// Accepts until the drain begins.
+/// Accepts until the drain begins; with `tls`, for HTTPS.
 pub async fn run<B: Backend>(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     protocols: Rc<Protocols>,
     door: Rc<Door<B>>,
     mut phase: watch::Receiver<Phase>,
@@ -32,7 +35,7 @@ pub async fn run<B: Backend>(
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
         };
         match accepted {
-            Ok((socket, _)) => admit(socket, &protocols, &door),
+            Ok((socket, _)) => admit(socket, tls.as_ref(), &protocols, &door),
             Err(error) => pause_after(&error, &context).await,
         }
         in_turn += 1;
@@ -42,7 +45,7 @@ pub async fn run<B: Backend>(
         }
     }
     for socket in queued(listener) {
-        admit(socket, &protocols, &door);
+        admit(socket, tls.as_ref(), &protocols, &door);
     }
 }
 
@@ -58,12 +61,18 @@ fn queued(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
     std::iter::from_fn(next).take(limits::BACKLOG as usize)
 }
 
-fn admit<B: Backend>(socket: TcpStream, protocols: &Rc<Protocols>, door: &Rc<Door<B>>) {
-    match door.context().connections.take(1) {
+fn admit<B: Backend>(
+    socket: TcpStream,
+    tls: Option<&Arc<Tls>>,
+    protocols: &Rc<Protocols>,
+    door: &Rc<Door<B>>,
+) {
+    let weight = if tls.is_some() { limits::TLS_CONNECTION_WEIGHT } else { 1 };
+    match door.context().connections.take(weight) {
         Some(share) => {
             let accepted = door.context().measures().then(Instant::now);
-            let serving =
-                connection::serve(socket, share, accepted, protocols.clone(), door.clone());
+            let arrival = connection::Arrival { socket, tls: tls.cloned(), accepted };
+            let serving = connection::serve(arrival, share, protocols.clone(), door.clone());
             tokio::task::spawn_local(serving);
         }
         // Dropped, and so closed: an answer would need the memory that is being protected.

@@ -1,14 +1,15 @@
 //! One connection from accept to close.
 //!
-//! Owns: telling HTTP/1.1 from HTTP/2 by its first bytes, hyper's settings for both, and obeying
-//! the lane's commands.
-//! Not here: requests (`door`), times (`pulse.rs`, `sweep.rs`).
+//! Owns: the TLS handshake's place before it, telling HTTP/1.1 from HTTP/2 by its first bytes, hyper's
+//! settings for both, and obeying the lane's commands.
+//! Not here: TLS itself (`crate::tls`), requests (`door`), times (`pulse.rs`, `sweep.rs`).
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use rustix::net::sockopt;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -26,7 +27,10 @@ use super::pulse::{Command, Pulse};
 use super::stream::{HTTP2_PREFACE, Opening, Stream};
 use crate::door::{Backend, Door};
 use crate::limits;
-use crate::metrics::{Protocol, Refusal};
+use crate::metrics::{Agreed, Handshake, Protocol, Refusal, TlsVersion};
+use crate::tls::handshake::{self, Failure, HANDSHAKE_RECORD, Session};
+use crate::tls::wire::Wire;
+use crate::tls::{Secured, Tls};
 
 /// Spawns HTTP/2's streams on the lane's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -101,14 +105,25 @@ impl Drop for Entry {
     }
 }
 
-/// Serves a connection until it ends or is told to. `accepted` is when it was, if that is measured.
+/// A connection that was accepted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket.
+    pub socket: TcpStream,
+    /// What its handshake is made with; `None` without TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// When it was accepted, if that is measured.
+    pub accepted: Option<Instant>,
+}
+
+/// Serves a connection until it ends or is told to.
 pub async fn serve<B: Backend>(
-    socket: TcpStream,
+    arrival: Arrival,
     share: Share,
-    accepted: Option<Instant>,
     protocols: Rc<Protocols>,
     door: Rc<Door<B>>,
 ) {
+    let Arrival { socket, tls, accepted } = arrival;
     let context = door.context().clone();
     if let Err(error) = configure(&socket, &context) {
         // The client has gone already; the next read says so.
@@ -120,7 +135,7 @@ pub async fn serve<B: Backend>(
     if let Ok(peer) = peer {
         entry.pulse.comes_from(peer.ip());
     }
-    let mut work = pin!(converse(socket, &entry, &protocols, &door));
+    let mut work = pin!(converse(socket, tls, &entry, &protocols, &door));
     poll_fn(|cx| {
         entry.pulse.wake(cx.waker());
         match entry.pulse.command() {
@@ -143,15 +158,31 @@ fn configure(socket: &TcpStream, context: &LaneContext) -> Result<(), rustix::io
 }
 
 async fn converse<B: Backend>(
-    mut socket: TcpStream,
+    socket: TcpStream,
+    tls: Option<Arc<Tls>>,
     entry: &Entry,
     protocols: &Protocols,
     door: &Rc<Door<B>>,
 ) {
+    let (mut socket, agreed) = match tls {
+        None => (Wire::Plain(socket), Agreed::Nothing),
+        Some(tls) => match secure(socket, &tls, entry).await {
+            Some(secured) => secured,
+            None => return,
+        },
+    };
     let Ok(Some((protocol, opening))) = recognise(&mut socket, entry).await else {
         return;
     };
     let (context, pulse) = (&entry.context, &entry.pulse);
+    if !pulse.is_tls() && opening.bytes().first() == Some(&HANDSHAKE_RECORD) {
+        context.cells.refused(Refusal::TlsOnPlain);
+        return explain(socket, entry, TLS_ON_PLAIN).await;
+    }
+    if !fits(agreed, protocol) {
+        context.cells.refused(Refusal::Protocol);
+        return;
+    }
     context.cells.connection_spoke(protocol);
     let weight = limits::HTTP2_CONNECTION_WEIGHT - 1;
     let outcome = match protocol {
@@ -171,6 +202,102 @@ async fn converse<B: Backend>(
     };
     if let Err(error) = outcome {
         note_error(&error, context);
+    }
+}
+
+/// Shakes hands, and writes down how that ended. `None` when there is nobody to serve.
+async fn secure(socket: TcpStream, tls: &Tls, entry: &Entry) -> Option<(Wire, Agreed)> {
+    let (context, pulse) = (&entry.context, &entry.pulse);
+    let cells = &context.cells;
+    let began = Instant::now();
+    pulse.shakes_hands(context.clock.now());
+    let turn = Turn::begin(entry);
+    let current = tls.current();
+    let outcome = {
+        let mut work = pin!(handshake::accept(socket, &current));
+        let mut grace = Grace::default();
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if pulse.command() == Command::Serve => Poll::Pending,
+            Poll::Pending => grace.poll(cx).map(|()| None),
+        })
+        .await?
+    };
+    drop(turn);
+    match outcome {
+        Ok(Session { wire, terms, user }) => {
+            let kind = if terms.resumed { Handshake::Resumed } else { Handshake::Full };
+            cells.tls.shaken(terms.version, kind);
+            cells.tls.took.observe(began.elapsed());
+            cells.tls.agreed[terms.protocol as usize].add(1);
+            cells.tls.modes[terms.mode as usize].add(1);
+            pulse.is_secured(Secured { user }, terms.mode, context.clock.now());
+            return Some((wire, terms.protocol));
+        }
+        Err(Failure::Gone) => cells.tls.shaken(TlsVersion::Nothing, Handshake::Gone),
+        Err(Failure::Refused(error)) => {
+            cells.tls.shaken(TlsVersion::Nothing, Handshake::Failed);
+            tracing::debug!(peer = ?pulse.peer(), %error, "no TLS");
+        }
+        Err(Failure::Plain(socket)) => {
+            cells.refused(Refusal::PlainOnTls);
+            explain(Wire::Plain(socket), entry, PLAIN_ON_TLS).await;
+        }
+    }
+    None
+}
+
+/// A handshake's place among those of its lane, given back when dropped.
+struct Turn<'a> {
+    context: &'a LaneContext,
+    number: u64,
+}
+
+impl Turn<'_> {
+    fn begin(entry: &Entry) -> Turn<'_> {
+        let (number, displaced) = entry.context.handshakes.begin(entry.pulse.clone());
+        if displaced {
+            entry.context.cells.refused(Refusal::Handshakes);
+        }
+        Turn { context: &entry.context, number }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.context.handshakes.end(self.number);
+    }
+}
+
+/// Whether a client speaks what it has agreed to.
+fn fits(agreed: Agreed, protocol: Protocol) -> bool {
+    match agreed {
+        Agreed::Nothing => true,
+        Agreed::Http1 => protocol == Protocol::Http1,
+        Agreed::Http2 => protocol == Protocol::Http2,
+    }
+}
+
+const PLAIN_ON_TLS: &str = "This is the HTTPS port; write https:// in place of http://.";
+const TLS_ON_PLAIN: &str = "This is the HTTP port; write http:// in place of https://.";
+
+/// Tells a client that it speaks the wrong protocol, as S3 would say it, and closes.
+async fn explain(mut socket: Wire, entry: &Entry, message: &str) {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>InvalidRequest</Code><Message>{message}</Message></Error>\n"
+    );
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // The client may have gone.
+    if socket.write_all(answer.as_bytes()).await.is_ok() {
+        let (pulse, context) = (entry.pulse.clone(), entry.context.clone());
+        pulse.leaves_unread();
+        let mut stream = Stream::new(socket, Opening::default(), pulse, context);
+        let _ = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut stream), cx)).await;
     }
 }
 
@@ -265,10 +392,7 @@ impl Grace {
 /// Reads until the first bytes are HTTP/2's preface or cannot become it: usually one byte, since
 /// no method but PUT, POST, PATCH and PROPFIND begins with P. `None` when the client went, or the
 /// lane stops and nothing comes for a while, before that.
-async fn recognise(
-    socket: &mut TcpStream,
-    entry: &Entry,
-) -> io::Result<Option<(Protocol, Opening)>> {
+async fn recognise(socket: &mut Wire, entry: &Entry) -> io::Result<Option<(Protocol, Opening)>> {
     let mut opening = Opening::default();
     let mut grace = Grace::default();
     poll_fn(|cx| {
@@ -289,7 +413,7 @@ async fn recognise(
 }
 
 fn poll_opening(
-    socket: &mut TcpStream,
+    socket: &mut Wire,
     opening: &mut Opening,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::clock::Clock;
+use super::handshakes::Handshakes;
 use super::pulse::Registry;
 use crate::config::Limits;
 use crate::metrics::LaneCells;
@@ -28,6 +29,8 @@ pub struct LaneContext {
     pub connections: Arc<ConnectionBudget>,
     /// This lane's connections.
     pub registry: Registry,
+    /// This lane's TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 impl LaneContext {

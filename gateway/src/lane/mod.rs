@@ -11,6 +11,7 @@ pub mod connection;
 pub mod context;
 pub mod cores;
 pub mod engine;
+pub mod handshakes;
 pub mod heads;
 pub mod listener;
 pub mod load;
@@ -41,7 +42,9 @@ use crate::door::{Backend, Door, DoorSettings};
 use crate::limits;
 use crate::metrics::{LaneCells, Refusal};
 use crate::record::{Sinks, Watch};
+use crate::tls::Tls;
 use clock::Clock;
+use handshakes::Handshakes;
 use pulse::{Command, Registry};
 
 /// What the process is doing, as lanes see it.
@@ -113,10 +116,21 @@ pub struct LanePlan {
     pub door: Arc<DoorSettings>,
     /// Listeners, one list per lane.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Those of TLS; `None` without it.
+    pub secure: Option<SecureListeners>,
     /// Whether requests are measured.
     pub measures: bool,
     /// Who is told of requests that have ended.
     pub sinks: Sinks,
+}
+
+/// Listeners of TLS, and what their connections are accepted with.
+#[derive(Debug)]
+pub struct SecureListeners {
+    /// Certificates and the rest.
+    pub tls: Arc<Tls>,
+    /// Listeners, one list per lane.
+    pub listeners: Vec<Vec<TcpListener>>,
 }
 
 impl LanePlan {
@@ -161,6 +175,10 @@ impl Lanes {
         let (ready, readiness) = mpsc::channel();
         let loads = Arc::new(Loads::new(count));
         let mut lanes = Lanes { threads: Vec::new(), cells, loads, phase, orders, ends };
+        let (tls, mut secure) = match plan.secure {
+            Some(secure) => (Some(secure.tls), secure.listeners.into_iter()),
+            None => (None, Vec::new().into_iter()),
+        };
         for (index, listeners) in plan.listeners.into_iter().enumerate() {
             let lane = Lane {
                 index,
@@ -169,6 +187,9 @@ impl Lanes {
                 limits: plan.limits.clone(),
                 door: plan.door.clone(),
                 listeners,
+                tls: tls.clone(),
+                secure: secure.next().unwrap_or_default(),
+                handshakes: (plan.limits.handshakes.at_once / count).max(1),
                 cells: lanes.cells[index].clone(),
                 loads: lanes.loads.clone(),
                 watch,
@@ -235,6 +256,9 @@ struct Lane {
     limits: Limits,
     door: Arc<DoorSettings>,
     listeners: Vec<TcpListener>,
+    tls: Option<Arc<Tls>>,
+    secure: Vec<TcpListener>,
+    handshakes: usize,
     cells: Arc<LaneCells>,
     loads: Arc<Loads>,
     watch: Watch,
@@ -287,15 +311,18 @@ impl Lane {
             sinks: self.sinks,
             connections: self.connections,
             registry: Registry::default(),
+            handshakes: Handshakes::new(self.handshakes),
         });
         let door = Rc::new(Door::new(context.clone(), self.door, backend)?);
         let protocols = Rc::new(connection::Protocols::new());
         let mut acceptors = JoinSet::new();
-        for listener in self.listeners {
+        let plain = self.listeners.into_iter().map(|listener| (listener, None));
+        let secure = self.secure.into_iter().map(|listener| (listener, self.tls.clone()));
+        for (listener, tls) in plain.chain(secure) {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|error| format!("lane {}: {error}", self.index))?;
             let (protocols, door, phase) = (protocols.clone(), door.clone(), self.phase.clone());
-            acceptors.spawn_local(accept::run(listener, protocols, door, phase));
+            acceptors.spawn_local(accept::run(listener, tls, protocols, door, phase));
         }
         let sweeping = tokio::task::spawn_local(sweep::run(context.clone()));
         let ordered =

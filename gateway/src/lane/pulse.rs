@@ -4,14 +4,16 @@
 //! from both whether its time is over.
 //!
 //! ```text
-//!  accept ─▶ Head ──head complete──▶ Busy ──last response ended──▶ Idle ──first byte──▶ Head
+//!  accept ─▶ Handshake ─┐ (with TLS)
+//!  accept ─▶ Head ◀─────┘
+//!            Head ──head complete──▶ Busy ──last response ended──▶ Idle ──first byte──▶ Head
 //!              └────────── closing with bytes unread ──────────────┴──▶ Lingering
 //! ```
 //! Not here: the clock's ticking (`sweep.rs`), the sockets (`stream.rs`), times that are measured
 //! (`heads.rs`). The pace of a request's body is `door/paced.rs`'s, since only there is it known that
 //! a body is being waited for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
@@ -22,11 +24,14 @@ use super::clock::Moment;
 use super::heads::Heads;
 use crate::config::Limits;
 use crate::limits;
-use crate::metrics::Refusal;
+use crate::metrics::{Delivery, Refusal, TlsMode};
+use crate::tls::Secured;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// The TLS handshake is not over.
+    Handshake,
     /// A request's head is awaited: nothing has come yet, or a part of it.
     Head,
     /// Requests are under way.
@@ -77,6 +82,8 @@ pub struct Pulse {
     write_blocked: Cell<bool>,
     unread: Cell<bool>,
     peer: Cell<Option<IpAddr>>,
+    secured: OnceCell<Secured>,
+    delivery: Cell<Delivery>,
     /// When its heads came.
     pub heads: Heads,
     sending: RefCell<Vec<Weak<Sending>>>,
@@ -95,6 +102,8 @@ impl Pulse {
             write_blocked: Cell::new(false),
             unread: Cell::new(false),
             peer: Cell::new(None),
+            secured: OnceCell::new(),
+            delivery: Cell::new(Delivery::Socket),
             heads: Heads::default(),
             sending: RefCell::new(Vec::new()),
         }
@@ -108,6 +117,42 @@ impl Pulse {
     /// Where it comes from; none when it was gone before it could be asked.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer.get()
+    }
+
+    /// A handshake begins, which has a time of its own.
+    pub fn shakes_hands(&self, now: Moment) {
+        self.enter(Stage::Handshake, now);
+    }
+
+    /// Whether it is not over.
+    pub fn is_shaking_hands(&self) -> bool {
+        self.stage.get() == Stage::Handshake
+    }
+
+    /// The handshake is over: what is known of the client, and who encrypts from now on.
+    pub fn is_secured(&self, secured: Secured, mode: TlsMode, now: Moment) {
+        self.delivery.set(match mode {
+            TlsMode::User => Delivery::Tls,
+            TlsMode::Ktls => Delivery::Ktls,
+        });
+        // There is one handshake to a connection.
+        let _ = self.secured.set(secured);
+        self.enter(Stage::Head, now);
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_tls(&self) -> bool {
+        self.secured.get().is_some()
+    }
+
+    /// What is known of the client by TLS; none without it.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.secured.get()
+    }
+
+    /// How the bytes of responses leave.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery.get()
     }
 
     /// The present command.
@@ -215,6 +260,9 @@ impl Pulse {
     pub fn due(&self, now: Moment, limits: &Limits) -> Option<(Command, Option<Refusal>)> {
         let waited = now.since(self.since.get());
         match self.stage.get() {
+            Stage::Handshake if waited > limits.handshakes.time => {
+                Some((Command::Close, Some(Refusal::HandshakeTime)))
+            }
             Stage::Head if waited > limits.header_time => {
                 Some((Command::Close, Some(Refusal::HeaderTime)))
             }
@@ -295,6 +343,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HandshakePlan;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -310,6 +359,7 @@ mod tests {
             body_window: 30 * SECOND,
             body_bytes: 1,
             send_stall: 100 * SECOND,
+            handshakes: HandshakePlan { time: 5 * SECOND, at_once: 2 },
         }
     }
 
@@ -322,6 +372,20 @@ mod tests {
         // One more byte does not buy more time.
         pulse.received(at(9));
         assert_eq!(pulse.due(at(11), &limits()), due);
+    }
+
+    #[test]
+    fn a_handshake_has_its_own_time_and_the_first_head_another() {
+        let pulse = Pulse::new(at(0));
+        pulse.shakes_hands(at(0));
+        assert_eq!(pulse.due(at(5), &limits()), None);
+        let due = Some((Command::Close, Some(Refusal::HandshakeTime)));
+        assert_eq!(pulse.due(at(6), &limits()), due);
+        assert!(!pulse.is_tls());
+        pulse.is_secured(Secured::default(), TlsMode::User, at(5));
+        assert!(pulse.is_tls());
+        assert_eq!(pulse.due(at(15), &limits()), None);
+        assert!(pulse.due(at(16), &limits()).is_some());
     }
 
     #[test]

@@ -14,11 +14,11 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::context::LaneContext;
-use super::pulse::Pulse;
+use super::pulse::{Command, Pulse};
 use crate::limits;
+use crate::tls::wire::Wire;
 
 /// The connection preface of HTTP/2 (RFC 9113, 3.4).
 pub const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -62,7 +62,7 @@ impl Opening {
 /// The socket.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TokioIo<TcpStream>,
+    socket: TokioIo<Wire>,
     opening: Opening,
     pulse: Rc<Pulse>,
     context: Rc<LaneContext>,
@@ -73,7 +73,7 @@ pub struct Stream {
 impl Stream {
     /// The socket, with the bytes that were already taken from it.
     pub fn new(
-        socket: TcpStream,
+        socket: Wire,
         opening: Opening,
         pulse: Rc<Pulse>,
         context: Rc<LaneContext>,
@@ -83,6 +83,9 @@ impl Stream {
 
     fn note_write<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.pulse.write_blocked(outcome.is_pending(), self.context.clock.now());
+        if self.socket.inner().is_worn() {
+            self.pulse.tell(Command::Finish);
+        }
         outcome
     }
 
@@ -91,7 +94,8 @@ impl Stream {
         let mut scratch = [0u8; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            let socket = Pin::new(self.socket.inner_mut());
+            // What is thrown away need not be decrypted.
+            let socket = Pin::new(self.socket.inner_mut().socket());
             let outcome = ready!(socket.poll_read(cx, &mut buffer));
             let count = buffer.filled().len() as u64;
             let total = self.lingering.unwrap_or_default() + count;
@@ -148,7 +152,14 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        match self.socket.inner() {
+            Wire::Plain(_) | Wire::Kernel(_) => Poll::Ready(Ok(())),
+            // What was taken may still wait here, encrypted.
+            Wire::User(_) => {
+                let outcome = Pin::new(&mut self.socket).poll_flush(cx);
+                self.note_write(outcome)
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use send_wrapper::SendWrapper;
 
 use super::*;
-use crate::config::Receipts;
+use crate::config::{HandshakePlan, Receipts};
 use crate::door::{Refused, RequestBody};
 use crate::s3::{CrossOrigin, OriginVerdict};
 
@@ -115,7 +115,8 @@ impl Running {
         let pinning = Pinning { cores: Vec::new() };
         let (door, sinks) = (Arc::new(door), Sinks::default());
         let measures = true;
-        let plan = LanePlan { engine, pinning, limits, door, listeners, measures, sinks };
+        let secure = None;
+        let plan = LanePlan { engine, pinning, limits, door, listeners, secure, measures, sinks };
         let lanes = Lanes::start(plan, Arc::new(TestApplication)).unwrap();
         Running { lanes: Some(lanes), address }
     }
@@ -175,6 +176,7 @@ fn limits() -> Limits {
         body_window: 20 * SECOND,
         body_bytes: 1000,
         send_stall: 60 * SECOND,
+        handshakes: HandshakePlan { time: 5 * SECOND, at_once: 8 },
     }
 }
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::codes;
 use super::figure::Histogram;
-use super::labels::{Copying, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass};
+use super::labels::{
+    Agreed, Copying, Delivery, Group, Handshake, Operation, Protocol, Refusal, Source, Stage,
+    StatusClass, TlsMode, TlsVersion,
+};
 
 /// Upper bounds of the duration histogram, in microseconds: from a hot 4 KiB read (tens of
 /// microseconds) over a flush (milliseconds) to a large transfer.
@@ -105,9 +108,9 @@ pub struct LaneCells {
     pub received: [Cell; Operation::COUNT],
     /// Bytes of response bodies, by operation.
     pub sent: [Cell; Operation::COUNT],
-    /// Bytes of responses that left by TCP, by where they come from; what left by RDMA,
-    /// [`crate::rdma::receipts::Receipts`] counts, since it outlives its request.
-    pub responses: [Cell; Source::COUNT],
+    /// Bytes of responses that left by TCP, by where they come from and who encrypted them; what left
+    /// by RDMA, [`crate::rdma::receipts::Receipts`] counts, since it outlives its request.
+    pub responses: [[Cell; Source::COUNT]; Delivery::BY_TCP.len()],
     /// Bytes copied, by where; likewise.
     pub copied: [Cell; Copying::COUNT],
     /// Responses that ended early.
@@ -116,6 +119,43 @@ pub struct LaneCells {
     opened: Cell,
     closed: Cell,
     refused: [Cell; Refusal::COUNT],
+    /// TLS.
+    pub tls: TlsCells,
+}
+
+/// What a lane counts of TLS.
+#[derive(Debug)]
+pub struct TlsCells {
+    handshakes: [[Cell; Handshake::COUNT]; TlsVersion::COUNT],
+    /// How long handshakes took that came to an end.
+    pub took: TimeCells,
+    /// Connections by what they carry.
+    pub agreed: [Cell; Agreed::COUNT],
+    /// Connections by who encrypts.
+    pub modes: [Cell; TlsMode::COUNT],
+}
+
+impl Default for TlsCells {
+    fn default() -> Self {
+        TlsCells {
+            handshakes: std::array::from_fn(|_| each()),
+            took: TimeCells::default(),
+            agreed: each(),
+            modes: each(),
+        }
+    }
+}
+
+impl TlsCells {
+    /// A handshake has ended.
+    pub fn shaken(&self, version: TlsVersion, outcome: Handshake) {
+        self.handshakes[version as usize][outcome as usize].add(1);
+    }
+
+    /// How often that was.
+    pub fn handshakes(&self, version: TlsVersion, outcome: Handshake) -> u64 {
+        self.handshakes[version as usize][outcome as usize].value()
+    }
 }
 
 fn each<T: Default, const N: usize>() -> [T; N] {
@@ -133,13 +173,14 @@ impl Default for LaneCells {
             errors: each(),
             received: each(),
             sent: each(),
-            responses: each(),
+            responses: std::array::from_fn(|_| each()),
             copied: each(),
             aborted: Cell::default(),
             accepted: each(),
             opened: Cell::default(),
             closed: Cell::default(),
             refused: each(),
+            tls: TlsCells::default(),
         }
     }
 }

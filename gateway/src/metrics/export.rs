@@ -14,7 +14,8 @@ use super::cells::LaneCells;
 use super::codes;
 use super::figure::{Figure, Figures, Histogram, Value};
 use super::labels::{
-    Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
+    Agreed, Copying, Delivery, Group, Handshake, Operation, Protocol, Refusal, Source, Stage,
+    StatusClass, TlsMode, TlsVersion,
 };
 use super::openmetrics::{self, Exemplars};
 use super::process;
@@ -156,6 +157,7 @@ impl Observed {
         figures.extend(self.stages());
         figures.extend(self.errors());
         figures.extend(self.bytes());
+        figures.extend(self.tls());
         for protocol in Protocol::ALL {
             let count = self.sum(|lane| lane.spoken(*protocol));
             figures.push(Figure::labelled(&table::ACCEPTED, [protocol.label()], count));
@@ -222,15 +224,43 @@ impl Observed {
             .collect()
     }
 
+    fn tls(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for version in TlsVersion::ALL {
+            for outcome in Handshake::ALL {
+                let count = self.sum(|lane| lane.tls.handshakes(*version, *outcome));
+                let labels = [version.label(), outcome.label()];
+                if count > 0.0 {
+                    figures.push(Figure::labelled(&table::TLS_HANDSHAKES, labels, count));
+                }
+            }
+        }
+        let took = self.times(|lane| lane.tls.took.histogram());
+        let none: [&str; 0] = [];
+        figures.extend(took.map(|it| Figure::histogram(&table::TLS_HANDSHAKE_SECONDS, none, it)));
+        for agreed in Agreed::ALL {
+            let count = self.sum(|lane| lane.tls.agreed[*agreed as usize].value());
+            figures.push(Figure::labelled(&table::TLS_AGREED, [agreed.label()], count));
+        }
+        for mode in TlsMode::ALL {
+            let count = self.sum(|lane| lane.tls.modes[*mode as usize].value());
+            figures.push(Figure::labelled(&table::TLS_CONNECTIONS, [mode.label()], count));
+        }
+        figures
+    }
+
     fn bytes(&self) -> Vec<Figure> {
         let mut figures = Vec::new();
         // What RDMA delivers and copies, `rdma::receipts` counts.
-        for source in Source::ALL {
-            let bytes = self.sum(|lane| lane.responses[*source as usize].value());
-            let labels = [source.label(), Delivery::Socket.label()];
-            figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
+        for delivery in Delivery::BY_TCP {
+            for source in Source::ALL {
+                let cell = (delivery as usize, *source as usize);
+                let bytes = self.sum(|lane| lane.responses[cell.0][cell.1].value());
+                let labels = [source.label(), delivery.label()];
+                figures.push(Figure::labelled(&table::RESPONSE_BYTES, labels, bytes));
+            }
         }
-        for path in [Copying::SocketSend, Copying::SocketReceive, Copying::Frame] {
+        for path in [Copying::SocketSend, Copying::SocketReceive, Copying::Tls, Copying::Frame] {
             let bytes = self.sum(|lane| lane.copied[path as usize].value());
             figures.push(Figure::labelled(&table::COPIED, [path.label()], bytes));
         }

@@ -163,13 +163,22 @@ labels! {
 }
 
 labels! {
-    /// How the bytes of a response leave. Zero-copy sends and TLS have none yet: there is neither.
+    /// How the bytes of a response leave. Zero-copy sends have none yet: there are none.
     Delivery {
         /// By TCP; the kernel copies them from our frames into its buffers
         Socket = "socket",
+        /// By TLS in our memory: encrypted into records, which go to the kernel as above
+        Tls = "tls",
+        /// By the kernel's TLS: handed to it as without TLS, encrypted there
+        Ktls = "ktls",
         /// By RDMA, out of our frames
         Rdma = "rdma",
     }
+}
+
+impl Delivery {
+    /// Those by TCP, which come first.
+    pub const BY_TCP: [Delivery; 3] = [Delivery::Socket, Delivery::Tls, Delivery::Ktls];
 }
 
 labels! {
@@ -179,6 +188,9 @@ labels! {
         SocketSend = "socket_send",
         /// The kernel, from the socket's buffers into ours
         SocketReceive = "socket_receive",
+        /// TLS in our memory: from frames into records that the socket sends, from records that came
+        /// into receive buffers
+        Tls = "tls",
         /// From receive buffers into frames that a device writes, or into records
         Frame = "frame",
         /// From records into frames that RDMA sends
@@ -232,6 +244,14 @@ labels! {
         BodyTime = "body_time",
         /// The client took nothing of its response for too long
         SendStall = "send_stall",
+        /// The TLS handshake did not end in time
+        HandshakeTime = "handshake_time",
+        /// The oldest of too many TLS handshakes under way
+        Handshakes = "handshakes",
+        /// Plain HTTP on an address of TLS
+        PlainOnTls = "plain_on_tls",
+        /// TLS on an address without it
+        TlsOnPlain = "tls_on_plain",
         /// Not HTTP, or a head over its limits
         Protocol = "protocol",
         /// Refused by the door before verification: method, host, target
@@ -250,7 +270,55 @@ labels! {
     Protocol {
         /// HTTP/1.0 and 1.1
         Http1 = "http1",
-        /// HTTP/2 with prior knowledge
+        /// HTTP/2, with prior knowledge or agreed by TLS
         Http2 = "http2",
+    }
+}
+
+labels! {
+    /// The version of TLS that was agreed.
+    TlsVersion {
+        /// None: the handshake ended before
+        Nothing = "none",
+        /// TLS 1.2
+        Tls12 = "1.2",
+        /// TLS 1.3
+        Tls13 = "1.3",
+    }
+}
+
+labels! {
+    /// How a TLS handshake ended, but for those that a limit ended.
+    Handshake {
+        /// A new session
+        Full = "full",
+        /// An earlier session goes on
+        Resumed = "resumed",
+        /// Client and server have nothing in common, or the client's certificate will not do
+        Failed = "failed",
+        /// The client went
+        Gone = "gone",
+    }
+}
+
+labels! {
+    /// What TLS was asked to carry (ALPN).
+    Agreed {
+        /// HTTP/2
+        Http2 = "h2",
+        /// HTTP/1.1
+        Http1 = "http/1.1",
+        /// The client said nothing
+        Nothing = "none",
+    }
+}
+
+labels! {
+    /// Who encrypts and decrypts.
+    TlsMode {
+        /// This process
+        User = "user",
+        /// The kernel (kTLS)
+        Ktls = "ktls",
     }
 }

@@ -21,5 +21,6 @@ pub use cells::{Cell, LaneCells};
 pub use export::Exporter;
 pub use figure::{Figure, Figures, Histogram, Value};
 pub use labels::{
-    Copying, Delivery, Group, Operation, Protocol, Refusal, Source, Stage, StatusClass,
+    Agreed, Copying, Delivery, Group, Handshake, Operation, Protocol, Refusal, Source, Stage,
+    StatusClass, TlsMode, TlsVersion,
 };

@@ -105,6 +105,23 @@ metrics! {
         LIMIT: Gauge "penstock_connections_limit" [] "Connections allowed at a time.";
     }
 
+    "TLS" "Handshakes, who encrypts, and how long certificates last." {
+        TLS_HANDSHAKES: Counter "penstock_tls_handshakes_total" ["version", "outcome"]
+            "TLS handshakes by the version agreed and by their end; those that a limit ended are in `penstock_refused_total`.";
+        TLS_HANDSHAKE_SECONDS: Histogram "penstock_tls_handshake_seconds" []
+            "From the first service of a connection to the end of its handshake, the client's part included.";
+        TLS_AGREED: Counter "penstock_tls_alpn_total" ["protocol"]
+            "TLS connections by the protocol that was agreed in the handshake (ALPN).";
+        TLS_CONNECTIONS: Counter "penstock_tls_connections_total" ["mode"]
+            "TLS connections by who encrypts: this process (`user`) or the kernel (`ktls`).";
+        TLS_CERTIFICATE_END: Gauge "penstock_tls_certificate_not_after_seconds" ["file"]
+            "When a certificate ends, in seconds since 1970.";
+        TLS_RELOADS: Counter "penstock_tls_certificate_reads_total" ["outcome"]
+            "Times that changed certificates were read: `taken`, or `rejected`, which leaves the old ones in force.";
+        TLS_KERNEL: Gauge "penstock_tls_kernel" []
+            "1 where the kernel encrypts for TLS connections, 0 where this process does.";
+    }
+
     "Lanes" "One thread each. A lane that is busy all the time is the limit of the server." {
         LANE_BUSY: Counter "penstock_lane_busy_seconds_total" ["lane"]
             "Time in which the lane's thread was not waiting for events; its rate is the busy share.";

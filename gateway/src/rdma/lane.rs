@@ -21,6 +21,7 @@ use super::process::{Present, Rdma};
 use super::{capability, status};
 use crate::auth::Verifier;
 use crate::door::Refused;
+use crate::iam::LaneKeys;
 use crate::record::AccountSlot;
 use crate::s3::Service;
 
@@ -76,7 +77,10 @@ impl LaneRdma {
             Some(Working { end, task })
         });
         Ok(LaneRdma {
-            verifier: Verifier::new(shared.keys.clone(), &["s3", "hipobj"]),
+            verifier: Verifier::new(
+                Arc::new(LaneKeys::new(shared.keys.clone())),
+                &["s3", "hipobj"],
+            ),
             present: RefCell::new(Some(Present::new(&shared))),
             working: RefCell::new(working),
             shared,

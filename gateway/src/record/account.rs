@@ -338,7 +338,7 @@ impl Meter for Account {
 
     fn copied(&self, bytes: u64) {
         let path = match self.delivery() {
-            Delivery::Socket => Copying::Frame,
+            Delivery::Socket | Delivery::Tls | Delivery::Ktls => Copying::Frame,
             Delivery::Rdma => Copying::Rdma,
         };
         self.copy(path, bytes);

@@ -21,6 +21,7 @@ use crate::auth::decode_percent;
 use crate::iam::Caller;
 use crate::iam::policy::{Context, Values};
 use crate::record::AccountSlot;
+use crate::tls::Secured;
 
 /// What is told of a request that was signed by its query, in its extensions: that it was, and when, in seconds since
 /// 1970.
@@ -75,7 +76,7 @@ impl Scene {
             headers: entry.headers.clone(),
             aside: Aside::look(extensions).cloned().unwrap_or_default(),
             peer: account.and_then(|account| account.asked.peer),
-            is_secure: false,
+            is_secure: extensions.get::<Secured>().is_some(),
             signed: match extensions.get::<Caller>() {
                 Some(Caller::Principal(_)) => {
                     let presigned = extensions.get::<Presigned>();

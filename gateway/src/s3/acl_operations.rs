@@ -28,11 +28,11 @@ use crate::record::Laps;
 
 impl Directory for Iam {
     fn by_id(&self, id: &str) -> Option<Party> {
-        (id == Account::PENSTOCK).then(|| party(&Account::penstock()))
+        self.account_by_id(id).map(|account| party(&account))
     }
 
-    fn by_email(&self, _address: &str) -> Option<Party> {
-        None
+    fn by_email(&self, address: &str) -> Option<Party> {
+        self.account_by_email(address).map(|account| party(&account))
     }
 }
 

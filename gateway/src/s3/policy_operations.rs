@@ -41,7 +41,9 @@ pub(super) async fn put(
     }
     let policy = Policy::parse(text.as_bytes(), Kind::Bucket);
     let policy = policy.map_err(|error| malformed(error.to_string()))?;
-    policy.check_bucket(&bucket.name).map_err(|error| malformed(error.to_string()))?;
+    let fits = policy.check_bucket(&bucket.name);
+    let fits = fits.and_then(|()| operations.settings().directory().check_principals(&policy));
+    fits.map_err(|error| malformed(error.to_string()))?;
     if operations.bucket_settings(&bucket)?.public_access().block_policy && policy.is_public() {
         return Err(Refusal::AccessDenied(
             "the bucket's public access block refuses policies that let the world in",

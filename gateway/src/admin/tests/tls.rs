@@ -11,9 +11,10 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::admin::client::{Client, Place};
-use crate::admin::files::{AdminFileError, Contents};
+use crate::admin::files::Contents;
 use crate::admin::trust::Trust;
 use crate::config::AdminTlsPlan;
+use crate::tls::pem::FileError;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -74,7 +75,7 @@ impl Files {
     }
 
     fn error(&self) -> String {
-        let read: Result<Contents, AdminFileError> = Contents::read(&self.plan);
+        let read: Result<Contents, FileError> = Contents::read(&self.plan);
         read.err().expect("the files are refused").to_string()
     }
 }
@@ -82,7 +83,7 @@ impl Files {
 fn connector(server: &Authority, client: Option<&Authority>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(server.der().clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(super::super::tls::provider())
+    let builder = ClientConfig::builder_with_provider(crate::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::*;
 use crate::iam::decide::{BucketSide, decide};
 use crate::iam::principal::{Account, Principal, PrincipalKind, Session};
+use crate::iam::sealing::Claims;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +67,14 @@ fn account(name: &str) -> Arc<Account> {
 }
 
 fn session(policy: Option<Policy>) -> Session {
-    Session { issued: 1_700_000_000, expires: 1_800_000_000, name: None, policy, express: None }
+    Session {
+        issued: 1_700_000_000,
+        expires: 1_800_000_000,
+        name: None,
+        policy,
+        express: None,
+        claims: Claims::default(),
+    }
 }
 
 fn caller(who: &str, group: &Group) -> Caller {

@@ -21,7 +21,7 @@ use tokio::task::LocalSet;
 use super::process::{Rdma, Rules};
 use crate::behind::Gateway;
 use crate::config::plan::EngineChoice;
-use crate::config::{Limits, Receipts};
+use crate::config::{HandshakePlan, Limits, Receipts};
 use crate::credentials::{AccessKey, Secret};
 use crate::door::DoorSettings;
 use crate::iam::Iam;
@@ -178,6 +178,7 @@ fn start(gateway: Gateway, receipts: Receipts) -> (Lanes, Vec<SocketAddr>) {
             body_window: limits::BODY_WINDOW_DEFAULT,
             body_bytes: limits::BODY_BYTES_DEFAULT,
             send_stall: limits::SEND_STALL_DEFAULT,
+            handshakes: HandshakePlan { time: limits::HEADER_TIME_DEFAULT, at_once: 8 },
         },
         door: Arc::new(DoorSettings {
             domains: vec!["s3.test".into()],
@@ -185,6 +186,7 @@ fn start(gateway: Gateway, receipts: Receipts) -> (Lanes, Vec<SocketAddr>) {
             receipts,
         }),
         listeners: listeners.into_iter().map(|one| vec![one]).collect(),
+        secure: None,
         measures: true,
         sinks: Sinks::default(),
     };
