@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::admin::control::KeyWatch;
+use crate::admin::control::{KeyWatch, stamps};
 use crate::admin::files::Contents;
 use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};
 use crate::config::AdminPlan;
 use crate::credentials::AccessKey;
-use crate::credentials::file::{self, Stamp};
+use crate::credentials::file;
 use crate::iam::{Iam, Places};
 use crate::lane::{OrderError, OrderKind};
 use crate::metrics::export::Observed;

@@ -30,4 +30,5 @@ pub use error::{AuthError, Denied, Malformed, Mismatch};
 pub use form::{PolicySignature, verify_policy};
 pub use payload::{EMPTY_SHA256, Payload};
 pub use secret::{Secret, Secrets};
+pub(crate) use time::display as display_moment;
 pub use verifier::{Identity, SignedHeaders, Verified, Verifier};

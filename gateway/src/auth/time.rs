@@ -79,7 +79,7 @@ pub(super) fn unix_seconds(now: SystemTime) -> i64 {
 }
 
 /// `2013-05-24T00:00:00Z`, as S3's error documents write moments.
-pub(super) fn display(unix: i64) -> String {
+pub(crate) fn display(unix: i64) -> String {
     let (days, of_day) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     // Days to date by H. Hinnant's `civil_from_days`; the era is 400 years, 146,097 days.
     let shifted = days + 719_468;

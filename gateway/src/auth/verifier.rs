@@ -52,6 +52,19 @@ pub struct Verified {
     pub payload: Payload,
 }
 
+impl Verified {
+    /// What is known of a request that nobody has signed, or whose signature is looked at later.
+    pub fn unsigned() -> Verified {
+        Verified {
+            identity: Identity::Anonymous,
+            caller: Caller::Anonymous,
+            mechanism: Mechanism::Anonymous,
+            signed_headers: SignedHeaders::default(),
+            payload: Payload::Unsigned,
+        }
+    }
+}
+
 /// Which key a request was sent with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
@@ -129,6 +142,20 @@ impl Verifier {
     /// As [`verify`](Verifier::verify).
     pub fn verify_bodiless(&self, parts: &Parts, now: SystemTime) -> Result<Verified, AuthError> {
         self.verify_in_scratch(parts, now, Some(&EMPTY_SHA256))
+    }
+
+    /// Verifies a request whose body has this SHA-256, which the signer may leave unstated, as those of IAM
+    /// and STS do. A stated value counts before it, and is then to be compared.
+    ///
+    /// # Errors
+    /// As [`verify`](Verifier::verify).
+    pub fn verify_with_hash(
+        &self,
+        parts: &Parts,
+        now: SystemTime,
+        hash: &[u8; 32],
+    ) -> Result<Verified, AuthError> {
+        self.verify_in_scratch(parts, now, Some(hash))
     }
 
     fn verify_in_scratch(

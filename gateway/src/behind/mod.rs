@@ -25,6 +25,7 @@ use send_wrapper::SendWrapper;
 use crate::auth::{AuthError, Identity, Mechanism, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
 use crate::door::{Backend, Refused, RequestBody};
+use crate::iam::query::{self, Query};
 use crate::iam::{Iam, LaneKeys};
 use crate::lane::{Application, Engine, OrderError};
 use crate::metrics::Operation;
@@ -60,6 +61,7 @@ impl Application for Gateway {
         let service = s3::service(store.clone(), self.settings.clone());
         Ok(LaneBackend {
             verifier: Verifier::new(Arc::new(LaneKeys::new(self.keys.clone())), &["s3"]),
+            query: Query::new(self.keys.clone()),
             rdma: LaneRdma::open(self.rdma.clone(), index, service.clone())?,
             service,
             store,
@@ -70,6 +72,7 @@ impl Application for Gateway {
 /// A lane's part.
 pub struct LaneBackend {
     verifier: Verifier,
+    query: Query,
     service: s3::Service,
     rdma: LaneRdma,
     store: LaneStore,
@@ -81,6 +84,8 @@ pub enum Admission {
     S3(Box<(Verified, BodyPlan)>, Option<Box<object::Asked>>),
     /// One of RDMA's control path.
     Control(Admitted),
+    /// One of IAM or STS, with the plan of its body. It is verified with the body.
+    Query(Box<BodyPlan>),
 }
 
 /// How a request is to be called, in its extensions: nothing for most.
@@ -88,6 +93,8 @@ pub enum Admission {
 enum Calling {
     Object(Box<object::Asked>),
     Control(Admitted),
+    /// One of IAM or STS.
+    Query,
     /// HEAD of a bucket, whose answer says what RDMA can do.
     Capabilities,
 }
@@ -105,6 +112,10 @@ impl Backend for LaneBackend {
                 note_user(parts, &Identity::from(&caller.signer));
             }
             return Ok(Admission::Control(admitted));
+        }
+        if query::concerns(parts) {
+            let plan = body::plan(parts, &Verified::unsigned()).map_err(refused_by_body)?;
+            return Ok(Admission::Query(Box::new(plan)));
         }
         let verified = self.verifier.verify(parts, now)?;
         note_user(parts, &verified.identity);
@@ -131,6 +142,11 @@ impl Backend for LaneBackend {
                 let empty = body.is_end_stream();
                 parts.extensions.insert(Calling::Control(admitted));
                 return empty.then(s3s::Body::empty).ok_or_else(control::with_body);
+            }
+            Admission::Query(plan) => {
+                parts.extensions.insert(Calling::Query);
+                let decoded = Decoded::new(body, &plan);
+                return Ok(s3s::Body::http_body(LaneBody(SendWrapper::new(decoded))));
             }
             Admission::S3(admitted, asked) => (admitted, asked),
         };
@@ -175,6 +191,10 @@ impl Backend for LaneBackend {
             Some(Calling::Control(admitted)) => {
                 let (parts, _) = request.into_parts();
                 Box::pin(control::answer(&self.rdma, admitted, parts)).await
+            }
+            Some(Calling::Query) => {
+                let (parts, body) = request.into_parts();
+                Ok(Box::pin(self.query.answer(parts, body)).await)
             }
             Some(Calling::Capabilities) => {
                 let mut answer = self.plain(request).await?;

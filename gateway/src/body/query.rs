@@ -26,7 +26,7 @@ pub(super) fn has(parts: &Parts, name: &str) -> bool {
 
 /// Parameters that are the signature's own, in any case of letters.
 fn is_signature(name: &str) -> bool {
-    const OWN: [&str; 8] = [
+    const OWN: [&str; 9] = [
         "x-amz-algorithm",
         "x-amz-credential",
         "x-amz-date",
@@ -34,6 +34,7 @@ fn is_signature(name: &str) -> bool {
         "x-amz-signedheaders",
         "x-amz-signature",
         "x-amz-security-token",
+        "x-amz-s3session-token",
         "x-amz-content-sha256",
     ];
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))

@@ -99,6 +99,25 @@ pub(crate) fn decide_within(request: &Request<'_>, arn: &str) -> Decision {
     of_principal(principal, &Question::of_arn(request, arn), None, Verdict::Silent)
 }
 
+/// Decides whether a role may be taken on: its trust policy has to name the caller, by itself or by its
+/// account; `owner` is the canonical id of the role's account.
+pub(crate) fn decide_assuming(
+    request: &Request<'_>,
+    arn: &str,
+    trust: &Policy,
+    owner: &str,
+) -> Decision {
+    let question = Question::of_arn(request, arn);
+    let by_trust = question.ask(trust);
+    let side = BucketSide { owner, policy: Some(trust), acl_grants: false };
+    match (request.caller.principal(), by_trust) {
+        (Some(principal), Verdict::Allow(_)) => {
+            of_principal(principal, &question, Some(&side), by_trust)
+        }
+        _ => Decision::no(Why::NoBucketGrant),
+    }
+}
+
 fn of_principal(
     principal: &Principal,
     question: &Question<'_>,

@@ -308,6 +308,12 @@ impl Directory {
         self.accounts.values().map(|held| &held.account)
     }
 
+    /// Seconds since 1970 at which an account was made; 0 where nobody has written it down.
+    pub fn account_created(&self, name: &str) -> u64 {
+        let mut accounts = self.declared.accounts.iter().chain(&self.stored.accounts);
+        accounts.find(|it| it.name == name).map_or(0, |it| it.created)
+    }
+
     /// The account of a canonical id.
     pub fn account_by_id(&self, canonical_id: &str) -> Option<&Arc<Account>> {
         self.accounts().find(|account| *account.canonical_id == *canonical_id)
@@ -393,12 +399,12 @@ fn digest(of: &str, name: &str) -> [u8; 32] {
 }
 
 /// The canonical id of an account that states none.
-pub fn canonical_id(name: &str) -> String {
+fn canonical_id(name: &str) -> String {
     hex_simd::encode_to_string(digest("penstock canonical id\n", name), hex_simd::AsciiCase::Lower)
 }
 
 /// The number of an account that states none.
-pub fn account_number(name: &str) -> String {
+fn account_number(name: &str) -> String {
     let digest = digest("penstock account number\n", name);
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
@@ -406,14 +412,14 @@ pub fn account_number(name: &str) -> String {
 }
 
 /// The unique id of a user.
-pub fn user_id(entry: &UserEntry) -> String {
+pub(super) fn user_id(entry: &UserEntry) -> String {
     let of =
         || id_of("AIDA", &digest(&format!("penstock user\n{}/", entry.account), &entry.name)[..17]);
     entry.id.clone().unwrap_or_else(of)
 }
 
 /// The unique id of a role.
-pub fn role_id(entry: &RoleEntry) -> String {
+fn role_id(entry: &RoleEntry) -> String {
     let of =
         || id_of("AROA", &digest(&format!("penstock role\n{}/", entry.account), &entry.name)[..17]);
     entry.id.clone().unwrap_or_else(of)

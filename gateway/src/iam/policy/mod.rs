@@ -249,11 +249,6 @@ impl<'a> Question<'a> {
         Question { request, name: Name::of(request), arn: Some(arn) }
     }
 
-    /// What is asked.
-    pub(crate) fn request(&self) -> &'a Request<'a> {
-        self.request
-    }
-
     /// What a policy says of it.
     pub(crate) fn ask(&self, policy: &Policy) -> Verdict {
         let arn = self.arn.unwrap_or_else(|| self.name.text());
