@@ -106,7 +106,7 @@ def state(kind: str) -> dict:
     ]
     document = {
         "version": "0.1.0", "now": time.time(), "uptime_seconds": 273_840.0 + time.time() % 1000,
-        "ready": True, "reasons": [], "draining": False,
+        "ready": True, "reasons": [], "warnings": [], "draining": False,
         "rates": {
             "window_seconds": 10.0, "requests": past["requests"][-1], "server_errors": 0.0,
             "client_errors": 0.6 * on, "received_bytes": past["received_bytes"][-1],

@@ -95,6 +95,9 @@ fn text(state: &State, place: &str) -> String {
     let who = format!("penstock {} at {place}", state.version);
     let since = format!(", up {}", age(state.uptime_seconds));
     let mut text = verdict(state.ready, &state.reasons, &who, &since);
+    for warning in &state.warnings {
+        let _ = writeln!(text, "  note: {warning}");
+    }
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12} {value}");
     };

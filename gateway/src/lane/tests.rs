@@ -600,6 +600,7 @@ fn lanes_start_together_or_not_at_all() {
         pinning: Pinning { cores: Vec::new() },
         limits: limits(),
         door: Arc::new(door),
+        secure: None,
         listeners,
         measures: true,
         sinks: Sinks::default(),

@@ -151,7 +151,10 @@ function drives(state) {
 }
 
 const SOURCES = { cache: "cache", device: "drive", joined: "another's read", record: "index record", document: "made on the fly" };
-const COPIES = { socket_send: "into sockets", socket_receive: "out of sockets", frame: "between frames" };
+const COPIES = {
+  socket_send: "into sockets", socket_receive: "out of sockets", frame: "between frames", tls: "by TLS",
+};
+const DELIVERIES = { socket: "TCP", tls: "TLS", ktls: "TLS of the kernel", rdma: "RDMA" };
 
 function paths(state) {
   const list = [...state.paths].sort((one, other) => other.per_second - one.per_second || other.bytes - one.bytes);
@@ -160,7 +163,7 @@ function paths(state) {
   const share = (one) => (now > 0 ? one.per_second / now : ever > 0 ? one.bytes / ever : 0);
   rows(at("path-rows"), list, (one) => `${one.source}/${one.delivery}`, [
     { of: (one) => SOURCES[one.source] ?? one.source, head: true },
-    { of: (one) => (one.delivery === "rdma" ? "RDMA" : "TCP") },
+    { of: (one) => DELIVERIES[one.delivery] },
     { of: (one) => percent(share(one)), bar: share },
     { of: (one) => bytesPerSecond(one.per_second), class: "n" },
     { of: (one) => bytes(one.bytes), class: "n" },

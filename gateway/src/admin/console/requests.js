@@ -61,7 +61,7 @@ function detail(place, one) {
     ["Stages", times ? `${times}${rest > one.seconds * 0.01 ? `, between them ${seconds(rest)}` : ""}` : null],
     ["First byte", one.first_byte_seconds == null ? null : seconds(one.first_byte_seconds)],
     ["In", bytes(one.received_bytes)],
-    ["Out", `${bytes(one.sent_bytes)} by ${one.delivery === "rdma" ? "RDMA" : "TCP"}${sources ? ` (${sources})` : ""}`],
+    ["Out", `${bytes(one.sent_bytes)} by ${one.delivery === "rdma" ? "RDMA" : one.delivery === "socket" ? "TCP" : "TLS"}${sources ? ` (${sources})` : ""}`],
     ["Ended", moment(one.time)],
     ["Request id", one.id],
     ["Bucket", one.bucket],

@@ -64,6 +64,7 @@ function faults(state) {
   for (const drive of state.devices.filter((one) => one.state === "suspect")) {
     all.push({ level: "warn", text: `Drive ${drive.device} is suspect: errors or far slower than usual.` });
   }
+  for (const text of state.warnings) all.push({ level: "warn", text });
   const { requests, server_errors: errors } = state.rates;
   if (errors > 0) {
     const level = errors > requests * ERRORS_BAD ? "bad" : "warn";

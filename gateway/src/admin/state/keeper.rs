@@ -183,6 +183,7 @@ impl StateSource for Keeper {
         state.draining = self.sources.draining.load(Ordering::Relaxed);
         state.reasons = reasons(&*self.sources.health, &self.sources.draining);
         state.ready = state.reasons.is_empty();
+        state.warnings = self.sources.health.warnings();
         if let Some(remembered) = &self.sources.remembered {
             let busiest = remembered.tenants.busiest();
             let rate = |list| tenants(list, state.rates.window_seconds);

@@ -30,6 +30,9 @@ pub struct State {
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<String>,
+    /// What an operator should look at though all is served well, such as certificates that cannot be
+    /// read.
+    pub warnings: Vec<String>,
     /// Whether it is about to stop.
     pub draining: bool,
     /// All requests together.
