@@ -133,7 +133,7 @@ fn open(plan: &Plan, keys: Arc<Iam>) -> Result<Behind<Gateway>, String> {
             S3Settings::new(&plan.region, &plan.domains, plan.public_read.clone())
                 .with_defaults(plan.bucket_defaults)
                 .with_directory(keys.clone())
-                                .with_listings(s3::limits::listings_bytes(plan.memory_bytes))
+                .with_listings(s3::limits::listings_bytes(plan.memory_bytes))
                 .with_lifecycle(plan.lifecycle.calendar)
                 .with_notifier(notifier),
         ),

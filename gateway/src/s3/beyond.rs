@@ -106,7 +106,7 @@ async fn rename_object(
         operations.authorize(&parts.extensions, action, target)?;
     }
     let keys = (&*from, key);
-    rename::rename(operations, &parts.headers, bucket, keys, &mut laps).await?;
+    rename::rename(operations, &parts.headers, bucket, keys, &parts.extensions, &mut laps).await?;
     Ok(Response::new(Body::empty()))
 }
 

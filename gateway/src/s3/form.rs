@@ -26,7 +26,7 @@ use super::limits::PART_BYTES_MAX;
 use super::names::check_key;
 use super::operations::Operations;
 use super::page::percent_encoded;
-use super::put::put_object;
+use super::put::{Posted, put_object};
 use super::refusal::{Outcome, Refusal};
 use super::tags::Tags;
 use crate::auth::{AuthError, Identity, PolicySignature, verify_policy};
@@ -117,6 +117,7 @@ pub(super) async fn answer(
     operations.enter(&entry, &mut parts.extensions)?;
     let location = location(&parts.headers, &bucket, &key);
     let mut then = Then::of(&form.fields);
+    parts.extensions.insert(Posted);
     let request = request(parts, headers, &form.fields, (&bucket, &key), form.size, form.file)?;
     let put = put_object(operations, request).await.map_err(|refusal| match refusal {
         // The file had another size than the form's length has told.

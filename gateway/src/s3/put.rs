@@ -18,6 +18,10 @@ use crate::metrics::Stage;
 use crate::notify::event::EventKind;
 use crate::record::Laps;
 
+/// Among the extensions of a request that a browser's form was made into.
+#[derive(Clone, Copy)]
+pub(super) struct Posted;
+
 /// See the module.
 pub(super) async fn put_object(
     operations: &Operations,
@@ -51,7 +55,9 @@ pub(super) async fn put_object(
     laps.object(received.staged.size());
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;
-    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
+    let posted = request.extensions.get::<Posted>().is_some();
+    let kind = if posted { EventKind::Post } else { EventKind::Put };
+    operations.made(&request.extensions, &bucket, kind, &key, &object);
     if let Some(expiration) = operations.expiration(&bucket, &key, &object) {
         headers.insert(EXPIRATION, expiration);
     }

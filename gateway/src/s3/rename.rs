@@ -7,8 +7,8 @@
 //! NoSuchKey, as its source is gone.
 
 use bytes::Bytes;
-use datapath::{Condition, Found, Object, StoreError};
-use http::{HeaderMap, HeaderName};
+use datapath::{Condition, Deletion, Found, Object, StoreError};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::condition;
 use super::names::check_key;
@@ -16,6 +16,7 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::decode_percent;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// What names the object that is to be renamed.
@@ -56,6 +57,7 @@ pub(super) async fn rename(
     headers: &HeaderMap,
     bucket: &str,
     (from, to): (&str, &str),
+    extensions: &Extensions,
     laps: &mut Laps,
 ) -> Outcome<Object> {
     check_key(to)?;
@@ -73,12 +75,17 @@ pub(super) async fn rename(
     laps.lap(Stage::Index);
     let (from, to) =
         (Bytes::copy_from_slice(from.as_bytes()), Bytes::copy_from_slice(to.as_bytes()));
-    let renamed = lane.rename(bucket.id, from, to, Condition::RowIs(source.row), destination).await;
-    match laps.ends(Stage::Commit, renamed) {
+    let unchanged = Condition::RowIs(source.row);
+    let renamed = lane.rename(bucket.id, from.clone(), to.clone(), unchanged, destination).await;
+    let object = match laps.ends(Stage::Commit, renamed) {
         // What was evaluated is no longer what is there.
-        Err(StoreError::ConditionFailed) => Err(StoreError::SourceChanged.into()),
-        renamed => Ok(renamed?),
-    }
+        Err(StoreError::ConditionFailed) => return Err(StoreError::SourceChanged.into()),
+        renamed => renamed?,
+    };
+    // Amazon S3 tells nobody of renames; to who follows a bucket they are a copy and a deletion.
+    operations.made(extensions, &bucket, EventKind::Copy, &to, &object);
+    operations.removed(extensions, &bucket, &from, &Deletion::Removed(source));
+    Ok(object)
 }
 
 #[cfg(test)]
