@@ -186,7 +186,11 @@ def test_ids_are_unique_and_rules_bounded(s3, bucket, refused):
 @pytest.mark.promise("LIFE-4")
 def test_answers_say_when_an_object_expires(s3, bucket):
     put(s3, bucket, days(5, "a") | {"ID": "the rule/1"}, days(3, "ab") | {"ID": "sooner"})
+    upload = {"Bucket": bucket, "Key": "ae"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    part = {"PartNumber": 1, "ETag": s3.upload_part(PartNumber=1, Body=b"x", **upload)["ETag"]}
     answers = [
+        s3.complete_multipart_upload(MultipartUpload={"Parts": [part]}, **upload),
         s3.put_object(Bucket=bucket, Key="ac", Body=b"x"),
         s3.head_object(Bucket=bucket, Key="ac"),
         s3.get_object(Bucket=bucket, Key="ac"),
@@ -222,6 +226,8 @@ def test_uploads_say_when_they_are_aborted(s3, bucket):
     assert answer["AbortRuleId"] == "ends"
     left = answer["AbortDate"] - datetime.datetime.now(datetime.timezone.utc)
     assert datetime.timedelta(days=3) <= left <= datetime.timedelta(days=4)
+    listed = s3.list_parts(Bucket=bucket, Key="u1", UploadId=answer["UploadId"])
+    assert (listed["AbortRuleId"], listed["AbortDate"]) == ("ends", answer["AbortDate"])
     assert "AbortDate" not in s3.create_multipart_upload(Bucket=bucket, Key="v")
 
 
