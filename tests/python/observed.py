@@ -300,7 +300,7 @@ class Load:
                 (self.s3.head_object, {"Bucket": BUCKET, "Key": "nowhere"}),
                 (self.s3.list_objects_v2, {"Bucket": "no-such-bucket-here"}),
                 (stranger.list_objects_v2, {"Bucket": BUCKET}),
-                (self.s3.get_bucket_accelerate_configuration, {"Bucket": BUCKET}),
+                (self.s3.get_object_torrent, {"Bucket": BUCKET, "Key": "nowhere"}),
             ):
                 with contextlib.suppress(botocore.exceptions.ClientError):
                     call(**parameters)
