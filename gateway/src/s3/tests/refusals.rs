@@ -27,8 +27,6 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
             (Method::PUT, "/bucket/new?torrent"),
             (Method::DELETE, "/bucket?acl"),
             (Method::DELETE, "/bucket?metadataConfiguration"),
-            (Method::GET, "/bucket?versions"),
-            (Method::GET, "/bucket?versioning"),
             (Method::GET, "/bucket?abac"),
             (Method::GET, "/bucket/key?attributes"),
             (Method::POST, "/bucket/key?restore"),
@@ -41,8 +39,9 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
             assert_untouched(client).await;
         }
         for (name, value, code) in [
-            ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
-            ("x-amz-acl", "public-read", "NotImplemented"),
+            ("x-amz-if-match-initiated-time", "now", "NotImplemented"),
+            ("x-amz-server-side-encryption", "rot13", "InvalidArgument"),
+            ("x-amz-acl", "everybody", "InvalidArgument"),
             ("x-amz-object-lock-legal-hold", "ON", "InvalidRequest"),
             ("x-amz-website-redirect-location", "elsewhere", "InvalidRedirectLocation"),
             ("x-amz-storage-class", "GLACIER", "InvalidStorageClass"),
