@@ -100,7 +100,7 @@ impl Asked {
 
 /// Subresources whose operations are not told apart.
 fn is_subresource(name: &str) -> bool {
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 23] = [
         "accelerate",
         "acl",
         "analytics",
@@ -120,6 +120,7 @@ fn is_subresource(name: &str) -> bool {
         "replication",
         "requestPayment",
         "retention",
+        "session",
         "tagging",
         "versioning",
         "website",
