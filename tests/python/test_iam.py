@@ -522,3 +522,62 @@ def test_commands_say_what_is_wrong(command):
         timeout=60,
     )
     assert checked.returncode == 1 and "Policy has invalid resource" in checked.stderr
+
+
+class Declared(gateway_module.Gateway):
+    """A server of its own with a file of users."""
+
+    def __init__(self, users):
+        self.users = users
+        super().__init__()
+
+    def _start(self):
+        with pytest.MonkeyPatch.context() as patch:
+            start = subprocess.Popen
+
+            def with_users(command, env, **options):
+                return start(command, env={**env, "PENSTOCK_USERS_FILE": str(self.users)}, **options)
+
+            patch.setattr(gateway_module.subprocess, "Popen", with_users)
+            super()._start()
+
+
+@pytest.mark.promise("IAM-8")
+def test_a_file_of_users_is_followed(tmp_path):
+    if os.environ.get("GATEWAY_TEST_ENDPOINT"):
+        pytest.skip("the server is elsewhere")
+    users = tmp_path / "users.json"
+    everything = json.loads(policy("s3:*", "*"))
+    document = {
+        "account": [{"name": "lab", "number": "123456789012"}],
+        "user": [{"name": "ann", "account": "lab", "policies": {"all": json.dumps(everything)}}],
+        "key": [{"id": "ANNSKEY", "secret": "annssecret", "account": "lab", "user": "ann"}],
+    }
+    users.write_text(json.dumps(document))
+    users.chmod(0o600)
+    server = Declared(users)
+    try:
+        ann = client(server, "sts", "ANNSKEY", "annssecret")
+        assert ann.get_caller_identity()["Arn"] == "arn:aws:iam::123456789012:user/ann"
+        client(server, "s3", "ANNSKEY", "annssecret").create_bucket(Bucket="lab-bucket")
+        root = client(server, "iam")
+        with refusal(404, "NoSuchEntity"):
+            root.get_user(UserName="ann")
+        document["key"][0]["disabled"] = True
+        document["key"].append({"id": "NEWKEY", "secret": "newsecret", "account": "lab"})
+        beside = tmp_path / "new.json"
+        beside.write_text(json.dumps(document))
+        beside.chmod(0o600)
+        beside.rename(users)
+        of_lab = client(server, "sts", "NEWKEY", "newsecret")
+        identity = eventually(of_lab.get_caller_identity)
+        assert identity["Arn"] == "arn:aws:iam::123456789012:root"
+        with refusal(403, "InvalidClientTokenId"):
+            ann.get_caller_identity()
+        with refusal(400, "UnmodifiableEntity"):
+            client(server, "iam", "NEWKEY", "newsecret").put_user_policy(
+                UserName="ann", PolicyName="x", PolicyDocument=json.dumps(everything)
+            )
+    finally:
+        log = server.log()
+        assert server.stop() == 0, log
