@@ -577,9 +577,11 @@ pub const KMS_KEY_NAME_BYTES_MAX: usize = 512;
 /// Bytes of an encryption context, as JSON: a quarter of the headers that Amazon S3 takes.
 pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 2048;
 
-/// Decrypted chunks of 64 KiB that one stream holds at most: one that the client is being sent, and
-/// the next.
+/// Decrypted chunks of 64 KiB that each stream gets: one that the client is being sent, and the next.
 pub const STREAM_BUFFERS: usize = 2;
+
+/// The same where they are free: as many as are written to a socket at once.
+pub const STREAM_BUFFERS_MAX: usize = 4;
 
 /// Memory for decrypted chunks in the whole process, at least: 32 streams.
 pub const DECRYPTED_BYTES_MIN: usize = 4 << 20;

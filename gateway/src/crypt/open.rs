@@ -1,9 +1,9 @@
 //! Owns the way of stored chunks back into content: any range, chunk by chunk, nothing of a chunk before all of it is
 //! known to be what was sealed.
 //!
-//! A stream holds at most [`STREAM_BUFFERS`] decrypted chunks, whether its client has yet to take them or it fills the
-//! next; they are taken from a sum for the whole process before the stream begins, and are used again one after the
-//! other. The store's frames are let go as soon as they are decrypted.
+//! A stream holds at most [`STREAM_BUFFERS_MAX`] decrypted chunks, whether its client has yet to take them or it fills the
+//! next; [`STREAM_BUFFERS`] are taken from a sum for the whole process before it begins, more where they are free, and
+//! all are used again one after the other. The store's frames are let go as soon as they are decrypted.
 //!
 //! Not here: reading the store (`crate::s3`), which has its own bound.
 
@@ -22,7 +22,7 @@ use super::chunk::{
 use super::key::{DataKey, PART_SALT_BYTES};
 use super::layout::{Content, Cursor, Layout, sealed_range};
 use super::{Forged, Malformed};
-use crate::limits::{DECRYPTED_BUFFERS_WAIT_MAX, STREAM_BUFFERS};
+use crate::limits::{DECRYPTED_BUFFERS_WAIT_MAX, STREAM_BUFFERS, STREAM_BUFFERS_MAX};
 
 /// What is read of the store.
 pub trait SealedContent {
@@ -82,9 +82,14 @@ impl Buffers {
     /// # Errors
     /// [`ReadFailure::Busy`] where none came free in [`DECRYPTED_BUFFERS_WAIT_MAX`].
     pub async fn take(&self, chunks: u64) -> Result<OwnedSemaphorePermit, ReadFailure> {
-        let count = chunks.clamp(1, STREAM_BUFFERS as u64) as u32;
-        let taken = timeout(DECRYPTED_BUFFERS_WAIT_MAX, self.0.clone().acquire_many_owned(count));
-        taken.await.ok().and_then(Result::ok).ok_or(ReadFailure::Busy)
+        let least = chunks.clamp(1, STREAM_BUFFERS as u64) as u32;
+        let taken = timeout(DECRYPTED_BUFFERS_WAIT_MAX, self.0.clone().acquire_many_owned(least));
+        let mut taken = taken.await.ok().and_then(Result::ok).ok_or(ReadFailure::Busy)?;
+        let more = chunks.min(STREAM_BUFFERS_MAX as u64) as u32 - least.min(chunks as u32);
+        if let Ok(more) = self.0.clone().try_acquire_many_owned(more) {
+            taken.merge(more);
+        }
+        Ok(taken)
     }
 }
 
