@@ -66,6 +66,7 @@ fn allowed(operation: &str) -> Option<&'static [&'static str]> {
     Some(match operation {
         "ListBuckets" | "CreateBucket" | "HeadBucket" | "DeleteBucket" | "ListObjects" => &[],
         "GetBucketLocation" => &["location"],
+        "CreateSession" => &["session"],
         "ListObjectsV2" => &["list-type"],
         "GetObject" | "HeadObject" => &["partNumber", "versionId"],
         "GetObjectAttributes" => &["attributes", "versionId"],

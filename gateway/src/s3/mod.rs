@@ -54,6 +54,7 @@ mod object_attributes;
 mod parts;
 mod put;
 mod rename;
+mod session;
 mod tagging;
 mod unsupported;
 mod uploads;

@@ -17,8 +17,8 @@ use super::settings::{Settings, SettingsCache};
 use super::{
     acl_operations, bucket, bucket_tagging, complete, copy, cors, delete, encryption_default, get,
     head, lifecycle, list, list_versions, lock_operations, notification, object_attributes,
-    ownership, parts, policy_operations, public_access, put, tagging, unsupported, uploads,
-    versioning,
+    ownership, parts, policy_operations, public_access, put, session, tagging, unsupported,
+    uploads, versioning,
 };
 
 /// What the operations of one lane work with. Clones share it.
@@ -120,6 +120,7 @@ table! {
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete_bucket;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
+    create_session(CreateSessionInput) -> CreateSessionOutput = session::create_session;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl_operations::get_bucket;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl_operations::put_bucket;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl_operations::get_object;
