@@ -24,7 +24,7 @@ use super::operations::Operations;
 use super::redirect::REDIRECT;
 use super::refusal::{Outcome, Refusal};
 use super::storage_class::STORAGE_CLASS;
-use super::{condition, http_date, source};
+use super::{condition, http_date, source, versions};
 use crate::body::checksum::{Algorithm, Selection};
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
@@ -43,7 +43,7 @@ pub(super) async fn copy_object(
     let asked = Asked::of(&input, headers)?;
     let new = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
-    let (object, answer) = source::until_unchanged(async || {
+    let (object, answer, version) = source::until_unchanged(async || {
         let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
         laps.object(opened.object().size);
         check_size(opened.object())?;
@@ -53,13 +53,18 @@ pub(super) async fn copy_object(
         let tag = opened.object().entity_tag.clone();
         let new = beside.into_new(bucket.id, key, tag, condition.clone())?;
         laps.skip();
-        Ok((laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?, answer))
+        let copied = laps.ends(Stage::Commit, operations.lane().copy(&opened, new).await)?;
+        Ok((copied, answer, opened.object().version))
     })
     .await?;
     operations.made(extensions, &bucket, EventKind::Copy, input.key.as_bytes(), &object);
     let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
-    let output =
-        CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
+    let output = CopyObjectOutput {
+        copy_source_version_id: source::version_said(operations, &input.copy_source, version)?,
+        version_id: versions::made(object.version),
+        copy_object_result: Some(result(object, answer)),
+        ..Default::default()
+    };
     let headers = expiration.map(|value| (EXPIRATION, value)).into_iter().collect();
     Ok(S3Response::with_headers(output, headers))
 }
@@ -86,7 +91,8 @@ impl Asked {
         };
         let names_version =
             matches!(&input.copy_source, CopySource::Bucket { version_id: Some(_), .. });
-        let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
+        let (bucket, key, _) = source::address(&input.copy_source)?;
+        let is_itself = (bucket, key) == (&*input.bucket, &*input.key);
         let changes = asked.metadata || asked.tags || changes_place(headers);
         if is_itself && !names_version && !changes {
             return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));

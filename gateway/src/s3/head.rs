@@ -13,7 +13,7 @@ use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
-use super::{access, range, versions};
+use super::{access, lock, range, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -26,16 +26,18 @@ pub(super) async fn head_object(
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
+    let version = versions::named(input.version_id.as_deref())?;
     let key = input.key.as_bytes();
     let (object, part) = match input.part_number {
         None => {
-            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
-            (found.there().ok_or_else(|| access::absent(&request.extensions))?, None)
+            let found = operations.lane().lookup(bucket.id, key, version);
+            let found = laps.ends(Stage::Index, found)?;
+            (versions::there(found, version, &request.extensions)?, None)
         }
         Some(number) => {
-            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key, None))?;
-            let opened = opened.there().ok_or_else(|| access::absent(&request.extensions))?;
+            let opened = operations.lane().open(bucket.id, key, version);
+            let opened = laps.ends(Stage::Index, opened)?;
+            let opened = versions::there(opened, version, &request.extensions)?;
             let part = opened.part(part_number(number)?);
             let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
             (opened.object().clone(), Some(part))
@@ -54,6 +56,8 @@ pub(super) async fn head_object(
     {
         described.headers.insert(EXPIRATION, expiration);
     }
+    versions::tell(&bucket, object.version, &mut described.headers);
+    lock::tell(operations, &request.extensions, (&bucket, &input.key), &object, &mut described);
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     let output =

@@ -46,6 +46,9 @@ mod get;
 mod head;
 mod lifecycle;
 mod list;
+mod list_versions;
+mod lock;
+mod lock_operations;
 mod notification;
 mod object_attributes;
 mod parts;
@@ -54,6 +57,7 @@ mod rename;
 mod tagging;
 mod unsupported;
 mod uploads;
+mod versioning;
 
 mod attributes;
 mod by_rdma;

@@ -105,7 +105,7 @@ pub(super) async fn upload_part_copy(
     let bucket = operations.bucket(&input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id)?;
-    let (part, answer) = source::until_unchanged(async || {
+    let (part, answer, version) = source::until_unchanged(async || {
         let opened = source::open(operations, &input.copy_source, &aside, &mut laps)?;
         let range = copied_range(input.copy_source_range.as_deref(), opened.object().size)?;
         let (tag, checksums) = digests_of(&opened, &upload, &range).await?;
@@ -115,7 +115,7 @@ pub(super) async fn upload_part_copy(
         laps.object(range.end - range.start);
         laps.skip();
         let part = lane.copy_part(upload.id, number, &opened, range, tag, encoded).await;
-        Ok((laps.ends(Stage::Commit, part)?, answer))
+        Ok((laps.ends(Stage::Commit, part)?, answer, opened.object().version))
     })
     .await?;
     let mut result = CopyPartResult {
@@ -126,7 +126,11 @@ pub(super) async fn upload_part_copy(
     if let Some(checksum) = answer {
         checksum_fields!(result, checksum);
     }
-    let output = UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() };
+    let output = UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id: source::version_said(operations, &input.copy_source, version)?,
+        ..Default::default()
+    };
     Ok(S3Response::new(output))
 }
 

@@ -13,7 +13,7 @@ use super::intake::{self, Promises, Source};
 use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::refusal::Outcome;
-use super::{by_rdma, condition};
+use super::{by_rdma, condition, lock, versions};
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
 use crate::record::Laps;
@@ -40,6 +40,7 @@ pub(super) async fn put_object(
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let (extensions, headers) = (&request.extensions, &request.headers);
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
+    lock::check_vouched(headers, &promises)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
         operations.lane().lookup(bucket.id, input.key.as_bytes(), None).map(Found::there)
@@ -63,6 +64,7 @@ pub(super) async fn put_object(
     }
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        version_id: versions::made(object.version),
         ..Default::default()
     };
     if let Some(checksum) = answer {
