@@ -41,7 +41,7 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
             assert_untouched(client).await;
         }
         for (name, value, code) in [
-            ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
+            ("x-amz-server-side-encryption", "aws:kms:dsse", "NotImplemented"),
             ("x-amz-acl", "public-read", "NotImplemented"),
             ("x-amz-object-lock-legal-hold", "ON", "NotImplemented"),
             ("x-amz-website-redirect-location", "elsewhere", "InvalidRedirectLocation"),
