@@ -256,11 +256,14 @@ impl Secure {
             }
             false => None,
         };
-        let (kernel, without) = match (tls.kernel, Kernel::probe()) {
-            (Preference::Off, _) => (None, Some("tls.kernel = off".to_owned())),
-            (_, Ok(kernel)) => (Some(kernel), None),
-            (Preference::Auto, Err(reason)) => (None, Some(reason)),
-            (Preference::On, Err(reason)) => return Err(format!("tls.kernel = on: {reason}")),
+        let asked = match tls.kernel {
+            Preference::Off => Err("tls.kernel = off".to_owned()),
+            Preference::Auto | Preference::On => Kernel::probe(),
+        };
+        let (kernel, without) = match (asked, tls.kernel) {
+            (Ok(kernel), _) => (Some(kernel), None),
+            (Err(reason), Preference::On) => return Err(format!("tls.kernel = on: {reason}")),
+            (Err(reason), _) => (None, Some(reason)),
         };
         let tls = Tls::open(tls, kernel).map_err(|error| error.to_string())?;
         Ok(Some(Secure { tls: Arc::new(tls), self_signed, without }))

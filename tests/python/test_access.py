@@ -159,40 +159,15 @@ def test_error_body(gateway, s3, bucket):
 
 
 NOT_THERE = {
-    "acl": ("get_object_acl", {"Key": "k"}),
-    "bucket acl": ("get_bucket_acl", {}),
-    "put acl": ("put_object_acl", {"Key": "k", "ACL": "public-read"}),
-    "tagging": ("get_object_tagging", {"Key": "k"}),
-    "put tagging": (
-        "put_object_tagging",
-        {"Key": "k", "Tagging": {"TagSet": [{"Key": "a", "Value": "b"}]}},
+    "put website": (
+        "put_bucket_website",
+        {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "index.html"}}},
     ),
-    "bucket tagging": ("get_bucket_tagging", {}),
-    "policy": ("get_bucket_policy", {}),
-    "put policy": ("put_bucket_policy", {"Policy": "{}"}),
-    "versioning": (
-        "put_bucket_versioning",
-        {"VersioningConfiguration": {"Status": "Enabled"}},
+    "put requester pays": (
+        "put_bucket_request_payment",
+        {"RequestPaymentConfiguration": {"Payer": "Requester"}},
     ),
-    "list versions": ("list_object_versions", {}),
-    "lifecycle": ("get_bucket_lifecycle_configuration", {}),
-    "cors": ("get_bucket_cors", {}),
-    "encryption": (
-        "put_bucket_encryption",
-        {
-            "ServerSideEncryptionConfiguration": {
-                "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-            }
-        },
-    ),
-    "object lock": ("get_object_lock_configuration", {}),
-    "retention": ("get_object_retention", {"Key": "k"}),
-    "legal hold": ("get_object_legal_hold", {"Key": "k"}),
-    "replication": ("get_bucket_replication", {}),
-    "website": ("get_bucket_website", {}),
-    "notification": ("get_bucket_notification_configuration", {}),
-    "logging": ("get_bucket_logging", {}),
-    "attributes": ("get_object_attributes", {"Key": "k", "ObjectAttributes": ["ETag"]}),
+    "torrent": ("get_object_torrent", {"Key": "k"}),
     "restore": ("restore_object", {"Key": "k", "RestoreRequest": {"Days": 1}}),
     "select": (
         "select_object_content",

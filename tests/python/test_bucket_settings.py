@@ -1,6 +1,14 @@
 """Tags and default encryption of buckets; configurations that no bucket has."""
 
+from xml.etree import ElementTree
+
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+import gateway as gateway_module
+from test_access import fetch
 
 @pytest.mark.promise("BTAG-1")
 def test_tags_are_kept_replaced_and_deleted(s3, bucket, refused):
@@ -111,3 +119,36 @@ def test_what_would_not_be_kept_is_not_taken(s3, bucket, refused):
             Bucket=bucket, Key="k", Expression="select 1", ExpressionType="SQL",
             InputSerialization={"CSV": {}}, OutputSerialization={"CSV": {}},
         )
+
+
+@pytest.mark.promise("OPS-5")
+@pytest.mark.parametrize(
+    ("query", "element", "code"),
+    [
+        ("requestPayment", "RequestPaymentConfiguration", None),
+        ("logging", "BucketLoggingStatus", None),
+        ("accelerate", "AccelerateConfiguration", None),
+        ("notification", "NotificationConfiguration", None),
+        ("tagging", "Error", "NoSuchTagSet"),
+        ("cors", "Error", "NoSuchCORSConfiguration"),
+        ("lifecycle", "Error", "NoSuchLifecycleConfiguration"),
+        ("website", "Error", "NoSuchWebsiteConfiguration"),
+    ],
+)
+def test_documents_are_amazons(s3, gateway, bucket, query, element, code):
+    request = AWSRequest("GET", f"{gateway.endpoint}/{bucket}?{query}")
+    credentials = Credentials(gateway.access_key, gateway.secret_key)
+    S3SigV4Auth(credentials, "s3", gateway_module.REGION).add_auth(request)
+    status, headers, body = fetch(request.url, headers=dict(request.headers.items()))
+    root = ElementTree.fromstring(body)
+    assert headers["content-type"] == "application/xml"
+    assert headers["x-amz-request-id"] and headers["x-amz-id-2"]
+    if code is None:
+        assert status == 200
+        assert root.tag == f"{{http://s3.amazonaws.com/doc/2006-03-01/}}{element}"
+    else:
+        assert status == 404 and root.tag == "Error"
+        assert root.findtext("Code") == code and root.findtext("Message")
+        assert root.findtext("RequestId") == headers["x-amz-request-id"]
+        assert root.findtext("HostId") == headers["x-amz-id-2"]
+        assert root.findtext("Resource") == f"/{bucket}"

@@ -224,7 +224,8 @@ def test_tags_class_and_checksum_come_with_a_form(s3, gateway, bucket, post):
         x_amz_storage_class="STANDARD_IA",
         x_amz_checksum_sha256=digest,
     )
-    assert post(bucket, fields)[0] == 204
+    status, _, headers = post(bucket, fields)
+    assert (status, headers["x-amz-checksum-sha256"]) == (204, digest)
     told = s3.get_object_tagging(Bucket=bucket, Key="foo.txt")["TagSet"]
     assert told == [{"Key": "a", "Value": "1"}]
     head = s3.head_object(Bucket=bucket, Key="foo.txt", ChecksumMode="ENABLED")

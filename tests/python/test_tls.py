@@ -3,6 +3,7 @@ trailers, one store behind both doors."""
 
 import hashlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import time
 import urllib.parse
 
 import boto3
+import botocore
 import botocore.config
 import botocore.exceptions
 import pytest
@@ -26,7 +28,8 @@ TIMEOUT_SECONDS = 120
 class Secure(gateway_module.Gateway):
     """A server of its own with HTTPS, and a certificate that it made itself."""
 
-    def __init__(self):
+    def __init__(self, **more):
+        self.more = more
         # The first two become those of the fixture's own addresses.
         self.secure_port = gateway_module.free_ports(3)[2]
         super().__init__()
@@ -36,6 +39,7 @@ class Secure(gateway_module.Gateway):
         variables = {
             "PENSTOCK_TLS_LISTEN": f"127.0.0.1:{self.secure_port}",
             "PENSTOCK_TLS_SELF_SIGNED": "on",
+            **self.more,
         }
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(gateway_module, "MORE_ENVIRONMENT", variables)
@@ -236,3 +240,102 @@ def test_sessions_are_resumed_also_after_certificates_were_read_again(secure):
         assert time.monotonic() < deadline, secure.log()
         time.sleep(0.05)
     assert shake(session)[1]
+
+
+@pytest.mark.promise("TLS-16")
+def test_a_bucket_policy_can_demand_tls(secure):
+    over_tls = client(secure)
+    over_tls.create_bucket(Bucket="tls-alone")
+    over_tls.put_object(Bucket="tls-alone", Key="a", Body=b"a")
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::tls-alone/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    over_tls.put_bucket_policy(Bucket="tls-alone", Policy=json.dumps(policy))
+    assert over_tls.get_object(Bucket="tls-alone", Key="a")["Body"].read() == b"a"
+    plain = boto3.client(
+        "s3",
+        endpoint_url=secure.endpoint,
+        aws_access_key_id=secure.access_key,
+        aws_secret_access_key=secure.secret_key,
+        region_name=gateway_module.REGION,
+        config=botocore.config.Config(s3={"addressing_style": "path"}),
+    )
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        plain.get_object(Bucket="tls-alone", Key="a")
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+
+
+def openssl(*arguments):
+    """Runs openssl; it has to succeed."""
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory):
+    """An authority and certificates of two clients, made by openssl: one file each with its key."""
+    folder = tmp_path_factory.mktemp("identities")
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    ca, ca_key = str(folder / "ca.pem"), str(folder / "ca.key")
+    openssl("req", "-x509", *ec, "-subj", "/CN=authority", "-keyout", ca_key, "-out", ca)
+    # Without extensions it would be of version 1, which nobody believes any more.
+    extensions = folder / "extensions"
+    extensions.write_text("basicConstraints=CA:FALSE\n")
+    made = {"ca": ca}
+    for name in ("loader", "stranger"):
+        key, asked, signed = (str(folder / f"{name}.{kind}") for kind in ("key", "csr", "pem"))
+        openssl("req", "-new", *ec[:5], "-subj", f"/O=Example/CN={name}", "-keyout", key, "-out", asked)
+        openssl("x509", "-req", "-in", asked, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
+                "-days", "2", "-extfile", str(extensions), "-out", signed)
+        made[name] = (signed, key)
+    return made
+
+
+@pytest.mark.promise("TLS-7")
+def test_an_unsigned_request_is_its_certificates_users(identities, tmp_path):
+    """The user has no key at all: the certificate of the connection is how it is known."""
+    if os.environ.get("GATEWAY_TEST_ENDPOINT"):
+        pytest.skip("the server is somebody else's")
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::certified/*"}],
+    }
+    users = tmp_path / "users.json"
+    entry = {"name": "loader", "certificates": ["training"], "policies": {"read": json.dumps(policy)}}
+    users.write_text(json.dumps({"user": [entry]}))
+    users.chmod(0o600)
+    server = Secure(
+        PENSTOCK_TLS_CLIENT_CA=identities["ca"],
+        PENSTOCK_TLS_CLIENT_USERS="CN:loader=training,CN:*",
+        PENSTOCK_USERS_FILE=str(users),
+    )
+    try:
+        root = client(server)
+        root.create_bucket(Bucket="certified")
+        root.put_object(Bucket="certified", Key="a", Body=b"a")
+
+        def outcome(who, operation, **named):
+            shown = {"client_cert": identities[who]} if who else {}
+            s3 = client(server, signature_version=botocore.UNSIGNED, **shown)
+            try:
+                getattr(s3, operation)(Bucket="certified", Key="a", **named)
+            except botocore.exceptions.ClientError as error:
+                return error.response["Error"]["Code"]
+            return "done"
+
+        assert outcome("loader", "get_object") == "done"
+        assert outcome("loader", "put_object", Body=b"b") == "AccessDenied"
+        # Verified, and nobody's.
+        assert outcome("stranger", "get_object") == "AccessDenied"
+        assert outcome(None, "get_object") == "AccessDenied"
+        # Who signs is who has signed, whatever certificate the connection has.
+        s3 = client(server, client_cert=identities["stranger"])
+        assert s3.get_object(Bucket="certified", Key="a")["Body"].read() == b"a"
+    finally:
+        log = server.log()
+        assert server.stop() == 0, log[-5000:]

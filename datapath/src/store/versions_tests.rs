@@ -8,7 +8,10 @@ use super::testing::{Simulated, bucket, content, get, new_object, put, read, sta
 use super::{LaneStore, OpenObject};
 use crate::error::StoreError;
 use crate::id::{BucketId, PartNumber, RowId, VersionId};
-use crate::index::{Annotation, Condition, Delete, Deletion, Found, NewObject, Object, Versioning};
+use crate::index::{
+    Annotation, Condition, Delete, Deletion, Found, ListVersions, NewObject, Object, VersionEntry,
+    Versioning,
+};
 use crate::limits::{DELETES_PER_MUTATION, SLICES_PER_ROW_MAX};
 
 const KEY: &str = "key";

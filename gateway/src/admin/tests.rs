@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::admin::control::KeyWatch;
+use crate::admin::control::{KeyWatch, stamps};
 use crate::admin::files::Contents;
 use crate::admin::pass::{Pass, Token};
 use crate::admin::state::{RequestState, State};

@@ -26,7 +26,7 @@ use crate::auth::{AuthError, Identity, Mechanism, Verified, Verifier};
 use crate::body::{self, BodyError, BodyPlan, Decoded};
 use crate::door::{Backend, Refused, RequestBody};
 use crate::iam::query::{self, Query};
-use crate::iam::{Iam, LaneKeys};
+use crate::iam::{Caller, Iam, LaneKeys};
 use crate::lane::{Application, Engine, OrderError};
 use crate::metrics::Operation;
 use crate::rdma::control::{self, Admitted};
@@ -36,6 +36,7 @@ use crate::rdma::process::Rdma;
 use crate::rdma::{Concern, Route};
 use crate::record::{AccountSlot, Watch};
 use crate::s3::{self, CrossOrigin, OriginVerdict, S3Settings};
+use crate::tls::Secured;
 
 /// The process's part.
 pub struct Gateway {
@@ -62,6 +63,7 @@ impl Application for Gateway {
         Ok(LaneBackend {
             verifier: Verifier::new(Arc::new(LaneKeys::new(self.keys.clone())), &["s3"]),
             query: Query::new(self.keys.clone()),
+            keys: self.keys.clone(),
             rdma: LaneRdma::open(self.rdma.clone(), index, service.clone())?,
             service,
             store,
@@ -73,6 +75,7 @@ impl Application for Gateway {
 pub struct LaneBackend {
     verifier: Verifier,
     query: Query,
+    keys: Arc<Iam>,
     service: s3::Service,
     rdma: LaneRdma,
     store: LaneStore,
@@ -117,7 +120,11 @@ impl Backend for LaneBackend {
             let plan = body::plan(parts, &Verified::unsigned()).map_err(refused_by_body)?;
             return Ok(Admission::Query(Box::new(plan)));
         }
-        let verified = self.verifier.verify(parts, now)?;
+        let mut verified = self.verifier.verify(parts, now)?;
+        if let Some(caller) = self.certified(parts, &verified.caller) {
+            verified.identity = Identity::from(&caller);
+            verified.caller = caller;
+        }
         note_user(parts, &verified.identity);
         if verified.mechanism == Mechanism::Query {
             object::refuse_in_query(parts)?;
@@ -227,6 +234,16 @@ impl Backend for LaneBackend {
 }
 
 impl LaneBackend {
+    /// Whom the certificate of the connection stands for, when nobody has signed: a signature counts
+    /// more, since it is of this very request.
+    fn certified(&self, parts: &Parts, caller: &Caller) -> Option<Caller> {
+        if !matches!(caller, Caller::Anonymous) {
+            return None;
+        }
+        let user = parts.extensions.get::<Secured>()?.user.as_deref()?;
+        Caller::of_certificate(&self.keys, user)
+    }
+
     async fn plain(&self, request: Request<s3s::Body>) -> Result<Response<s3s::Body>, Refused> {
         self.service.call(request).await.map_err(|error| {
             let error = s3s::StdError::from(error);

@@ -381,6 +381,23 @@ impl LaneKeys {
     }
 }
 
+impl Secrets for Iam {
+    fn known(&self, key: &str, token: Option<&[u8]>, now: i64) -> Result<Known, AuthError> {
+        match (token, Iam::known(self, key)) {
+            (None, Some(known)) => Ok(known),
+            (None, None) => Err(AuthError::InvalidAccessKeyId(key.into())),
+            (Some(_), Some(_)) => Err(AuthError::InvalidToken),
+            (Some(token), None) => self.of_token(key, token, now),
+        }
+    }
+}
+
+impl Default for Iam {
+    fn default() -> Iam {
+        Iam::new([])
+    }
+}
+
 impl Secrets for LaneKeys {
     fn known(&self, key: &str, token: Option<&[u8]>, now: i64) -> Result<Known, AuthError> {
         match (token, self.iam.known(key)) {

@@ -326,6 +326,8 @@ fn a_panic_ends_its_request_and_nothing_else() {
     }
 }
 
+const ANNOUNCED: &str = "Origin: o\r\nAccess-Control-Request-Method: PUT\r\n";
+
 #[test]
 fn what_the_door_refuses_itself() {
     let server = Running::start(Engine::Blocking, limits());
@@ -335,8 +337,10 @@ fn what_the_door_refuses_itself() {
         (closing("GET", "/b", "Host: i\r\n"), "400", "InvalidRequest"),
         (closing("TRACE", "/b", ""), "405", "MethodNotAllowed"),
         (closing("PATCH", "/b", ""), "405", "MethodNotAllowed"),
-        (closing("OPTIONS", "/b", ""), "403", "AccessForbidden"),
-        (closing("OPTIONS", "*", ""), "403", "AccessForbidden"),
+        (closing("OPTIONS", "/b", ""), "400", "BadRequest"),
+        (closing("OPTIONS", "*", ""), "400", "BadRequest"),
+        (closing("OPTIONS", "/b", "Origin: o\r\n"), "400", "BadRequest"),
+        (closing("OPTIONS", "/b", ANNOUNCED), "403", "AccessForbidden"),
         (closing("GET", "/b", "Expect: miracles\r\n"), "417", "InvalidArgument"),
         (closing("GET", &long, ""), "414", "URITooLong"),
     ] {

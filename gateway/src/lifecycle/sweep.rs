@@ -39,6 +39,8 @@ pub(super) struct Sweep<'a> {
     now_ms: u64,
     /// The key of the last entry.
     key: Bytes,
+    /// Its row. A page that goes on behind a null version which is gone by then begins the key again.
+    row: u64,
     /// When that was made, which is when the one behind it was replaced.
     newer_ms: u64,
     /// Replaced versions of the key so far.
@@ -50,7 +52,16 @@ pub(super) struct Sweep<'a> {
 impl<'a> Sweep<'a> {
     /// A pass that begins now.
     pub(super) fn new(rules: &'a Rules, calendar: Calendar, now_ms: u64) -> Sweep<'a> {
-        Sweep { rules, calendar, now_ms, key: Bytes::new(), newer_ms: 0, replaced: 0, lone: None }
+        Sweep {
+            rules,
+            calendar,
+            now_ms,
+            key: Bytes::new(),
+            row: 0,
+            newer_ms: 0,
+            replaced: 0,
+            lone: None,
+        }
     }
 
     /// Looks at the next entry; adds what is due.
@@ -61,16 +72,20 @@ impl<'a> Sweep<'a> {
         has_tag: HasTag<'_>,
         due: &mut Vec<Task>,
     ) {
-        let (key, latest) = match &entry {
-            VersionEntry::Version { key, latest, .. }
-            | VersionEntry::Marker { key, latest, .. } => (key.clone(), *latest),
+        let (key, latest, row) = match &entry {
+            VersionEntry::Version { key, latest, object } => (key.clone(), *latest, object.row.0),
+            VersionEntry::Marker { key, latest, marker } => (key.clone(), *latest, marker.row.0),
             VersionEntry::Prefix(_) => return,
         };
         if latest || key != self.key {
             self.end_key(due);
             self.key = key.clone();
             self.replaced = 0;
+        } else if row >= self.row {
+            // Seen already.
+            return;
         }
+        self.row = row;
         // What comes behind it shows that it covers something.
         self.lone = None;
         match entry {
@@ -238,6 +253,23 @@ mod tests {
             version("a", 6, 0, false),
             version("b", 5, 0, true),
             version("b", 4, 0, false),
+        ];
+        assert_eq!(due(rule, 1000, entries), [(Action::Noncurrent, 6)]);
+    }
+
+    #[test]
+    fn what_is_listed_again_is_not_counted_again() {
+        let rule = "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays><NewerNoncurrentVersions>2\
+                    </NewerNoncurrentVersions></NoncurrentVersionExpiration>";
+        let entries = vec![
+            version("a", 9, 0, true),
+            version("a", 8, 0, false),
+            version("a", 7, 0, false),
+            // The next page begins the key again.
+            version("a", 9, 0, false),
+            version("a", 8, 0, false),
+            version("a", 7, 0, false),
+            version("a", 6, 0, false),
         ];
         assert_eq!(due(rule, 1000, entries), [(Action::Noncurrent, 6)]);
     }

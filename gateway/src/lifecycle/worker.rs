@@ -243,7 +243,6 @@ impl Rounds {
         let (mut key_after, mut version_after) = (None, None);
         let mut due = Vec::new();
         loop {
-            self.keys.charge(limits::LIFECYCLE_PAGE).await;
             let list = ListVersions {
                 bucket: bucket.id,
                 prefix: prefix.clone(),
@@ -253,8 +252,8 @@ impl Rounds {
                 limit: limits::LIFECYCLE_PAGE,
             };
             let page = self.lane.list_versions(list).await?;
-            let count = page.entries.len() as u64;
-            self.worker.looked_at.fetch_add(count, Ordering::Relaxed);
+            let count = page.entries.len();
+            self.look(count).await;
             if let Some((key, version)) = page.entries.last().and_then(place) {
                 (key_after, version_after) = (Some(key), Some(version));
             }
@@ -337,7 +336,6 @@ impl Rounds {
         let now_ms = now_ms();
         let (mut key_after, mut upload_after) = (None, None);
         loop {
-            self.keys.charge(limits::LIFECYCLE_PAGE).await;
             let list = ListUploads {
                 bucket: bucket.id,
                 prefix: prefix.clone(),
@@ -347,8 +345,8 @@ impl Rounds {
                 limit: limits::LIFECYCLE_PAGE,
             };
             let page = self.lane.list_uploads(list).await?;
-            let count = page.entries.len() as u64;
-            self.worker.looked_at.fetch_add(count, Ordering::Relaxed);
+            let count = page.entries.len();
+            self.look(count).await;
             for entry in page.entries {
                 let UploadEntry::Upload(upload) = entry else { continue };
                 let due = rules.abort(&upload.key, upload.initiated_ms, &self.plan.calendar);
@@ -368,6 +366,12 @@ impl Rounds {
                 return Ok(());
             }
         }
+    }
+
+    /// Counts what a page has, and waits for what the pages before may have cost.
+    async fn look(&mut self, count: usize) {
+        self.worker.looked_at.fetch_add(count as u64, Ordering::Relaxed);
+        self.keys.charge(count).await;
     }
 
     fn spare(&mut self, bucket: &Bucket, error: &StoreError) {

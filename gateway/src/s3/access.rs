@@ -83,13 +83,15 @@ struct Judged(SendWrapper<Rc<Case>>);
 struct OfObject<'a> {
     key: &'a str,
     version: Option<&'a str>,
+    /// Whether the request makes it.
+    making: bool,
     /// Looked up once, when it is asked for.
     found: OnceCell<Option<Object>>,
 }
 
 impl<'a> OfObject<'a> {
     fn new(key: &'a str, version: Option<&'a str>) -> Self {
-        Self { key, version, found: OnceCell::new() }
+        Self { key, version, making: false, found: OnceCell::new() }
     }
 }
 
@@ -132,6 +134,7 @@ impl Case {
             bucket: &self.bucket.name,
             settings: &self.settings,
             key: of.map(|of| of.key),
+            making: of.is_some_and(|of| of.making && action == "s3:PutObjectAcl"),
             context: &facts,
         }
         .is_allowed(holding)
@@ -158,7 +161,7 @@ impl Case {
     ) -> Outcome<()> {
         let plain = self.is_allowed(action, of, given_tags, &Holding::BucketOwners);
         let of = match of {
-            Some(of) if is_of_object(action) && !self.settings.acls_are_off() => of,
+            Some(of) if is_of_object(action, of.making) && !self.settings.acls_are_off() => of,
             _ => return if plain { Ok(()) } else { Err(denied()) },
         };
         if plain && late {
@@ -176,6 +179,11 @@ impl Case {
     }
 }
 
+/// The operations that make an object, and may say its ACL.
+fn makes(operation: &str) -> bool {
+    matches!(operation, "PutObject" | "CopyObject" | "CreateMultipartUpload" | "PostObject")
+}
+
 /// The operations whose answer to an absent key and to another account's object is decided when they have looked.
 fn looks_itself(operation: &str) -> bool {
     matches!(operation, "GetObject" | "HeadObject")
@@ -185,7 +193,9 @@ fn looks_itself(operation: &str) -> bool {
 /// owner, too.
 fn asks_more(operation: &str, actions: &Actions) -> bool {
     matches!(operation, "DeleteObjects" | "CopyObject" | "UploadPartCopy" | "RenameObject")
-        || !looks_itself(operation) && actions.names().iter().any(|action| is_of_object(action))
+        || !looks_itself(operation)
+            && !makes(operation)
+            && actions.names().iter().any(|action| is_of_object(action, false))
 }
 
 impl Operations {
@@ -266,7 +276,10 @@ impl Operations {
             scene: Rc::new(scene),
         };
         let version = parameter(entry.uri, "versionId");
-        let of = entry.key.map(|key| OfObject::new(key, version.as_deref()));
+        let of = entry.key.map(|key| {
+            let making = makes(entry.operation);
+            OfObject { making, ..OfObject::new(key, version.as_deref()) }
+        });
         let of = of.as_ref().filter(|_| actions.kind() == Kind::Object);
         // The tags that PutObjectTagging gives are in a document: it is asked for when that has been read.
         if entry.operation != "PutObjectTagging" {

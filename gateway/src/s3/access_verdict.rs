@@ -21,6 +21,8 @@ pub(super) struct Question<'a> {
     pub(super) bucket: &'a str,
     pub(super) settings: &'a Settings,
     pub(super) key: Option<&'a str>,
+    /// Whether the object is being made: its ACL is then part of putting it, and no older object's matters.
+    pub(super) making: bool,
     pub(super) context: &'a dyn Context,
 }
 
@@ -34,8 +36,12 @@ pub(super) enum Holding {
 }
 
 /// Whether an action on objects asks for the object's own ACL where ACLs count.
-pub(super) fn is_of_object(action: &str) -> bool {
-    matches!(asks(action), Asks::Object(_))
+pub(super) fn is_of_object(action: &str, making: bool) -> bool {
+    matches!(asked(action, making), Asks::Object(_))
+}
+
+fn asked(action: &str, making: bool) -> Asks {
+    if making { Asks::Bucket(Permission::Write) } else { asks(action) }
 }
 
 impl Question<'_> {
@@ -59,7 +65,7 @@ impl Question<'_> {
         }
         let of_bucket = self.settings.owner();
         let holder = match holding {
-            Holding::Listed(acl) if is_of_object(self.action) => &acl.owner,
+            Holding::Listed(acl) if is_of_object(self.action, self.making) => &acl.owner,
             _ => of_bucket,
         };
         let request = self.request();
@@ -99,7 +105,7 @@ impl Question<'_> {
     /// Who owns what is asked for, and whether an ACL grants it to the caller. An owner who has taken a permission
     /// from themselves has it no more: nobody owns it then, as far as this action goes.
     fn acl<'a>(&'a self, holding: &'a Holding, holder: &'a Party) -> (&'a str, bool) {
-        let asked = asks(self.action);
+        let asked = asked(self.action, self.making);
         if self.settings.acls_are_off() {
             return (&holder.id, false);
         }

@@ -28,6 +28,7 @@ use super::refusal::{Outcome, Refusal};
 use super::{by_rdma, condition, entity_tag};
 use crate::crypt;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// See the module.
@@ -122,6 +123,7 @@ async fn extend(
         }
         appended => appended?,
     };
+    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
     let mut output = PutObjectOutput {
         size: Some(i64::try_from(object.size).unwrap_or(i64::MAX)),
         ..Default::default()

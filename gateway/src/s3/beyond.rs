@@ -25,6 +25,10 @@ pub(super) enum Beyond {
     Form,
 }
 
+/// Their names in the API reference.
+#[cfg(test)]
+pub(super) const NAMES: [&str; 2] = ["PostObject", "RenameObject"];
+
 impl Beyond {
     /// Which of them a request is, if it is one. `in_host` tells that the host names the bucket.
     pub(super) fn of(parts: &Parts, in_host: bool) -> Option<Self> {
@@ -106,7 +110,8 @@ async fn rename_object(
         operations.authorize(&parts.extensions, action, target)?;
     }
     let keys = (&*from, key);
-    rename::rename(operations, &parts.headers, bucket, keys, &mut laps).await?;
+    let (extensions, headers) = (&parts.extensions, &parts.headers);
+    rename::rename(operations, extensions, headers, bucket, keys, &mut laps).await?;
     Ok(Response::new(Body::empty()))
 }
 

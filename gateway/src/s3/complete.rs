@@ -20,6 +20,7 @@ use super::attributes::{Attributes, Declared};
 use super::checksum::{self, Checksum, checksum_fields};
 use super::created::Beside;
 use super::describe::checksum_of as object_checksum;
+use super::lifecycle::EXPIRATION;
 use super::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN, PART_NUMBER_MAX, PARTS_READ_AT_ONCE};
 use super::operations::Operations;
 use super::page::percent_encoded;
@@ -92,8 +93,10 @@ pub(super) async fn complete(
         input.key.as_bytes(),
         &object,
     );
+    let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
     let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
     answer.headers = described;
+    answer.headers.extend(expiration.map(|value| (EXPIRATION, value)));
     Ok(answer)
 }
 

@@ -30,8 +30,10 @@ use super::put::put_object;
 use super::refusal::{Outcome, Refusal};
 use super::tags::Tags;
 use crate::auth::{AuthError, Identity, PolicySignature, verify_policy};
+use crate::body::checksum::Algorithm;
 use crate::body::{Promised, TrailerSlot};
 use crate::iam::Caller;
+use crate::notify::event::EventKind;
 use crate::record::AccountSlot;
 
 /// Why a form does not become an object.
@@ -260,6 +262,7 @@ fn request(
     let promised = Promised::of_form(&headers).map_err(Refusal::Body)?;
     parts.extensions.insert(promised);
     parts.extensions.insert(TrailerSlot::default());
+    parts.extensions.insert(EventKind::Post);
     let mut aside = HeaderMap::new();
     let is_aside =
         |name: &&HeaderName| *name == EXPIRES || name.as_str().starts_with(METADATA_PREFIX);
@@ -335,6 +338,16 @@ impl Then {
             }
         };
         let encryption = put.output.server_side_encryption.as_ref().map(|it| it.as_str());
+        let checksums = [
+            (Algorithm::Crc32, &put.output.checksum_crc32),
+            (Algorithm::Crc32c, &put.output.checksum_crc32c),
+            (Algorithm::Crc64Nvme, &put.output.checksum_crc64nvme),
+            (Algorithm::Sha1, &put.output.checksum_sha1),
+            (Algorithm::Sha256, &put.output.checksum_sha256),
+        ];
+        for (algorithm, text) in checksums {
+            say(HeaderName::from_static(algorithm.header()), text.as_deref());
+        }
         say(ETAG, Some(&format!("\"{tag}\"")));
         say(LOCATION, Some(location));
         say(HeaderName::from_static("x-amz-version-id"), put.output.version_id.as_deref());
@@ -385,8 +398,7 @@ mod tests {
 
     #[test]
     fn fields_become_headers() {
-        let set =
-            "<Tagging><TagSet><Tag><Key>a b</Key><Value>1&amp;2</Value></Tag></TagSet></Tagging>";
+        let set = "<Tagging><TagSet><Tag><Key>a b</Key><Value>1+2</Value></Tag></TagSet></Tagging>";
         let fields = [
             ("acl", "public-read"),
             ("content-type", "text/plain"),
@@ -400,7 +412,7 @@ mod tests {
         assert_eq!(headers.len(), 4);
         assert_eq!(headers["x-amz-acl"], "public-read");
         assert_eq!(headers["x-amz-meta-a"].as_bytes(), "é".as_bytes());
-        assert_eq!(headers["x-amz-tagging"], "a%20b=1%262");
+        assert_eq!(headers["x-amz-tagging"], "a%20b=1%2B2");
         let bad = vec![("tagging".to_owned(), "<Tags/>".to_owned())];
         assert!(matches!(headers_of(&bad), Err(Refusal::MalformedXml(_))));
     }

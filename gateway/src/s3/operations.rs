@@ -199,23 +199,66 @@ table! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every operation that s3s 0.14 has.
+    const OF_S3S: &str = "
+        AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket
+        CreateBucketMetadataTableConfiguration CreateMultipartUpload CreateSession DeleteBucket
+        DeleteBucketAnalyticsConfiguration DeleteBucketCors DeleteBucketEncryption
+        DeleteBucketIntelligentTieringConfiguration DeleteBucketInventoryConfiguration
+        DeleteBucketLifecycle DeleteBucketMetadataTableConfiguration
+        DeleteBucketMetricsConfiguration DeleteBucketOwnershipControls DeleteBucketPolicy
+        DeleteBucketReplication DeleteBucketTagging DeleteBucketWebsite DeleteObject
+        DeleteObjectTagging DeleteObjects DeletePublicAccessBlock
+        GetBucketAccelerateConfiguration GetBucketAcl GetBucketAnalyticsConfiguration
+        GetBucketCors GetBucketEncryption GetBucketIntelligentTieringConfiguration
+        GetBucketInventoryConfiguration GetBucketLifecycleConfiguration GetBucketLocation
+        GetBucketLogging GetBucketMetadataTableConfiguration GetBucketMetricsConfiguration
+        GetBucketNotificationConfiguration GetBucketOwnershipControls GetBucketPolicy
+        GetBucketPolicyStatus GetBucketReplication GetBucketRequestPayment GetBucketTagging
+        GetBucketVersioning GetBucketWebsite GetObject GetObjectAcl GetObjectAttributes
+        GetObjectLegalHold GetObjectLockConfiguration GetObjectRetention GetObjectTagging
+        GetObjectTorrent GetPublicAccessBlock HeadBucket HeadObject
+        ListBucketAnalyticsConfigurations ListBucketIntelligentTieringConfigurations
+        ListBucketInventoryConfigurations ListBucketMetricsConfigurations ListBuckets
+        ListDirectoryBuckets ListMultipartUploads ListObjectVersions ListObjects ListObjectsV2
+        ListParts PostObject PutBucketAccelerateConfiguration PutBucketAcl
+        PutBucketAnalyticsConfiguration PutBucketCors PutBucketEncryption
+        PutBucketIntelligentTieringConfiguration PutBucketInventoryConfiguration
+        PutBucketLifecycleConfiguration PutBucketLogging PutBucketMetricsConfiguration
+        PutBucketNotificationConfiguration PutBucketOwnershipControls PutBucketPolicy
+        PutBucketReplication PutBucketRequestPayment PutBucketTagging PutBucketVersioning
+        PutBucketWebsite PutObject PutObjectAcl PutObjectLegalHold PutObjectLockConfiguration
+        PutObjectRetention PutObjectTagging PutPublicAccessBlock RestoreObject
+        SelectObjectContent UploadPart UploadPartCopy WriteGetObjectResponse
+    ";
 
     #[test]
-    fn the_document_lists_what_is_here() {
+    fn the_document_says_of_every_operation_what_becomes_of_it() {
         let document = include_str!("../../../docs/S3.md");
-        let (_, rest) = document.split_once("## Operations that are here").unwrap();
-        let (here, not) = rest.split_once("## Operations that are not").unwrap();
-        let named = |text: &str| -> Vec<String> {
-            let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
-            let names = rows.filter_map(|row| row.split(' ').next());
-            names.filter(|name| *name != "operation").map(str::to_owned).collect()
-        };
-        let mut table: Vec<&str> =
-            HERE.iter().map(|it| it.strip_suffix("Input").unwrap()).collect();
-        table.sort_unstable();
-        assert_eq!(named(here), table);
-        let (not, _) = not.split_once("## ").unwrap();
-        let not = named(not);
-        assert!(not.is_sorted() && not.iter().all(|name| !table.contains(&&**name)), "{not:?}");
+        let (_, rest) = document.split_once("## Operations\n").unwrap();
+        let (table, _) = rest.split_once("\n## ").unwrap();
+        let cells = |row: &'static str| -> Vec<&str> { row.split('|').map(str::trim).collect() };
+        let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).map(cells).collect();
+        let rows = &rows[1..];
+        let names: Vec<&str> = rows.iter().map(|row| row[1]).collect();
+        assert!(names.is_sorted_by(|one, next| one < next), "each once, by name: {names:?}");
+        let listed: BTreeSet<_> = names.into_iter().collect();
+        let missing: Vec<_> =
+            OF_S3S.split_whitespace().filter(|name| !listed.contains(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let here: BTreeSet<&str> = HERE
+            .iter()
+            .map(|it| it.strip_suffix("Input").unwrap())
+            .chain(crate::s3::beyond::NAMES)
+            .collect();
+        for row in rows {
+            let (name, state) = (row[1], row[2]);
+            assert!(["yes", "as none", "no"].contains(&state), "{name}: {state}");
+            assert_eq!(here.contains(name), state != "no", "{name} is {state} in the document");
+            assert!(state == "yes" || !row[3].is_empty(), "{name} has no reason");
+        }
+        assert!(here.is_subset(&listed));
     }
 }

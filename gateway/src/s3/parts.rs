@@ -294,7 +294,11 @@ pub(super) async fn list_parts(
     let truncated = parts.len() > limit;
     parts.truncate(limit);
     let next = parts.last().map(|part| i32::from(part.number.0));
+    let abortion = operations.abortion(&bucket, &upload.key, upload.initiated_ms);
+    let (abort_date, abort_rule_id) = abortion.unzip();
     Ok(memory.answer(ListPartsOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         checksum_algorithm: declared.map(uploads::dto_algorithm),
         checksum_type: declared.map(uploads::dto_kind),

@@ -63,7 +63,9 @@ pub(super) async fn put_object(
     laps.object(received.size);
     let put = operations.lane().put(new, received.staged).await;
     let object = laps.ends(Stage::Commit, put)?;
-    operations.made(&request.extensions, &bucket, EventKind::Put, &key, &object);
+    // A form says so.
+    let kind = request.extensions.get::<EventKind>().copied().unwrap_or(EventKind::Put);
+    operations.made(&request.extensions, &bucket, kind, &key, &object);
     if let Some(expiration) = operations.expiration(&bucket, &key, &object) {
         headers.insert(EXPIRATION, expiration);
     }

@@ -7,8 +7,8 @@
 //! NoSuchKey, as its source is gone.
 
 use bytes::Bytes;
-use datapath::{Condition, Found, Object, StoreError};
-use http::{HeaderMap, HeaderName};
+use datapath::{Condition, Deletion, Found, Object, StoreError};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::condition;
 use super::names::check_key;
@@ -16,6 +16,7 @@ use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use crate::auth::decode_percent;
 use crate::metrics::Stage;
+use crate::notify::event::EventKind;
 use crate::record::Laps;
 
 /// What names the object that is to be renamed.
@@ -53,18 +54,19 @@ pub(super) fn source(headers: &HeaderMap, bucket: &str, key: &str) -> Outcome<St
 /// NoSuchBucket, NoSuchKey, PreconditionFailed, and InvalidBucketState in a bucket that has, or had, versions.
 pub(super) async fn rename(
     operations: &Operations,
+    extensions: &Extensions,
     headers: &HeaderMap,
     bucket: &str,
-    (from, to): (&str, &str),
+    (from_key, to_key): (&str, &str),
     laps: &mut Laps,
 ) -> Outcome<Object> {
-    check_key(to)?;
+    check_key(to_key)?;
     let lane = operations.lane();
     let bucket = operations.bucket(bucket)?;
     let find = |key: &str| lane.lookup(bucket.id, key.as_bytes(), None).map(Found::there);
-    let source = find(from)?.ok_or(Refusal::NoSuchKey)?;
+    let source = find(from_key)?.ok_or(Refusal::NoSuchKey)?;
     condition::of_rename_source(headers, &source)?;
-    let destination = find(to)?;
+    let destination = find(to_key)?;
     let destination = if condition::of_rename_destination(headers, destination.as_ref())? {
         destination.map_or(Condition::Absent, |object| Condition::RowIs(object.row))
     } else {
@@ -72,12 +74,18 @@ pub(super) async fn rename(
     };
     laps.lap(Stage::Index);
     let (from, to) =
-        (Bytes::copy_from_slice(from.as_bytes()), Bytes::copy_from_slice(to.as_bytes()));
+        (Bytes::copy_from_slice(from_key.as_bytes()), Bytes::copy_from_slice(to_key.as_bytes()));
     let renamed = lane.rename(bucket.id, from, to, Condition::RowIs(source.row), destination).await;
     match laps.ends(Stage::Commit, renamed) {
         // What was evaluated is no longer what is there.
         Err(StoreError::ConditionFailed) => Err(StoreError::SourceChanged.into()),
-        renamed => Ok(renamed?),
+        renamed => {
+            let object = renamed?;
+            operations.made(extensions, &bucket, EventKind::Copy, to_key.as_bytes(), &object);
+            let gone = Deletion::Removed(source);
+            operations.removed(extensions, &bucket, from_key.as_bytes(), &gone);
+            Ok(object)
+        }
     }
 }
 
