@@ -43,6 +43,7 @@ fn what_is_not_here_is_said_and_does_nothing_else() {
             ("x-amz-server-side-encryption", "rot13", "InvalidArgument"),
             ("x-amz-acl", "everybody", "InvalidArgument"),
             ("x-amz-object-lock-legal-hold", "ON", "InvalidRequest"),
+            ("x-amz-server-side-encryption", "aws:kms:dsse", "NotImplemented"),
             ("x-amz-website-redirect-location", "elsewhere", "InvalidRedirectLocation"),
             ("x-amz-storage-class", "GLACIER", "InvalidStorageClass"),
             ("x-amz-expected-bucket-owner", "123456789012", "AccessDenied"),
