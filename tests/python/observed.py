@@ -348,9 +348,10 @@ class Load:
         """What is no request, and a client that goes away in the middle of its answer."""
         address = ("127.0.0.1", int(self.host.rpartition(":")[2]))
         for _ in range(3):
-            with socket.create_connection(address, 10) as stranger:
-                stranger.sendall(b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n")
-                stranger.recv(1024)
+            for opening in (b"\x01\x02 this is not HTTP\r\n\r\n", b"\x16\x03\x01\x02\x00 this is TLS"):
+                with socket.create_connection(address, 10) as stranger:
+                    stranger.sendall(opening)
+                    stranger.recv(1024)
             with socket.create_connection(address, 10) as leaver:
                 leaver.sendall(f"GET /{BUCKET}/large/0000000001 HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
                 leaver.recv(1024)

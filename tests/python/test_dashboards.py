@@ -433,5 +433,6 @@ def test_the_run_of_mistakes_is_seen(observed):
     assert value('sum(penstock_request_errors_total{code="SignatureDoesNotMatch"})') == 4
     assert value('sum(penstock_requests_total{status="5xx"})') == 8
     assert value('sum(penstock_refused_total{reason="protocol"})') == 3
+    assert value('sum(penstock_refused_total{reason="tls_on_plain"})') == 3
     assert value("max(penstock:faults:ratio_rate5m)") > 0
     assert value('max(penstock_user_requests_total{user="anonymous", status="2xx"})') >= 20

@@ -289,8 +289,9 @@ pub const TLS_HANDSHAKE_TIME: Key = Key::new(
 pub const TLS_HANDSHAKES: Key = Key::new(
     "tls.handshakes",
     Shape::Count,
-    Default::Is("1024"),
-    "Handshakes under way at a time, over all lanes. One more displaces the oldest.",
+    Default::Is("4096"),
+    "Handshakes under way at a time, over all lanes, and at most half of limits.connections. One \
+     more displaces the oldest.",
 );
 
 /// Administration address.

@@ -100,7 +100,8 @@ impl Asked {
 
 /// Subresources whose operations are not told apart.
 fn is_subresource(name: &str) -> bool {
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 35] = [
+        "abac",
         "accelerate",
         "acl",
         "analytics",
@@ -112,16 +113,28 @@ fn is_subresource(name: &str) -> bool {
         "legal-hold",
         "lifecycle",
         "logging",
+        "metadataConfiguration",
+        "metadataInventoryTable",
+        "metadataJournalTable",
+        "metadataTable",
         "metrics",
         "notification",
         "object-lock",
+        "ownershipControls",
         "policy",
+        "policyStatus",
+        "publicAccessBlock",
         "renameObject",
         "replication",
         "requestPayment",
+        "restore",
         "retention",
+        "select",
+        "session",
         "tagging",
+        "torrent",
         "versioning",
+        "versions",
         "website",
     ];
     NAMES.contains(&name)
@@ -156,6 +169,9 @@ mod tests {
             ("GET", "/b?uploads=", false, ListMultipartUploads),
             ("POST", "/b?delete", false, DeleteObjects),
             ("GET", "/b?acl", false, Other),
+            ("GET", "/b?versions", false, Other),
+            ("DELETE", "/b?ownershipControls", false, Other),
+            ("GET", "/b/k?torrent", false, Other),
             ("GET", "/b/k", false, GetObject),
             ("GET", "/b/k/l/?x-id=GetObject", false, GetObject),
             ("GET", "/b/k?tagging", false, Other),

@@ -189,7 +189,7 @@ impl Lanes {
                 listeners,
                 tls: tls.clone(),
                 secure: secure.next().unwrap_or_default(),
-                handshakes: (plan.limits.handshakes.at_once / count).max(1),
+                handshakes: handshakes_of_lane(&plan.limits, count),
                 cells: lanes.cells[index].clone(),
                 loads: lanes.loads.clone(),
                 watch,
@@ -246,6 +246,13 @@ impl Lanes {
         self.join();
         reason
     }
+}
+
+/// TLS handshakes of one lane: its part of what is configured, and all lanes' together never more than
+/// half of what connections may take, so that half-open ones cannot keep all others out.
+fn handshakes_of_lane(limits: &Limits, lanes: usize) -> usize {
+    let most = limits.connections / (2 * limits::TLS_CONNECTION_WEIGHT);
+    (limits.handshakes.at_once.min(most) / lanes).max(1)
 }
 
 /// One lane before it runs.

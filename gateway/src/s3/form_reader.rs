@@ -346,7 +346,10 @@ mod tests {
         headers
     }
 
-    fn read(text: &[u8], step: usize) -> Outcome<(Fields, String, u64, Result<Vec<u8>, String>)> {
+    /// Fields, the file's name, its size as it was foretold, its bytes.
+    type Taken = (Fields, String, u64, Result<Vec<u8>, String>);
+
+    fn read(text: &[u8], step: usize) -> Outcome<Taken> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let body = Body::http_body(Pieces(Bytes::copy_from_slice(text), step));

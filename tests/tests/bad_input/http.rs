@@ -16,7 +16,7 @@ fn raw(target: &Target) -> Vec<Case> {
     vec![
         Case::new("no HTTP at all", "GARBAGE\r\n\r\n", "400 | closed"),
         Case::new("nothing, then the end", "", "closed").ending(),
-        Case::new("a TLS ClientHello", hello(), "400 | closed").ending(),
+        Case::new("a TLS ClientHello", hello(), "400 InvalidRequest | closed").ending(),
         Case::new(
             "the HTTP/2 preface, then garbage",
             [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), vec![0xff; 64]].concat(),

@@ -2,6 +2,7 @@
 
 mod botocore;
 mod client;
+mod forms;
 mod published;
 mod rdma;
 mod refusals;
