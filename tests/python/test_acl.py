@@ -315,6 +315,23 @@ def test_absence_is_told_to_those_who_may_list(s3, bucket, lab, nobody, refused)
         lab.client.get_object(Bucket=bucket, Key="absent")
 
 
+@pytest.mark.promise("ACL-8")
+def test_who_begins_an_upload_may_end_it(s3, lab, labs, nobody):
+    lab.client.put_bucket_acl(Bucket=labs, ACL="public-read-write")
+    upload = s3.create_multipart_upload(Bucket=labs, Key="m")["UploadId"]
+    place = {"Bucket": labs, "Key": "m", "UploadId": upload}
+    s3.upload_part(**place, PartNumber=1, Body=b"part")
+    parts = s3.list_parts(**place)
+    assert parts["Initiator"]["ID"] == parts["Owner"]["ID"] == "penstock"
+    [listed] = lab.client.list_multipart_uploads(Bucket=labs)["Uploads"]
+    assert listed["Initiator"]["ID"] == "penstock"
+    denied(nobody.list_parts, **place)
+    denied(nobody.abort_multipart_upload, **place)
+    s3.abort_multipart_upload(**place)
+    upload = s3.create_multipart_upload(Bucket=labs, Key="m")["UploadId"]
+    lab.client.abort_multipart_upload(Bucket=labs, Key="m", UploadId=upload)
+
+
 # === Public Access Block ===
 
 NONE = {

@@ -35,7 +35,7 @@ use super::ownership::BucketOwner;
 use super::refusal::{AccessRefusal, Outcome, Refusal};
 use super::settings::Settings;
 use super::tags::Tags;
-use super::versions;
+use super::{uploads, versions};
 use crate::iam::policy::{Request, Resource};
 use crate::iam::{Caller, decide};
 
@@ -151,6 +151,18 @@ impl Case {
         if self.may_list() { Refusal::NoSuchKey } else { denied() }
     }
 
+    /// Whether the upload that the request names was begun by the caller's account, and no policy denies it the action.
+    fn is_initiators(&self, action: &str, of: &OfObject<'_>) -> Outcome<bool> {
+        let id = self.scene.parameter("uploadId").as_deref().and_then(uploads::parse_id);
+        let Some(id) = id else { return Ok(false) };
+        let key = of.key.as_bytes();
+        let Some(upload) = self.operations.lane().upload(self.bucket.id, key, id)? else {
+            return Ok(false);
+        };
+        let owner = uploads::owner_of(&upload, &self.settings)?;
+        Ok(self.is_allowed(action, Some(of), None, &Holding::Listed(Acl::private(owner))))
+    }
+
     /// Decides over one action. `late`: the object's own ACL is looked at when the operation has it ([`admits`]).
     fn judge(
         &self,
@@ -167,6 +179,10 @@ impl Case {
         if plain && late {
             return Ok(());
         }
+        if is_of_upload(action) {
+            let allowed = plain || self.is_initiators(action, of)?;
+            return if allowed { Ok(()) } else { Err(denied()) };
+        }
         let Some(object) = self.object(of)? else {
             return if plain { Ok(()) } else { Err(self.absent()) };
         };
@@ -177,6 +193,11 @@ impl Case {
         let allowed = self.is_allowed(action, Some(of), given_tags, &holding);
         if allowed { Ok(()) } else { Err(denied()) }
     }
+}
+
+/// Whether an action is on an upload, which whoever has begun it may always do.
+fn is_of_upload(action: &str) -> bool {
+    matches!(action, "s3:AbortMultipartUpload" | "s3:ListMultipartUploadParts")
 }
 
 /// The operations that make an object, and may say its ACL.

@@ -143,6 +143,8 @@ pub(super) fn asks(action: &str) -> Asks {
         | "s3:GetObjectVersionAttributes" => Asks::Object(Read),
         "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Asks::Object(ReadAcp),
         "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => Asks::Object(WriteAcp),
+        // Of an upload, whose list is its initiator's.
+        "s3:AbortMultipartUpload" | "s3:ListMultipartUploadParts" => Asks::Object(Write),
         _ => Asks::None,
     }
 }

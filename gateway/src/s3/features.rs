@@ -219,8 +219,8 @@ mod tests {
             assert!(check_query(operation, Some(query)).is_ok(), "{operation}?{query}");
         }
         assert!(check_query("PutObject", None).is_ok());
-        for query in [Some("website"), None] {
-            let refused = check_query("GetBucketWebsite", query);
+        for query in [Some("torrent"), None] {
+            let refused = check_query("GetObjectTorrent", query);
             assert!(matches!(refused, Err(Refusal::NotImplemented(_))));
         }
     }

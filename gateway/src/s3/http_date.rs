@@ -37,7 +37,7 @@ pub(super) fn iso(since_1970: Duration) -> String {
     let ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
     // Writing into memory does not fail.
     let _ = whole_seconds(ms).format(TimestampFormat::DateTime, &mut text);
-    String::from_utf8(text).unwrap_or_default()
+    String::from_utf8(text).unwrap_or_default().replace(".000Z", "Z")
 }
 
 /// The time since 1970 of an ISO 8601 text, to the second; none in one that is none, or names a time before.

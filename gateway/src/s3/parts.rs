@@ -54,7 +54,7 @@ pub(super) async fn upload_part(
     let promises = Promises::take(&mut request.extensions);
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     let number = part_number(input.part_number)?;
     let upload = uploads::find(operations, &bucket, &input.key, &input.upload_id);
     let upload = laps.ends(Stage::Index, upload)?;

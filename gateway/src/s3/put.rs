@@ -32,7 +32,7 @@ pub(super) async fn put_object(
     let promises = Promises::take(&mut request.extensions);
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
-    let bucket = operations.bucket(&input.bucket)?;
+    let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
     let source = Source::of(delivery, &request.headers, input.content_length, input.body.take())?;
     let (extensions, headers) = (&request.extensions, &request.headers);
     let sealing = encryption::begin(operations, extensions, headers, &bucket)?;

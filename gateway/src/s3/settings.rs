@@ -52,8 +52,6 @@ pub(super) mod kind {
     pub(in crate::s3) const TAGGING: SettingKind = SettingKind(9);
     /// Object lock: the default retention.
     pub(in crate::s3) const LOCK_DEFAULT: SettingKind = SettingKind(10);
-    /// Access logging.
-    pub(in crate::s3) const LOGGING: SettingKind = SettingKind(11);
 }
 
 /// A bucket's settings.
@@ -61,8 +59,6 @@ pub(super) mod kind {
 pub(super) struct Settings {
     /// Whose it is.
     pub(super) owner: BucketOwner,
-    /// Its location constraint; empty without one.
-    pub(super) location: Box<str>,
     /// What its policy says, with what the configuration adds to it.
     pub(super) policy: Option<BucketPolicy>,
     /// Its ACL; none is private.
@@ -106,7 +102,7 @@ impl Settings {
 
     fn of(bucket: &Bucket, raw: Vec<(SettingKind, Bytes)>, public_read: bool) -> Outcome<Self> {
         let find = |wanted| raw.iter().find(|(kind, _)| *kind == wanted).map(|(_, bytes)| bytes);
-        let BucketAttributes { owner, location } = BucketAttributes::of(bucket)?;
+        let owner = BucketAttributes::of(bucket)?.owner;
         let acl = find(kind::ACL).map(|bytes| Acl::decode(bytes)).transpose()?;
         let ownership = find(kind::OWNERSHIP).map(|bytes| Ownership::decode(bytes)).transpose()?;
         let public_access =
@@ -125,7 +121,6 @@ impl Settings {
             policy.is_none() && (acls_are_off || acl.as_ref().is_none_or(Acl::is_owners_in_full));
         Ok(Self {
             owner,
-            location,
             policy,
             acl,
             ownership,
@@ -271,5 +266,87 @@ fn shrink(entries: &mut BTreeMap<BucketId, Entry>, max: usize, of_sort: impl Fn(
         let oldest = sort.min_by_key(|(_, entry)| entry.used.get()).map(|(id, _)| *id);
         let Some(oldest) = oldest else { return };
         entries.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datapath::Versioning;
+
+    fn bucket(id: u64, revision: u64) -> Bucket {
+        Bucket {
+            id: BucketId(id),
+            name: "bucket".into(),
+            created_ms: 0,
+            public_read: false,
+            attributes: Bytes::new(),
+            versioning: Versioning::Off,
+            locking: false,
+            revision,
+        }
+    }
+
+    fn settings(bucket: &Bucket, raw: &[(SettingKind, &'static [u8])]) -> Outcome<Settings> {
+        let raw = raw.iter().map(|(kind, bytes)| (*kind, Bytes::from_static(bytes))).collect();
+        Settings::of(bucket, raw, false)
+    }
+
+    #[test]
+    fn settings_are_read_once_for_each_revision() {
+        let cache = SettingsCache::default();
+        let mut reads = 0;
+        for (revision, expected) in [(1, 1), (1, 1), (2, 2), (2, 2), (1, 3)] {
+            let bucket = bucket(1, revision);
+            cache
+                .find_or(&bucket, || {
+                    reads += 1;
+                    settings(&bucket, &[])
+                })
+                .unwrap();
+            assert_eq!(reads, expected);
+        }
+    }
+
+    #[test]
+    fn a_lane_keeps_what_it_has_used_last() {
+        let cache = SettingsCache::default();
+        let add = |id| {
+            let bucket = bucket(id, 1);
+            cache.find_or(&bucket, || settings(&bucket, &[])).unwrap();
+        };
+        let max = SETTINGS_CACHED_MAX as u64;
+        (0..max).for_each(add);
+        add(0);
+        add(max);
+        let entries = cache.entries.borrow();
+        assert_eq!(entries.len(), SETTINGS_CACHED_MAX);
+        assert!(entries.contains_key(&BucketId(0)), "used again");
+        assert!(!entries.contains_key(&BucketId(1)), "used longest ago");
+    }
+
+    #[test]
+    fn damage_shuts_the_door() {
+        for (kind, bytes) in [
+            (kind::POLICY, &b"{"[..]),
+            (kind::ACL, b"\x09"),
+            (kind::OWNERSHIP, b"Nobody"),
+            (kind::PUBLIC_ACCESS, b"\x10"),
+        ] {
+            let read = settings(&bucket(1, 1), &[(kind, bytes)]);
+            assert!(matches!(read, Err(Refusal::Damaged(_))), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_says_nothing_is_plain() {
+        let bucket = bucket(1, 1);
+        let is_plain =
+            |raw: &[(SettingKind, &'static [u8])]| settings(&bucket, raw).unwrap().is_plain;
+        assert!(is_plain(&[]));
+        assert!(is_plain(&[(kind::PUBLIC_ACCESS, b"\x0f")]));
+        let policy = br#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*",
+            "Action":"s3:*","Resource":"arn:aws:s3:::bucket/*"}]}"#;
+        assert!(!is_plain(&[(kind::POLICY, policy)]));
     }
 }
