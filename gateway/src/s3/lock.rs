@@ -105,7 +105,7 @@ impl DefaultRetention {
         Ok(Self { mode, period })
     }
 
-    fn from_ms(self, now_ms: u64) -> Retention {
+    fn starting(self, now_ms: u64) -> Retention {
         let until_ms = match self.period {
             Period::Days(days) => now_ms.saturating_add(u64::from(days) * DAY_MS),
             Period::Years(years) => http_date::years_later(now_ms, years),
@@ -185,7 +185,7 @@ pub(super) fn of_request(
 pub(super) fn by_default(operations: &Operations, bucket: &Bucket, lock: &mut Lock) -> Outcome<()> {
     if bucket.locking && lock.retention.is_none() {
         let default = operations.bucket_settings(bucket)?.lock_default;
-        lock.retention = default.map(|default| default.from_ms(now_ms()));
+        lock.retention = default.map(|default| default.starting(now_ms()));
     }
     Ok(())
 }
@@ -310,7 +310,7 @@ mod tests {
             assert!(matches!(DefaultRetention::decode(bytes), Err(Refusal::Damaged(_))));
         }
         let until = |period| {
-            DefaultRetention { mode: RetentionMode::Governance, period }.from_ms(NOW_MS).until_ms
+            DefaultRetention { mode: RetentionMode::Governance, period }.starting(NOW_MS).until_ms
         };
         assert_eq!(until(Period::Days(2)), NOW_MS + 2 * 86_400_000);
         // 2023-11-14 to 2024-11-14: with a 29th of February.
