@@ -254,7 +254,7 @@ impl Condition {
     pub(super) fn is_met(&self, found: Option<Values<'_>>, resolve: &Resolve<'_>) -> bool {
         if self.comparison == Comparison::Null {
             let absent = found.is_none();
-            return self.values.iter().any(|value| *value == Value::Bool(absent));
+            return self.values.contains(&Value::Bool(absent));
         }
         let list: &[Cow<'_, str>] = match &found {
             Some(Values::One(value)) => std::slice::from_ref(value),
