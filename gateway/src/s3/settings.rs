@@ -52,8 +52,6 @@ pub(super) mod kind {
     pub(in crate::s3) const TAGGING: SettingKind = SettingKind(9);
     /// Object lock: the default retention.
     pub(in crate::s3) const LOCK_DEFAULT: SettingKind = SettingKind(10);
-    /// Access logging.
-    pub(in crate::s3) const LOGGING: SettingKind = SettingKind(11);
 }
 
 /// A bucket's settings.
