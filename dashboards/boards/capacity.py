@@ -213,7 +213,8 @@ WORK = Row(
         graph(
             "Lifecycle: buckets with rules", "short",
             (("sum by (instance) (penstock_lifecycle_buckets)", "{{instance}}"),),
-            """Buckets that had rules in the last round.""",
+            """Buckets that had rules in the last round. Fewer than you have set: their rules cannot be read,
+            and the log names the bucket.""",
         ),
         graph(
             "Event notifications", "ops",

@@ -1,11 +1,11 @@
 //! Fills two buckets of a store that nobody serves with many keys, for `tools/bench/listing.py`.
 //!
 //! ```text
-//! fill_index DIR/index PLAIN VERSIONED KEYS
+//! fill_index DIR/index PLAIN VERSIONED KEYS BELOW
 //! ```
-//! `PLAIN` gets so many keys, spread over 2,500 prefixes; `VERSIONED` becomes versioned and gets half
-//! as many with two versions each, every tenth of which has a delete marker besides. Both buckets must
-//! be there. Rows come in no order, as they do from many clients, so that pages are as full as theirs.
+//! `PLAIN` gets so many keys, `BELOW` of them below each prefix; `VERSIONED` becomes versioned and gets
+//! half as many, as many below each prefix, with two versions each, every tenth of which has a delete
+//! marker besides. Both buckets must be there. Rows come in no order, as they do from many clients, so that pages are as full as theirs.
 //! Contents are of one byte, which stands in the row.
 
 use std::error::Error;
@@ -18,8 +18,6 @@ use datapath::index::{
 };
 use datapath::{BucketId, Condition, Delete, Lock, NewObject, Versioning, crc64};
 
-/// Common prefixes at the delimiter `/`.
-const PREFIXES: u64 = 2_500;
 /// Changes in one transaction.
 const BATCH: u64 = 10_000;
 /// Address space, not memory.
@@ -28,9 +26,8 @@ const MAP_BYTES: u64 = 16 << 30;
 const STRIDE: u64 = 1_000_003;
 
 /// The key of this number; keys sort as numbers do.
-fn key(number: u64, keys: u64) -> Bytes {
-    let below = keys.div_ceil(PREFIXES);
-    Bytes::from(format!("prefix-{:04}/key-{:08}", number / below, number))
+fn key(number: u64, below: u64) -> Bytes {
+    Bytes::from(format!("prefix-{:06}/key-{:08}", number / below, number))
 }
 
 fn put(txn: &mut WriteTransaction<'_>, bucket: BucketId, key: Bytes) -> Result<(), ApplyError> {
@@ -71,42 +68,47 @@ fn each(
     Ok(())
 }
 
-fn fill(path: PathBuf, plain: &str, versioned: &str, keys: u64) -> Result<(), Box<dyn Error>> {
+fn fill(
+    path: PathBuf,
+    [plain, versioned]: [&str; 2],
+    keys: u64,
+    below: u64,
+) -> Result<(), Box<dyn Error>> {
     let index = Index::open(&IndexOptions { path, map_bytes: MAP_BYTES })?;
     let bucket = |name: &str| -> Result<BucketId, Box<dyn Error>> {
         Ok(index.read()?.bucket(name)?.ok_or_else(|| format!("there is no bucket {name}"))?.id)
     };
     let (plain, versioned) = (bucket(plain)?, bucket(versioned)?);
     let mut writer = IndexWriter::new(&index);
-    each(&mut writer, keys, |txn, number| put(txn, plain, key(number, keys)))?;
+    each(&mut writer, keys, |txn, number| put(txn, plain, key(number, below)))?;
     let mut txn = writer.begin(0)?;
     let versioning = Versioning::Enabled;
     txn.apply(&Mutation::SetVersioning { bucket: versioned, versioning })?;
     txn.commit()?;
     let half = keys / 2;
     for _ in 0..2 {
-        each(&mut writer, half, |txn, number| put(txn, versioned, key(number, half)))?;
+        each(&mut writer, half, |txn, number| put(txn, versioned, key(number, below)))?;
     }
     each(&mut writer, half, |txn, number| {
         if number % 10 != 0 {
             return Ok(());
         }
-        let delete = Delete::object(key(number, half));
+        let delete = Delete::object(key(number, below));
         txn.apply(&Mutation::Delete { bucket: versioned, delete }).map(drop)
     })
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, plain, versioned, keys] = &arguments[..] else {
-        eprintln!("usage: fill_index DIR/index PLAIN VERSIONED KEYS");
+    let [path, plain, versioned, keys, below] = &arguments[..] else {
+        eprintln!("usage: fill_index DIR/index PLAIN VERSIONED KEYS BELOW");
         return ExitCode::from(2);
     };
-    let Ok(keys @ 1..) = keys.parse() else {
-        eprintln!("{keys} is not a number of keys");
+    let (Ok(keys @ 1..), Ok(below @ 1..)) = (keys.parse(), below.parse()) else {
+        eprintln!("{keys} or {below} is not a number of keys");
         return ExitCode::from(2);
     };
-    match fill(path.into(), plain, versioned, keys) {
+    match fill(path.into(), [plain, versioned], keys, below) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{path}: {error}");

@@ -263,6 +263,9 @@ pub const QUERY_BODY_BYTES_MAX: usize = 64 << 10;
 /// Requests of IAM and STS at a time on one lane; more are told to come back.
 pub const QUERY_REQUESTS_MAX: usize = 32;
 
+/// Seconds of a session of S3 Express (AWS: 5 minutes).
+pub const EXPRESS_SESSION_SECONDS: i64 = 300;
+
 /// Bytes of a session token: claims, session policy and tags, in base 64.
 pub const SESSION_TOKEN_BYTES_MAX: usize = 8 << 10;
 

@@ -41,6 +41,11 @@ impl From<Refusal> for S3Error {
             Refusal::NotModified(headers) => {
                 with_headers(S3ErrorCode::NotModified.into(), *headers)
             }
+            Refusal::Marker { named, headers } => {
+                let mut all = xml_headers();
+                all.extend(*headers);
+                with_headers(of_marker(named), all)
+            }
             Refusal::InvalidRange { size } => {
                 let mut headers = xml_headers();
                 if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
@@ -80,6 +85,15 @@ fn of_request(refusal: Refusal) -> S3Error {
         Refusal::Forged(_) => internal(),
         Refusal::Access(refusal) => of_access(refusal),
         Refusal::InvalidRange { .. } => Code::InvalidRange.into(),
+        Refusal::Marker { named, .. } => of_marker(named),
+        Refusal::IllegalVersioning => error(
+            Code::IllegalVersioningConfigurationException,
+            "The Versioning element must be specified",
+        ),
+        Refusal::InvalidBucketState(why) => error(Code::InvalidBucketState, why),
+        Refusal::InvalidRetentionPeriod(why) => {
+            custom("InvalidRetentionPeriod", StatusCode::BAD_REQUEST, why)
+        }
         Refusal::IncompleteBody => error(
             Code::IncompleteBody,
             "You did not provide the number of bytes specified by the Content-Length header.",
@@ -187,6 +201,14 @@ fn of_request(refusal: Refusal) -> S3Error {
             error(Code::KeyTooLongError, "Your key is too long; 1024 bytes of UTF-8 are the most.")
         }
     }
+}
+
+fn of_marker(named: bool) -> S3Error {
+    if !named {
+        return of_request(Refusal::NoSuchKey);
+    }
+    let message = "The specified method is not allowed against this resource.";
+    error(S3ErrorCode::MethodNotAllowed, message)
 }
 
 const NO_SUCH_UPLOAD: &str = "The specified upload does not exist. The upload ID may be invalid, or the upload may \

@@ -78,15 +78,16 @@ def remove_bucket(s3, name):
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
         for upload in page.get("Uploads", []):
             s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-        keys = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        items = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        items = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in items]
         # XML 1.0 cannot carry most control characters, so DeleteObjects cannot name these keys.
-        for item in keys:
+        for item in items:
             if min(item["Key"]) < " ":
-                s3.delete_object(Bucket=name, Key=item["Key"])
-        keys = [item for item in keys if min(item["Key"]) >= " "]
-        if keys:
-            deleted = s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+                s3.delete_object(Bucket=name, **item)
+        items = [item for item in items if min(item["Key"]) >= " "]
+        if items:
+            deleted = s3.delete_objects(Bucket=name, Delete={"Objects": items, "Quiet": True})
             assert "Errors" not in deleted, deleted["Errors"]
     s3.delete_bucket(Bucket=name)
 

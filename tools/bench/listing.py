@@ -25,7 +25,7 @@ from gate import Client
 from servers import TARGET, Gateway
 
 PLAIN, VERSIONED = "listed", "listed-versions"
-PREFIXES = 2_500  # of examples/fill_index.rs
+BELOW = 4  # keys below each prefix
 PAGE = 1_000
 SMALL = 10_000
 WRITERS = 2
@@ -40,24 +40,23 @@ def filler() -> str:
     return str(path)
 
 
-def key(number: int, keys: int) -> str:
-    """The key of this number, as the filler has it."""
-    below = -(-keys // PREFIXES)
-    return f"prefix-{number // below:04}/key-{number:08}"
+def prefix(number: int) -> str:
+    """The prefix of this number, as examples/fill_index.rs has it."""
+    return f"prefix-{number:06}/"
 
 
 class Filled:
     """A server whose buckets have so many keys."""
 
-    def __init__(self, folder: pathlib.Path, keys: int) -> None:
-        self.folder, self.keys = folder, keys
+    def __init__(self, folder: pathlib.Path, keys: int, below: int = BELOW) -> None:
+        self.folder, self.keys, self.below = folder, keys, below
         folder.mkdir()
         with self.serve() as server:
             client = Client(server.port)
             for bucket in (PLAIN, VERSIONED):
                 client.send("PUT", client.signed("PUT", f"/{bucket}", {}))
         began = time.monotonic()
-        line = [filler(), str(folder / "data" / "index"), PLAIN, VERSIONED, str(keys)]
+        line = [filler(), str(folder / "data" / "index"), PLAIN, VERSIONED, str(keys), str(below)]
         subprocess.run(line, check=True, timeout=1800)
         print(f"{keys} keys filled in {time.monotonic() - began:.1f} s", flush=True)
 
@@ -68,23 +67,24 @@ class Filled:
     def query(self, kind: str, where: str, delimiter: bool) -> tuple[str, dict[str, str]]:
         """Bucket and query of a page that is full."""
         keys = self.keys if kind == "objects" else self.keys // 2
-        # A page of versions has those of some 480 keys.
-        behind = PAGE if kind == "objects" else PAGE // 3
-        after = {"start": None, "middle": key(keys // 2, keys), "end": key(keys - behind - 1, keys)}
+        prefixes = keys // self.below
         if delimiter:
-            after = {"start": None, "middle": "prefix-0750/", "end": f"prefix-{PREFIXES - PAGE - 1:04}/"}
-        if kind == "versions" and where == "end" and not delimiter:
-            after["end"] = key(keys - PAGE // 2, keys)
+            after = {"middle": prefix((prefixes - PAGE) // 2), "end": prefix(prefixes - PAGE - 1)}
+        else:
+            # A page of versions has those of some 480 keys.
+            behind = PAGE if kind == "objects" else PAGE // 2
+            at = {"middle": keys // 2, "end": keys - behind - 1}
+            after = {where: f"{prefix(n // self.below)}key-{n:08}" for where, n in at.items()}
         query = {"max-keys": str(PAGE)}
         if delimiter:
             query["delimiter"] = "/"
         if kind == "objects":
             query["list-type"] = "2"
-            if after[where]:
+            if where in after:
                 query["start-after"] = after[where]
             return PLAIN, query
         query["versions"] = ""
-        if after[where]:
+        if where in after:
             query["key-marker"] = after[where]
         return VERSIONED, query
 
@@ -172,6 +172,7 @@ def main() -> int:
     """Fills, measures, judges; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys of the larger bucket")
+    parser.add_argument("--deep", action="store_true", help="as many prefixes in both, not keys below")
     parser.add_argument("--rounds", type=int, default=25, help="times that each page is asked for")
     kinds = ("objects", "versions")
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds, help="what is listed")
@@ -181,7 +182,8 @@ def main() -> int:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
-        sizes = [Filled(folder / "small", SMALL), Filled(folder / "large", options.keys)]
+        below = BELOW * options.keys // SMALL if options.deep else BELOW
+        sizes = [Filled(folder / "small", SMALL), Filled(folder / "large", options.keys, below)]
         servers = [stack.enter_context(filled.serve()) for filled in sizes]
         askers = [Asker(*pair) for pair in zip(sizes, servers)]
         rows = measure(askers, options, "idle")

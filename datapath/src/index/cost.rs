@@ -27,7 +27,7 @@ impl Mutation {
                 }
                 Mutation::Put { object, content } => object_bytes(object) + content_bytes(content),
                 Mutation::SetBucketAttributes { attributes, .. } => attributes.len(),
-                Mutation::SetVersioning { .. } => 0,
+                Mutation::SetVersioning { .. } | Mutation::EnableLocking { .. } => 0,
                 Mutation::SetSetting { value, .. } => value.as_ref().map_or(0, |value| value.len()),
                 Mutation::Delete { delete, .. } => delete_bytes(delete),
                 Mutation::DeleteMany { deletes, .. } => deletes.iter().map(delete_bytes).sum(),
@@ -62,7 +62,8 @@ impl Mutation {
             Mutation::CreateBucket { .. } | Mutation::DeleteBucket { .. } => (3, 0),
             Mutation::SetPublicRead { .. }
             | Mutation::SetBucketAttributes { .. }
-            | Mutation::SetVersioning { .. } => (1, 0),
+            | Mutation::SetVersioning { .. }
+            | Mutation::EnableLocking { .. } => (1, 0),
             // buckets, bucket_settings
             Mutation::SetSetting { .. } => (2, 0),
             // current; extents and block_checksums, new and old; manifests, reclaim; versions and

@@ -7,18 +7,17 @@
 //! the page is the two tables merged. Its cost is that of its entries: what a common prefix covers
 //! is skipped by one seek in each table.
 
-use std::cmp::Ordering;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use heed::RoRange;
 use heed::types::Bytes as Raw;
+use heed::{RoRange, RoTxn, WithoutTls};
 
 use super::keys;
 use super::list::{Floor, common_prefix, floor, visited};
 use super::lookup::Snapshot;
 use super::record::{Marker, Object, ObjectView, VersionView};
-use super::tables::{IndexError, in_table};
+use super::tables::{IndexError, Table, in_table};
 use crate::id::{BucketId, RowId, VersionId};
 
 /// Which versions to list.
@@ -91,32 +90,29 @@ impl Snapshot<'_> {
         }
         // The key that the last entry is of, beyond which entries are not the latest.
         let mut seen: Option<Bytes> = start.continued.take();
-        'seek: loop {
-            let mut merge = Merge::begin(self, *bucket, prefix, &start)?;
-            while let Some(row) = merge.next()? {
-                visited();
-                if page.entries.len() == *limit {
-                    page.truncated = true;
-                    return Ok(page);
-                }
-                if let Some(common) = common_prefix(row.key(), prefix, delimiter) {
-                    page.entries.push(VersionEntry::Prefix(Bytes::copy_from_slice(common)));
-                    let Some(above) = keys::successor(common) else {
-                        return Ok(page);
-                    };
-                    start = Start::at(*bucket, &above);
-                    continue 'seek;
-                }
-                let latest = seen.as_deref() != Some(row.key());
-                let key = match (&seen, latest) {
-                    (Some(seen), false) => seen.clone(),
-                    _ => Bytes::copy_from_slice(row.key()),
-                };
-                seen = Some(key.clone());
-                page.entries.push(row.entry(key, latest)?);
+        let mut merge = Merge::begin(self, *bucket, prefix, &start)?;
+        while let Some(row) = merge.next()? {
+            if page.entries.len() == *limit {
+                page.truncated = true;
+                break;
             }
-            return Ok(page);
+            if let Some(common) = common_prefix(row.key(), prefix, delimiter) {
+                page.entries.push(VersionEntry::Prefix(Bytes::copy_from_slice(common)));
+                match keys::successor(common) {
+                    Some(above) => merge.skip_to(&above)?,
+                    None => break,
+                }
+                continue;
+            }
+            let latest = seen.as_deref() != Some(row.key());
+            let key = match (&seen, latest) {
+                (Some(seen), false) => seen.clone(),
+                _ => Bytes::copy_from_slice(row.key()),
+            };
+            seen = Some(key.clone());
+            page.entries.push(row.entry(key, latest)?);
         }
+        Ok(page)
     }
 
     /// Where the page begins in both tables; none where nothing can be.
@@ -213,80 +209,143 @@ impl Row<'_> {
 
 /// Both tables, side by side.
 struct Merge<'t> {
-    current: RoRange<'t, Raw, Raw>,
-    versions: RoRange<'t, Raw, Raw>,
-    /// The next row of each.
-    ahead: (Option<Row<'t>>, Option<Row<'t>>),
+    snapshot: &'t Snapshot<'t>,
+    bucket: BucketId,
+    current: Side<'t>,
+    versions: Side<'t>,
+}
+
+/// One of the tables.
+struct Side<'t> {
+    rows: RoRange<'t, Raw, Raw>,
+    /// The first key that no longer belongs.
+    end: Bound<Vec<u8>>,
+    /// What comes next, where it was looked at.
+    ahead: Option<Option<Row<'t>>>,
 }
 
 impl<'t> Merge<'t> {
     fn begin(
-        snapshot: &'t Snapshot<'_>,
+        snapshot: &'t Snapshot<'t>,
         bucket: BucketId,
         prefix: &[u8],
         start: &Start,
     ) -> Result<Merge<'t>, IndexError> {
-        let (tables, txn) = (snapshot.tables, &snapshot.txn);
-        let ends = match keys::successor(prefix) {
-            Some(above) => (
-                keys::successor(&keys::object(bucket, prefix)),
-                Some(keys::key_floor(bucket, &above)),
-            ),
-            None => {
-                let next = keys::successor(&keys::number(bucket.0));
-                (next.clone(), next)
-            }
+        let above = keys::successor(prefix);
+        let bucket_end = || keys::successor(&keys::number(bucket.0));
+        let current_end = match &above {
+            Some(above) => Some(keys::object(bucket, above)),
+            None => bucket_end(),
         };
-        let bound = |end: &'_ Option<Vec<u8>>| match end {
-            Some(end) => Bound::Excluded(end.clone()),
-            None => Bound::Unbounded,
+        let versions_end = match &above {
+            Some(above) => Some(keys::key_floor(bucket, above)),
+            None => bucket_end(),
         };
-        fn raw(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-            bound.as_ref().map(|key| &key[..])
-        }
-        let (current_end, versions_end) = (bound(&ends.0), bound(&ends.1));
-        let current = tables.current.range(txn, &(raw(&start.current), raw(&current_end)))?;
-        let versions = tables.versions.range(txn, &(raw(&start.versions), raw(&versions_end)))?;
-        let mut merge = Merge { current, versions, ahead: (None, None) };
-        merge.ahead = (merge.next_current()?, merge.next_version()?);
-        Ok(merge)
+        let (txn, tables) = (&snapshot.txn, snapshot.tables);
+        let current = Side::begin(txn, &tables.current, &start.current, current_end)?;
+        let versions = Side::begin(txn, &tables.versions, &start.versions, versions_end)?;
+        Ok(Merge { snapshot, bucket, current, versions })
     }
 
+    /// The next row of the two tables. A table is read no further than is needed to know it.
     fn next(&mut self) -> Result<Option<Row<'t>>, IndexError> {
-        let from_current = match &self.ahead {
+        let current = self.current.peek(current_row)?;
+        let versions = self.versions.peek(version_row)?;
+        let from_current = match (current, versions) {
             (None, _) => false,
             (Some(_), None) => true,
             // The live latest version of a key is newer than its others.
-            (Some(current), Some(version)) => current.key().cmp(version.key()) != Ordering::Greater,
+            (Some(current), Some(version)) => current.key() <= version.key(),
         };
-        match from_current {
-            true => {
-                let next = self.next_current()?;
-                Ok(std::mem::replace(&mut self.ahead.0, next))
-            }
-            false if self.ahead.1.is_none() => Ok(None),
-            false => {
-                let next = self.next_version()?;
-                Ok(std::mem::replace(&mut self.ahead.1, next))
+        Ok(if from_current { self.current.take() } else { self.versions.take() })
+    }
+
+    /// Goes on at this key. A table whose next row is known to lie behind it stays where it is.
+    fn skip_to(&mut self, key: &[u8]) -> Result<(), IndexError> {
+        let (txn, tables) = (&self.snapshot.txn, self.snapshot.tables);
+        if self.current.is_before(key) {
+            let start = Bound::Included(keys::object(self.bucket, key));
+            self.current.seek(txn, &tables.current, &start)?;
+        }
+        if self.versions.is_before(key) {
+            let start = Bound::Included(keys::key_floor(self.bucket, key));
+            self.versions.seek(txn, &tables.versions, &start)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'t> Side<'t> {
+    fn begin(
+        txn: &'t RoTxn<'_, WithoutTls>,
+        table: &Table,
+        start: &Bound<Vec<u8>>,
+        end: Option<Vec<u8>>,
+    ) -> Result<Side<'t>, IndexError> {
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(Side { rows: table.range(txn, &(raw(start), raw(&end)))?, end, ahead: None })
+    }
+
+    fn seek(
+        &mut self,
+        txn: &'t RoTxn<'_, WithoutTls>,
+        table: &Table,
+        start: &Bound<Vec<u8>>,
+    ) -> Result<(), IndexError> {
+        self.rows = table.range(txn, &(raw(start), raw(&self.end)))?;
+        self.ahead = None;
+        Ok(())
+    }
+
+    fn peek(
+        &mut self,
+        decode: fn(&'t [u8], &'t [u8]) -> Result<Row<'t>, IndexError>,
+    ) -> Result<Option<&Row<'t>>, IndexError> {
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => match self.rows.next() {
+                Some(row) => {
+                    visited();
+                    let (key, bytes) = row?;
+                    Some(decode(key, bytes)?)
+                }
+                None => None,
+            },
+        };
+        Ok(self.ahead.insert(ahead).as_ref())
+    }
+
+    fn take(&mut self) -> Option<Row<'t>> {
+        match self.ahead.take() {
+            Some(Some(row)) => Some(row),
+            // Nothing is behind the end.
+            end => {
+                self.ahead = end;
+                None
             }
         }
     }
 
-    fn next_current(&mut self) -> Result<Option<Row<'t>>, IndexError> {
-        let Some(row) = self.current.next() else {
-            return Ok(None);
-        };
-        let (key, bytes) = row?;
-        let (_, key) = keys::split_object(key).map_err(in_table("current"))?;
-        Ok(Some(Row::Current { key, bytes }))
+    /// Whether rows before this key may come next.
+    fn is_before(&self, key: &[u8]) -> bool {
+        match &self.ahead {
+            Some(Some(row)) => row.key() < key,
+            Some(None) => false,
+            None => true,
+        }
     }
+}
 
-    fn next_version(&mut self) -> Result<Option<Row<'t>>, IndexError> {
-        let Some(row) = self.versions.next() else {
-            return Ok(None);
-        };
-        let (key, bytes) = row?;
-        let (_, key, _) = keys::split_version(key).map_err(in_table("versions"))?;
-        Ok(Some(Row::Version { key, bytes }))
-    }
+fn raw(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(|key| &key[..])
+}
+
+fn current_row<'t>(key: &'t [u8], bytes: &'t [u8]) -> Result<Row<'t>, IndexError> {
+    let (_, key) = keys::split_object(key).map_err(in_table("current"))?;
+    Ok(Row::Current { key, bytes })
+}
+
+fn version_row<'t>(key: &'t [u8], bytes: &'t [u8]) -> Result<Row<'t>, IndexError> {
+    let (_, key, _) = keys::split_version(key).map_err(in_table("versions"))?;
+    Ok(Row::Version { key, bytes })
 }

@@ -49,6 +49,11 @@ pub enum Mutation {
         /// Never off, unless it is.
         versioning: Versioning,
     },
+    /// Lets a versioned bucket lock objects from now on, for good.
+    EnableLocking {
+        /// Which.
+        bucket: BucketId,
+    },
     /// Sets or removes a setting of a bucket. Answers [`Outcome::Done`].
     SetSetting {
         /// Which bucket.
@@ -346,6 +351,7 @@ impl Mutation {
             | Mutation::SetPublicRead { .. }
             | Mutation::SetBucketAttributes { .. }
             | Mutation::SetVersioning { .. }
+            | Mutation::EnableLocking { .. }
             | Mutation::SetSetting { .. }
             | Mutation::Delete { .. }
             | Mutation::DeleteMany { .. }

@@ -157,6 +157,14 @@ impl LaneStore {
         self.commit(Mutation::SetVersioning { bucket, versioning }).await.map(drop)
     }
 
+    /// Lets a bucket lock objects from now on, for good; its versioning stays enabled.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::VersioningFixed`] where it is not enabled.
+    pub async fn enable_locking(&self, bucket: BucketId) -> Result<(), StoreError> {
+        self.commit(Mutation::EnableLocking { bucket }).await.map(drop)
+    }
+
     /// A setting of a bucket.
     ///
     /// # Errors

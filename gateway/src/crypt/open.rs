@@ -253,8 +253,9 @@ impl<S: SealedContent> PlainStream<S> {
                 false => SEALED_CHUNK_BYTES,
             };
             let length = (sealed - TAG_BYTES) as usize;
-            let whole = self.gather(sealed as usize).await?;
+            // In this order, since whoever stops waiting here finds all that has come when it asks again.
             let mut chunk = self.own.take(length).await;
+            let whole = self.gather(sealed as usize).await?;
             let Some(current) = &mut self.current else { return Err(ReadFailure::Damaged) };
             let sealed = whole.as_deref().unwrap_or(&self.gathered);
             let opened = current.key.open(number, last, sealed, &mut chunk.bytes[..length]);

@@ -254,6 +254,21 @@ impl Iam {
         }
     }
 
+    /// Issues a session of S3 Express: five minutes, that bucket alone. May wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Iam::issue`].
+    pub fn create_session(
+        &self,
+        principal: &Principal,
+        bucket: &str,
+        read_only: bool,
+    ) -> Result<Issued, CredentialsError> {
+        let now = i64::try_from(file::now()).unwrap_or(i64::MAX);
+        let claims = Iam::claims_of(principal, now, now + limits::EXPRESS_SESSION_SECONDS);
+        self.issue(Claims { express: Some((bucket.to_owned(), read_only)), ..claims })
+    }
+
     fn of_token(&self, access_key: &str, token: &[u8], now: i64) -> Result<Known, AuthError> {
         let (claims, secret) = self.seal.open_token(token).ok_or(AuthError::InvalidToken)?;
         if claims.access_key != access_key {
@@ -413,5 +428,96 @@ impl Caller {
     /// The one of a client certificate of that name, where it stands for somebody.
     pub fn of_certificate(iam: &Iam, name: &str) -> Option<Caller> {
         iam.of_certificate(name).map(Caller::Principal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000;
+
+    fn key(id: &str) -> AccessKey {
+        AccessKey { id: id.into(), secret: Secret::new("a-secret-of-its-own") }
+    }
+
+    fn session(iam: &Iam, of: &str, expires: i64) -> Issued {
+        let principal = iam.known(of).unwrap().principal;
+        iam.issue(Iam::claims_of(&principal, NOW, expires)).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_known_by_key_and_token_together_until_its_end() {
+        let iam = Arc::new(Iam::new([key("OPERATOR")]));
+        let lane = LaneKeys::new(iam.clone());
+        let issued = session(&iam, "OPERATOR", NOW + 900);
+        let (id, token) = (issued.access_key.as_str(), Some(issued.token.as_bytes()));
+        for round in 0..2 {
+            let known = lane.known(id, token, NOW + 899).unwrap();
+            assert_eq!(known.secret, issued.secret, "round {round}");
+            assert_eq!(&*known.principal.arn, "arn:aws:iam::000000000000:root");
+        }
+        let code = |key: &str, token: Option<&[u8]>, now| lane.known(key, token, now).unwrap_err();
+        assert_eq!(code(id, token, NOW + 900), AuthError::ExpiredToken);
+        assert_eq!(code(id, Some(b"junk"), NOW), AuthError::InvalidToken);
+        assert_eq!(code(id, None, NOW), AuthError::InvalidAccessKeyId(id.into()));
+        assert_eq!(code("ASIAOTHER", token, NOW), AuthError::InvalidToken);
+        assert_eq!(code("OPERATOR", token, NOW), AuthError::InvalidToken);
+        // With the key it was asked for by, the session ends.
+        assert!(lane.known(id, token, NOW).is_ok());
+        iam.replace([key("OTHER")]);
+        assert_eq!(code(id, token, NOW), AuthError::InvalidToken);
+        iam.replace([key("OPERATOR")]);
+        assert!(lane.known(id, token, NOW).is_ok());
+    }
+
+    #[test]
+    fn kept_sessions_are_bounded() {
+        let iam = Arc::new(Iam::new([key("OPERATOR")]));
+        let lane = LaneKeys::new(iam.clone());
+        for _ in 0..=limits::SESSIONS_KEPT_MAX {
+            let issued = session(&iam, "OPERATOR", NOW + 900);
+            lane.known(&issued.access_key, Some(issued.token.as_bytes()), NOW).unwrap();
+        }
+        assert!(lane.sessions.lock().unwrap().len() <= limits::SESSIONS_KEPT_MAX);
+    }
+
+    #[test]
+    fn a_session_of_a_session_lasts_no_longer() {
+        let iam = Arc::new(Iam::new([key("OPERATOR")]));
+        let lane = LaneKeys::new(iam.clone());
+        let first = session(&iam, "OPERATOR", NOW + 900);
+        let known = lane.known(&first.access_key, Some(first.token.as_bytes()), NOW).unwrap();
+        let claims = Iam::claims_of(&known.principal, NOW + 1, NOW + 5_000);
+        assert_eq!((claims.expires, claims.origin.as_deref()), (NOW + 900, Some("OPERATOR")));
+    }
+
+    #[test]
+    fn policies_may_name_only_who_is_there() {
+        let iam = Iam::new([key("OPERATOR")]);
+        let check = |principal: &str| {
+            let text = format!(
+                r#"{{"Statement":{{"Effect":"Deny","Principal":{principal},"Action":"s3:*","Resource":"arn:aws:s3:::b/*"}}}}"#
+            );
+            iam.check_principals(&Policy::parse(text.as_bytes(), Kind::Bucket).unwrap())
+        };
+        for there in [
+            r#""*""#,
+            r#"{"AWS":"000000000000"}"#,
+            r#"{"CanonicalUser":"penstock"}"#,
+            r#"{"Service":"logging.s3.amazonaws.com"}"#,
+            r#"{"AWS":"arn:aws:sts::000000000000:assumed-role/r/s"}"#,
+        ] {
+            assert_eq!(check(there), Ok(()), "{there}");
+        }
+        for absent in [
+            r#"{"AWS":"123456789012"}"#,
+            r#"{"AWS":"arn:aws:iam::000000000000:user/nobody"}"#,
+            r#"{"AWS":"arn:aws:iam::000000000000:role/none"}"#,
+            r#"{"CanonicalUser":"nobody"}"#,
+        ] {
+            let error = check(absent).unwrap_err().to_string();
+            assert!(error.starts_with("Invalid principal in policy"), "{absent}: {error}");
+        }
     }
 }

@@ -466,7 +466,7 @@ pub(super) fn admits(
 
 /// The version of an id.
 pub(super) fn version_named(id: &str) -> Outcome<VersionId> {
-    versions::check(Some(id)).map(|()| VersionId::NULL)
+    versions::parse(id)
 }
 
 fn check_features(entry: &Entry<'_>) -> Outcome<()> {

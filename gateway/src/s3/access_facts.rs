@@ -273,6 +273,9 @@ impl Context for Facts<'_> {
             self.global(&name)
         } else if prefix.eq_ignore_ascii_case("s3") {
             self.of_s3(&name)
+        } else if prefix.eq_ignore_ascii_case("s3express") && name == "sessionmode" {
+            let mode = self.header("x-amz-create-session-mode");
+            Some(mode.unwrap_or_else(|| one(Cow::Borrowed("ReadWrite"))))
         } else {
             None
         }

@@ -4,7 +4,7 @@
 //! Not here: the three forms of saying one (`acl_asked`).
 
 use bytes::Bytes;
-use datapath::{Annotation, Bucket, Found, Object};
+use datapath::{Annotation, Bucket, Object};
 use http::{Extensions, HeaderMap};
 use s3s::dto::{
     AccessControlPolicy, GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput,
@@ -20,7 +20,7 @@ use super::operations::Operations;
 use super::ownership::Ownership;
 use super::refusal::{AccessRefusal, Outcome, Refusal};
 use super::settings::{Settings, kind};
-use super::{access, versions};
+use super::versions;
 use crate::iam::{Account, Caller, Iam};
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
@@ -102,12 +102,14 @@ pub(super) async fn put_object(
     let acl = asked(operations, &request.headers, input.access_control_policy, resource)?;
     check(&acl, &settings)?;
     let annotation = Annotation::Acl(kept(&acl, &settings));
-    let version = version.map(access::version_named).transpose()?;
+    let version = versions::named(version)?;
     let key = Bytes::from(input.key);
     let annotated = operations.lane().annotate(bucket.id, key.clone(), version, annotation).await;
     let object = laps.ends(Stage::Commit, annotated)?;
     operations.made(&request.extensions, &bucket, EventKind::AclPut, &key, &object);
-    Ok(S3Response::new(PutObjectAclOutput::default()))
+    let mut headers = HeaderMap::new();
+    versions::tell(&bucket, object.version, &mut headers);
+    Ok(S3Response::with_headers(PutObjectAclOutput::default(), headers))
 }
 
 /// GetObjectAcl.
@@ -123,11 +125,14 @@ pub(super) async fn get_object(
     let object = find(operations, &request.extensions, &bucket, &input.key, version);
     let object = laps.ends(Stage::Index, object)?;
     let acl = operations.bucket_settings(&bucket)?.acl_of(&object.acl)?;
-    Ok(S3Response::new(GetObjectAclOutput {
+    let output = GetObjectAclOutput {
         grants: Some(acl.dto_grants()),
         owner: Some(acl.owner.dto()),
         request_charged: None,
-    }))
+    };
+    let mut headers = HeaderMap::new();
+    versions::tell(&bucket, object.version, &mut headers);
+    Ok(S3Response::with_headers(output, headers))
 }
 
 fn find(
@@ -137,14 +142,9 @@ fn find(
     key: &str,
     version: Option<&str>,
 ) -> Outcome<Object> {
-    versions::check(version)?;
-    let named = version.map(access::version_named).transpose()?;
-    match operations.lane().lookup(bucket.id, key.as_bytes(), named)? {
-        Found::There(object) => Ok(object),
-        Found::Marker(_) if named.is_some() => Err(Refusal::Access(AccessRefusal::OwnersAlone)),
-        Found::Absent if named.is_some() => Err(Refusal::NoSuchVersion),
-        Found::Marker(_) | Found::Absent => Err(access::absent(extensions)),
-    }
+    let version = versions::named(version)?;
+    let found = operations.lane().lookup(bucket.id, key.as_bytes(), version)?;
+    versions::there(found, version, extensions)
 }
 
 /// The ACL that a request says, in one of the three forms.

@@ -25,7 +25,7 @@ use super::operations::Operations;
 use super::parts::check_algorithm;
 use super::put::put_object;
 use super::refusal::{Outcome, Refusal};
-use super::{by_rdma, condition, entity_tag};
+use super::{by_rdma, condition, entity_tag, versions};
 use crate::crypt;
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
@@ -132,6 +132,7 @@ async fn extend(
         checksum_fields!(output, checksum);
         output.checksum_type = Some(checksum.dto_kind());
     }
+    output.version_id = versions::made(object.version);
     output.e_tag = Some(ETag::Strong(object.entity_tag.into()));
     Ok(S3Response::with_headers(output, headers))
 }

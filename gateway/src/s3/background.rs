@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use datapath::{Bucket, BucketId, Found, LaneStore, Object, VersionId, Versioning};
+use datapath::{Bucket, BucketId, Found, LaneStore, Object, VersionId};
 
 use super::lifecycle::Lifecycle;
 use super::notification::Notification;
@@ -11,6 +11,7 @@ use super::ownership::BucketAttributes;
 use super::refusal::Refusal;
 use super::settings::kind;
 use super::tags::Tags;
+use super::versions;
 use crate::crypt;
 use crate::notify;
 
@@ -91,5 +92,5 @@ pub fn size(object: &Object) -> u64 {
 
 /// A version as clients name it; none in a bucket that has never had versions.
 pub fn version_text(bucket: &Bucket, version: VersionId) -> Option<String> {
-    (bucket.versioning != Versioning::Off).then(|| version.0.to_string())
+    versions::said(bucket, version)
 }

@@ -26,7 +26,7 @@ use super::operations::Operations;
 use super::page::percent_encoded;
 use super::refusal::{Outcome, Refusal};
 use super::uploads::dto_kind;
-use super::{condition, encryption, entity_tag, uploads};
+use super::{condition, encryption, entity_tag, lock, uploads, versions};
 use crate::body::checksum::{Algorithm, Value};
 use crate::crypt;
 use crate::metrics::Stage;
@@ -45,14 +45,17 @@ pub(super) async fn complete(
     let upload = match uploads::find(operations, &bucket, &input.key, &input.upload_id) {
         Err(Refusal::NoSuchUpload) => {
             let (object, checksum) = repeated(operations, &bucket, &input).await?;
-            let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
-            encryption::describe_completed(&object.encryption, &mut answer.headers)?;
+            let mut described = HeaderMap::new();
+            encryption::describe_completed(&object.encryption, &mut described)?;
+            let mut answer = answer(&request.headers, input, object, checksum);
+            answer.headers.extend(described);
             return Ok(answer);
         }
         found => found?,
     };
     let condition = condition::of_write(&aside)?;
     let mut beside = Beside::held(&upload.attributes)?;
+    lock::by_default(operations, &bucket, &mut beside.lock)?;
     let list = input.multipart_upload.take();
     let named = named_parts(list.as_ref())?;
     check_named(&named, beside.attributes.declared)?;
@@ -94,7 +97,7 @@ pub(super) async fn complete(
         &object,
     );
     let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
-    let mut answer = answer(&request.headers, input, object.entity_tag, checksum);
+    let mut answer = answer(&request.headers, input, object, checksum);
     answer.headers = described;
     answer.headers.extend(expiration.map(|value| (EXPIRATION, value)));
     Ok(answer)
@@ -131,7 +134,7 @@ async fn repeated(
 fn answer(
     headers: &HeaderMap,
     input: CompleteMultipartUploadInput,
-    entity_tag: Box<str>,
+    object: Object,
     checksum: Option<Checksum>,
 ) -> S3Response<CompleteMultipartUploadOutput> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -139,7 +142,8 @@ fn answer(
         location: Some(format!("http://{host}/{}/{}", input.bucket, percent_encoded(&input.key))),
         bucket: Some(input.bucket),
         key: Some(input.key),
-        e_tag: Some(ETag::Strong(entity_tag.into())),
+        e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        version_id: versions::made(object.version),
         ..Default::default()
     };
     if let Some(checksum) = checksum {

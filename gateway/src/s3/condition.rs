@@ -8,10 +8,12 @@ use datapath::StoreError;
 use datapath::{Condition, Object};
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
+use s3s::dto::{ObjectIdentifier, Timestamp};
 
 use super::entity_tag::TagList;
 use super::http_date;
 use super::refusal::{Outcome, Refusal};
+use crate::crypt;
 
 /// What a read's conditions come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,17 +193,76 @@ pub(super) fn of_write(headers: &HeaderMap) -> Outcome<Condition> {
     }
 }
 
-/// The condition of DeleteObject: If-Match alone.
+/// The condition of DeleteObject: If-Match, and what `x-amz-if-match-last-modified-time` and `x-amz-if-match-size` say.
 ///
 /// # Errors
-/// NotImplemented for the other conditions; InvalidArgument for a list that cannot be read.
-pub(super) fn of_delete(headers: &HeaderMap) -> Outcome<Condition> {
+/// NotImplemented for the other conditions; InvalidArgument for a list that cannot be read, and for a size below 0.
+pub(super) fn of_delete(
+    headers: &HeaderMap,
+    modified: Option<&Timestamp>,
+    size: Option<i64>,
+) -> Outcome<Condition> {
     for name in [IF_NONE_MATCH, IF_UNMODIFIED_SINCE] {
         if headers.contains_key(&name) {
             return Err(Refusal::NotImplemented(format!("{name} on a request that deletes")));
         }
     }
-    of_match(headers)
+    all(of_match(headers)?, modified, size)
+}
+
+/// The condition of an entry of DeleteObjects.
+///
+/// # Errors
+/// InvalidArgument for a size below 0.
+pub(super) fn of_entry(entry: &ObjectIdentifier) -> Outcome<Condition> {
+    let tag = match &entry.e_tag {
+        None => Condition::None,
+        Some(tag) if tag.value() == "*" => Condition::Present,
+        Some(tag) => Condition::TagIs(tag.as_strong().map(Box::from).into_iter().collect()),
+    };
+    all(tag, entry.last_modified_time.as_ref(), entry.size)
+}
+
+/// A condition on the tag with those on the date, to the second, and the size.
+fn all(tag: Condition, modified: Option<&Timestamp>, size: Option<i64>) -> Outcome<Condition> {
+    if modified.is_none() && size.is_none() {
+        return Ok(tag);
+    }
+    let mut all = vec![tag];
+    if let Some(modified) = modified {
+        // No object is of before 1970.
+        let seconds = http_date::ms(modified).map_or(u64::MAX, |ms| ms / 1000);
+        all.push(Condition::ModifiedIs { seconds });
+    }
+    if let Some(size) = size {
+        let refused =
+            |_| Refusal::InvalidArgument("The size of an object is not negative".to_owned());
+        all.push(Condition::SizeIs { size: u64::try_from(size).map_err(refused)? });
+    }
+    Ok(Condition::All(all))
+}
+
+/// The same for the store, which knows the size of what it keeps alone: of an encrypted object the content's is
+/// compared here, and the object must still be the same one then.
+///
+/// # Errors
+/// PreconditionFailed; what the store meets.
+pub(super) fn of_stored(
+    condition: Condition,
+    find: impl FnOnce() -> Result<Option<Object>, StoreError>,
+) -> Outcome<Condition> {
+    let Condition::All(mut all) = condition else { return Ok(condition) };
+    for part in &mut all {
+        let Condition::SizeIs { size } = *part else { continue };
+        if let Some(object) = find()?.filter(|object| !object.encryption.is_empty()) {
+            if crypt::size(&object) != size {
+                return Err(Refusal::PreconditionFailed("x-amz-if-match-size"));
+            }
+            *part = Condition::RowIs(object.row);
+        }
+        break;
+    }
+    Ok(Condition::All(all))
 }
 
 fn of_match(headers: &HeaderMap) -> Outcome<Condition> {
@@ -357,13 +418,24 @@ mod tests {
         let both = write(&[("if-none-match", "*"), ("if-match", "\"a\"")]);
         assert!(matches!(both, Err(Refusal::InvalidRequest(_))));
         assert!(matches!(
-            of_delete(&headers(&[("if-none-match", "*")])),
+            of_delete(&headers(&[("if-none-match", "*")]), None, None),
             Err(Refusal::NotImplemented(_))
         ));
         assert_eq!(
-            of_delete(&headers(&[("if-match", "a")])).unwrap(),
+            of_delete(&headers(&[("if-match", "a")]), None, None).unwrap(),
             Condition::TagIs(vec!["a".into()])
         );
+        let at = http_date::timestamp(MODIFIED_MS);
+        assert_eq!(
+            of_delete(&HeaderMap::new(), Some(&at), Some(3)).unwrap(),
+            Condition::All(vec![
+                Condition::None,
+                Condition::ModifiedIs { seconds: MODIFIED_MS / 1000 },
+                Condition::SizeIs { size: 3 },
+            ])
+        );
+        let negative = of_delete(&HeaderMap::new(), None, Some(-1));
+        assert!(matches!(negative, Err(Refusal::InvalidArgument(_))));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use super::operations::Operations;
 use super::redirect::REDIRECT;
 use super::refusal::{Outcome, Refusal};
 use super::storage_class::STORAGE_CLASS;
-use super::{condition, encryption, http_date, source};
+use super::{condition, encryption, http_date, source, versions};
 use crate::body::checksum::{Algorithm, Selection};
 use crate::crypt::Sealing;
 use crate::metrics::Stage;
@@ -49,10 +49,11 @@ pub(super) async fn copy_object(
     let asked = Asked::of(&input, headers, sealing.is_some())?;
     let new = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
     let condition = condition::of_write(&aside)?;
-    let (object, answer, mut described) = source::until_unchanged(async || {
+    let (object, answer, mut described, version) = source::until_unchanged(async || {
         let opened = Rc::new(source::open(operations, &input.copy_source, &aside, &mut laps)?);
         let unsealed =
             encryption::open_copy_source(operations, extensions, headers, opened.object())?;
+        let version = opened.object().version;
         let source = Source { opened, unsealed };
         let seen = encryption::seen(source.opened.object());
         laps.object(seen.size);
@@ -73,13 +74,17 @@ pub(super) async fn copy_object(
                 source.write(operations, &asked, beside, target, sealing, &mut laps).await?
             }
         };
-        Ok((object, answer, described))
+        Ok((object, answer, described, version))
     })
     .await?;
     operations.made(extensions, &bucket, EventKind::Copy, input.key.as_bytes(), &object);
     let expiration = operations.expiration(&bucket, input.key.as_bytes(), &object);
-    let output =
-        CopyObjectOutput { copy_object_result: Some(result(object, answer)), ..Default::default() };
+    let output = CopyObjectOutput {
+        copy_source_version_id: source::version_said(operations, &input.copy_source, version)?,
+        version_id: versions::made(object.version),
+        copy_object_result: Some(result(object, answer)),
+        ..Default::default()
+    };
     described.extend(expiration.map(|value| (EXPIRATION, value)));
     Ok(S3Response::with_headers(output, described))
 }
@@ -218,7 +223,8 @@ impl Asked {
         };
         let names_version =
             matches!(&input.copy_source, CopySource::Bucket { version_id: Some(_), .. });
-        let is_itself = source::address(&input.copy_source)? == (&input.bucket, &input.key);
+        let (bucket, key, _) = source::address(&input.copy_source)?;
+        let is_itself = (bucket, key) == (&*input.bucket, &*input.key);
         let changes = asked.metadata || asked.tags || encrypts || changes_place(headers);
         if is_itself && !names_version && !changes {
             return Err(Refusal::InvalidRequest(NO_CHANGE.to_owned()));

@@ -16,12 +16,12 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use datapath::{Bucket, BucketId, Condition, Lock, NewObject, Retention, RetentionMode};
 use http::{Extensions, HeaderMap, HeaderName};
 
-use super::acl_operations;
 use super::attributes::{Attributes, HELD_FIELDS, Malformed, put_held};
 use super::limits::ATTRIBUTES_BYTES_MAX;
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
 use super::tags::Tags;
+use super::{acl_operations, lock};
 
 const TAGS: u8 = HELD_FIELDS;
 const ACL: u8 = HELD_FIELDS + 1;
@@ -62,6 +62,7 @@ impl Beside {
             attributes: Attributes::from_request(headers, aside)?,
             tags: tags_of(headers)?,
             acl: acl_operations::of_new_object(operations, extensions, headers, bucket)?,
+            lock: lock::of_request(operations, headers, bucket)?,
             ..Self::default()
         })
     }

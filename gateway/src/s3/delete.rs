@@ -1,8 +1,8 @@
 //! DeleteObject and DeleteObjects. Deleting what is not there succeeds, as in Amazon S3, unless a condition says that
-//! it must be there.
+//! it must be there. In a bucket with versions a delete marker covers the object, unless a version is named.
 
 use bytes::Bytes;
-use datapath::{Condition, Delete};
+use datapath::{BucketId, Delete, Deletion, Found, Versioning};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     Error, ObjectIdentifier,
@@ -28,15 +28,34 @@ pub(super) async fn delete_object(
     let aside = Aside::take(&mut request.extensions);
     let input = request.input;
     let bucket = laps.ends(Stage::Index, operations.bucket(&input.bucket))?;
-    versions::check(input.version_id.as_deref())?;
-    let condition = condition::of_delete(&aside)?;
+    let modified = input.if_match_last_modified_time.as_ref();
     let key = Bytes::from(input.key);
-    let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
-    let delete = Delete { condition, marker_acl, ..Delete::object(key.clone()) };
-    let deleted = operations.lane().delete(bucket.id, delete).await;
+    let version = versions::named(input.version_id.as_deref())?;
+    let asked = condition::of_delete(&aside, modified, input.if_match_size)?;
+    let lane = operations.lane();
+    let find = || lane.lookup(bucket.id, &key, version).map(Found::there);
+    let delete = Delete {
+        key: key.clone(),
+        version,
+        condition: condition::of_stored(asked, find)?,
+        // Who bypasses has been found to be allowed to.
+        bypass_governance: input.bypass_governance_retention.unwrap_or(false),
+        marker_acl: acl_operations::of_new_marker(operations, &request.extensions, &bucket)?,
+    };
+    let deleted = lane.delete(bucket.id, delete).await;
     let deletion = laps.ends(Stage::Commit, deleted)?;
     operations.removed(&request.extensions, &bucket, &key, &deletion);
-    Ok(S3Response::new(DeleteObjectOutput { version_id: input.version_id, ..Default::default() }))
+    let (marker, version_id) = match &deletion {
+        Deletion::MarkerMade(marker) | Deletion::MarkerRemoved(marker) => {
+            (Some(true), versions::said(&bucket, marker.version))
+        }
+        // What was named, also where it was not there.
+        Deletion::Removed(_) | Deletion::Nothing => {
+            (None, input.version_id.filter(|_| bucket.versioning != Versioning::Off))
+        }
+    };
+    let output = DeleteObjectOutput { delete_marker: marker, version_id, request_charged: None };
+    Ok(S3Response::new(output))
 }
 
 /// Up to 1,000 keys in one transaction; each has its own condition and its own answer. That something vouches for the
@@ -60,13 +79,13 @@ pub(super) async fn delete_objects(
     let mut wanted = Vec::with_capacity(objects.len());
     let mut deletes = Vec::with_capacity(objects.len());
     let marker_acl = acl_operations::of_new_marker(operations, &request.extensions, &bucket)?;
+    let bypass_governance = input.bypass_governance_retention.unwrap_or(false);
     for object in objects {
         let allowed = access::may_delete(operations, &request.extensions, &bucket, &object);
-        match allowed.and_then(|()| condition_of(&object)) {
-            Ok(condition) => {
-                let key = Bytes::from(object.key.clone());
+        match allowed.and_then(|()| asked(operations, bucket.id, &object)) {
+            Ok(delete) => {
                 let marker_acl = marker_acl.clone();
-                deletes.push(Delete { condition, marker_acl, ..Delete::object(key) });
+                deletes.push(Delete { bypass_governance, marker_acl, ..delete });
                 wanted.push(object);
             }
             Err(refusal) => answers.refused(object, refusal),
@@ -81,7 +100,7 @@ pub(super) async fn delete_objects(
                 Ok(deletion) => {
                     let key = object.key.as_bytes();
                     operations.removed(&request.extensions, &bucket, key, &deletion);
-                    answers.deleted(object);
+                    answers.deleted(object, &deletion);
                 }
                 Err(error) => answers.refused(object, error.into()),
             }
@@ -90,19 +109,24 @@ pub(super) async fn delete_objects(
     Ok(S3Response::new(answers.output()))
 }
 
-/// What must hold for one of the keys.
-fn condition_of(object: &ObjectIdentifier) -> Outcome<Condition> {
+/// What an entry asks for.
+///
+/// # Errors
+/// Those of the key, of the condition, and NoSuchVersion for what can be no version's id.
+fn asked(operations: &Operations, bucket: BucketId, object: &ObjectIdentifier) -> Outcome<Delete> {
+    let delete = delete_of(object)?;
+    let lane = operations.lane();
+    let find = || lane.lookup(bucket, &delete.key, delete.version).map(Found::there);
+    let condition = condition::of_stored(delete.condition.clone(), find)?;
+    Ok(Delete { condition, ..delete })
+}
+
+fn delete_of(object: &ObjectIdentifier) -> Outcome<Delete> {
     check_key(&object.key)?;
-    versions::check(object.version_id.as_deref())?;
-    if object.last_modified_time.is_some() || object.size.is_some() {
-        let what = "a condition on LastModifiedTime or Size of an object to delete";
-        return Err(Refusal::NotImplemented(what.to_owned()));
-    }
-    Ok(match &object.e_tag {
-        None => Condition::None,
-        Some(tag) if tag.value() == "*" => Condition::Present,
-        Some(tag) => Condition::TagIs(tag.as_strong().map(Box::from).into_iter().collect()),
-    })
+    let version =
+        versions::named(object.version_id.as_deref()).map_err(|_| Refusal::NoSuchVersion)?;
+    let condition = condition::of_entry(object)?;
+    Ok(Delete { version, condition, ..Delete::object(Bytes::from(object.key.clone())) })
 }
 
 struct Answers {
@@ -116,15 +140,22 @@ impl Answers {
         Self { quiet, deleted: Vec::new(), errors: Vec::new() }
     }
 
-    fn deleted(&mut self, object: ObjectIdentifier) {
-        if !self.quiet {
-            let deleted = DeletedObject {
-                key: Some(object.key),
-                version_id: object.version_id,
-                ..Default::default()
-            };
-            self.deleted.push(deleted);
+    fn deleted(&mut self, object: ObjectIdentifier, deletion: &Deletion) {
+        if self.quiet {
+            return;
         }
+        let marker = match deletion {
+            Deletion::MarkerMade(marker) | Deletion::MarkerRemoved(marker) => {
+                Some(versions::text(marker.version))
+            }
+            Deletion::Removed(_) | Deletion::Nothing => None,
+        };
+        self.deleted.push(DeletedObject {
+            delete_marker: marker.is_some().then_some(true),
+            delete_marker_version_id: marker,
+            key: Some(object.key),
+            version_id: object.version_id,
+        });
     }
 
     fn refused(&mut self, object: ObjectIdentifier, refusal: Refusal) {
@@ -150,7 +181,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datapath::StoreError;
+    use datapath::{Condition, Marker, RowId, StoreError, VersionId};
     use s3s::dto::{ETag, Timestamp};
 
     fn object(key: &str) -> ObjectIdentifier {
@@ -158,29 +189,42 @@ mod tests {
     }
 
     #[test]
-    fn each_key_has_its_own_condition() {
-        assert_eq!(condition_of(&object("a")).unwrap(), Condition::None);
+    fn each_key_has_its_own_condition_and_version() {
+        let condition = |object| delete_of(&object).unwrap().condition;
+        assert_eq!(condition(object("a")), Condition::None);
         let tagged = |tag| ObjectIdentifier { e_tag: Some(tag), ..object("a") };
         let strong = tagged(ETag::Strong("t".to_owned()));
-        assert_eq!(condition_of(&strong).unwrap(), Condition::TagIs(vec!["t".into()]));
+        assert_eq!(condition(strong.clone()), Condition::TagIs(vec!["t".into()]));
         let any = tagged(ETag::Strong("*".to_owned()));
-        assert_eq!(condition_of(&any).unwrap(), Condition::Present);
+        assert_eq!(condition(any), Condition::Present);
         let weak = tagged(ETag::Weak("t".to_owned()));
-        assert_eq!(condition_of(&weak).unwrap(), Condition::TagIs(vec![]));
-        let timed =
-            ObjectIdentifier { last_modified_time: Some(Timestamp::default()), ..object("a") };
-        assert!(matches!(condition_of(&timed), Err(Refusal::NotImplemented(_))));
-        let versioned = ObjectIdentifier { version_id: Some("7".to_owned()), ..object("a") };
-        assert!(matches!(condition_of(&versioned), Err(Refusal::InvalidArgument(_))));
-        assert!(condition_of(&object("")).is_err());
-        assert!(matches!(condition_of(&object(&"k".repeat(1025))), Err(Refusal::KeyTooLong)));
+        assert_eq!(condition(weak), Condition::TagIs(vec![]));
+        let all = ObjectIdentifier {
+            last_modified_time: Some(Timestamp::default()),
+            size: Some(3),
+            ..strong
+        };
+        assert_eq!(
+            condition(all),
+            Condition::All(vec![
+                Condition::TagIs(vec!["t".into()]),
+                Condition::ModifiedIs { seconds: 0 },
+                Condition::SizeIs { size: 3 },
+            ])
+        );
+        let versioned =
+            |id: &str| ObjectIdentifier { version_id: Some(id.to_owned()), ..object("a") };
+        assert_eq!(delete_of(&versioned("null")).unwrap().version, Some(VersionId::NULL));
+        assert!(matches!(delete_of(&versioned("7")), Err(Refusal::NoSuchVersion)));
+        assert!(delete_of(&object("")).is_err());
+        assert!(matches!(delete_of(&object(&"k".repeat(1025))), Err(Refusal::KeyTooLong)));
     }
 
     #[test]
     fn quiet_tells_errors_only() {
         for quiet in [false, true] {
             let mut answers = Answers::new(quiet);
-            answers.deleted(object("a"));
+            answers.deleted(object("a"), &Deletion::Nothing);
             answers.refused(object("b"), StoreError::ConditionFailed.into());
             let output = answers.output();
             assert_eq!(output.deleted.is_some(), !quiet);
@@ -188,5 +232,17 @@ mod tests {
             assert_eq!(errors[0].code.as_deref(), Some("PreconditionFailed"));
             assert_eq!(errors[0].key.as_deref(), Some("b"));
         }
+    }
+
+    #[test]
+    fn markers_are_told_of() {
+        let version = VersionId(3);
+        let marker = Marker { row: RowId(3), version, modified_ms: 0, acl: Bytes::new() };
+        let mut answers = Answers::new(false);
+        answers.deleted(object("a"), &Deletion::MarkerMade(marker));
+        let deleted = answers.output().deleted.unwrap().remove(0);
+        assert_eq!(deleted.delete_marker, Some(true));
+        assert_eq!(deleted.delete_marker_version_id, Some(versions::text(version)));
+        assert_eq!(deleted.version_id, None);
     }
 }

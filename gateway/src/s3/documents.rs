@@ -54,7 +54,7 @@ impl Documents {
     pub(super) async fn take(&self, parts: &mut Parts, body: Body) -> Outcome<Document> {
         let promises = Promises::take(&mut parts.extensions);
         let length = length(&parts.headers, &body)?;
-        if is_delete_objects(parts) && !promises.vouches() {
+        if needs_vouching(parts) && !promises.vouches() {
             let why = "Missing required header for this request: Content-MD5 or x-amz-checksum-*";
             return Err(Refusal::InvalidRequest(why.to_owned()));
         }
@@ -111,9 +111,15 @@ async fn collect(body: Body, length: usize) -> Outcome<Bytes> {
     if bytes.len() == length { Ok(bytes.into()) } else { Err(Refusal::IncompleteBody) }
 }
 
-fn is_delete_objects(parts: &Parts) -> bool {
-    let has_delete = |query: &str| parameter_names(query).any(|name| name == "delete");
-    parts.method == Method::POST && parts.uri.query().is_some_and(has_delete)
+/// DeleteObjects, and what locks objects: "Content-MD5 or a checksum is required".
+fn needs_vouching(parts: &Parts) -> bool {
+    let names: &[&str] = match parts.method {
+        Method::POST => &["delete"],
+        Method::PUT => &["object-lock", "retention", "legal-hold"],
+        _ => return false,
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    parameter_names(query).any(|name| names.contains(&name))
 }
 
 /// Refuses what s3s would misread, and more entries than any operation takes before they are given memory.

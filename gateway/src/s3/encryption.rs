@@ -27,13 +27,14 @@ use crate::crypt::{
 };
 use crate::metrics::Copying;
 use crate::record::{Account, Laps};
+use crate::tls::Secured;
 
 /// The field of a part's attributes that has the salt of its key.
 const PART_SALT: u8 = 0x90;
 
 /// Whether a request came over TLS.
-fn over_tls(_extensions: &Extensions) -> bool {
-    false
+fn over_tls(extensions: &Extensions) -> bool {
+    extensions.get::<Secured>().is_some()
 }
 
 /// What a bucket wants of objects whose requests say nothing.

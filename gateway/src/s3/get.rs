@@ -22,7 +22,7 @@ use super::operations::Operations;
 use super::parts::part_number;
 use super::range::{self, Wanted};
 use super::refusal::{Outcome, RdmaRefusal, Refusal};
-use super::{access, encryption, stream, versions};
+use super::{access, encryption, lock, stream, versions};
 use crate::metrics::Stage;
 use crate::rdma::delivery::Delivery;
 use crate::record::Laps;
@@ -107,10 +107,9 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     let delivery = by_rdma::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
-    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), None);
-    let opened = laps.ends(Stage::Index, opened)?.there();
-    let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
+    let version = versions::named(input.version_id.as_deref())?;
+    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), version);
+    let opened = versions::there(laps.ends(Stage::Index, opened)?, version, &request.extensions)?;
     let opened = match laps.meter() {
         Some(meter) => opened.metered(meter),
         None => opened,
@@ -142,6 +141,8 @@ fn find(operations: &Operations, mut request: S3Request<GetObjectInput>) -> Outc
     {
         described.headers.insert(EXPIRATION, expiration);
     }
+    versions::tell(&bucket, object.version, &mut described.headers);
+    lock::tell(operations, &request.extensions, (&bucket, &input.key), &object, &mut described);
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     drop(object);

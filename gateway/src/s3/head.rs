@@ -14,7 +14,7 @@ use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::parts::part_number;
 use super::refusal::{Outcome, Refusal};
-use super::{access, encryption, range, versions};
+use super::{access, encryption, lock, range, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -27,7 +27,7 @@ pub(super) async fn head_object(
     let aside = Aside::take(&mut request.extensions);
     let mut input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
+    let version = versions::named(input.version_id.as_deref())?;
     let key = input.key.as_bytes();
     let asks = encryption::asks!(input);
     let (extensions, headers) = (&request.extensions, &request.headers);
@@ -37,14 +37,16 @@ pub(super) async fn head_object(
     };
     let (object, unsealed, part) = match input.part_number {
         None => {
-            let found = laps.ends(Stage::Index, operations.lane().lookup(bucket.id, key, None))?;
-            let object = found.there().ok_or_else(|| access::absent(extensions))?;
+            let found = operations.lane().lookup(bucket.id, key, version);
+            let found = laps.ends(Stage::Index, found)?;
+            let object = versions::there(found, version, extensions)?;
             let unsealed = open(&object)?;
             (object, unsealed, None)
         }
         Some(number) => {
-            let opened = laps.ends(Stage::Index, operations.lane().open(bucket.id, key, None))?;
-            let opened = opened.there().ok_or_else(|| access::absent(extensions))?;
+            let opened = operations.lane().open(bucket.id, key, version);
+            let opened = laps.ends(Stage::Index, opened)?;
+            let opened = versions::there(opened, version, extensions)?;
             let unsealed = open(opened.object())?;
             let part = encryption::part(&opened, unsealed.as_deref(), part_number(number)?);
             let part = laps.ends(Stage::Index, part)?.ok_or(Refusal::InvalidPartNumber)?;
@@ -67,6 +69,8 @@ pub(super) async fn head_object(
     {
         described.headers.insert(EXPIRATION, expiration);
     }
+    versions::tell(&bucket, object.version, &mut described.headers);
+    lock::tell(operations, &request.extensions, (&bucket, &input.key), &object, &mut described);
     let content_range =
         selection.partial.then(|| range::content_range(&selection.range, object.size));
     let output =

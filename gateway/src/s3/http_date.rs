@@ -49,9 +49,51 @@ pub(super) fn of_iso(text: &str) -> Option<Duration> {
     seconds.split('.').next()?.parse().ok().map(Duration::from_secs)
 }
 
+/// ISO 8601 to the millisecond, in UTC.
+pub(super) fn iso_ms(ms: u64) -> String {
+    let mut text = Vec::with_capacity(32);
+    // Writing into memory does not fail.
+    let _ = timestamp(ms).format(TimestampFormat::DateTime, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Milliseconds since 1970; none of a time before.
+pub(super) fn ms(at: &Timestamp) -> Option<u64> {
+    let mut seconds = Vec::with_capacity(32);
+    at.format(TimestampFormat::EpochSeconds, &mut seconds).ok()?;
+    let seconds: f64 = std::str::from_utf8(&seconds).ok()?.parse().ok()?;
+    let since_1970 = Duration::try_from_secs_f64(seconds).ok()? + Duration::from_micros(500);
+    u64::try_from(since_1970.as_millis()).ok()
+}
+
+/// The same day and time that many years later, to the second; the 1st of March for a 29th of February that is not.
+pub(super) fn years_later(ms: u64, years: u32) -> u64 {
+    let now = iso(Duration::from_millis(ms));
+    let Some((year, day)) = now.split_once('-') else { return u64::MAX };
+    let year = year.parse().unwrap_or(9999_u32).saturating_add(years).min(9999);
+    let of = |day: &str| of_iso(&format!("{year:04}-{day}"));
+    let later = of(day).or_else(|| of(&day.replacen("02-29", "03-01", 1)));
+    later.and_then(|later| u64::try_from(later.as_millis()).ok()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_return_and_years_are_of_the_calendar() {
+        for at in [0, 520, 784_111_777_999, 1_893_456_000_001, LAST_MS] {
+            assert_eq!(ms(&timestamp(at)), Some(at));
+        }
+        assert_eq!(iso_ms(784_111_777_999), "1994-11-06T08:49:37.999Z");
+        let later = |text, years| {
+            let at = of_iso(text).unwrap().as_millis() as u64;
+            iso(Duration::from_millis(years_later(at, years)))
+        };
+        assert_eq!(later("2024-02-29T01:02:03Z", 4), "2028-02-29T01:02:03.000Z");
+        assert_eq!(later("2024-02-29T01:02:03Z", 1), "2025-03-01T01:02:03.000Z");
+        assert_eq!(later("9990-01-01T00:00:00Z", 100), "9999-01-01T00:00:00.000Z");
+    }
 
     #[test]
     fn dates_round_to_seconds_and_never_overflow() {

@@ -201,6 +201,14 @@ const _: () = {
     assert!(GRANTS_MAX <= u8::MAX as usize);
 };
 
+// Object lock.
+
+/// Days of a default retention: 100 years, as in Amazon S3.
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
+
+/// Years of a default retention, as in Amazon S3.
+pub const RETENTION_YEARS_MAX: u32 = 100;
+
 const _: () = {
     // The largest document must be admissible at all: its text twice (raw and parsed) and its entries.
     assert!(

@@ -14,7 +14,7 @@ use super::describe::checksum_of;
 use super::limits::{PAGE_ENTRIES_MAX, PART_NUMBER_MAX};
 use super::operations::Operations;
 use super::refusal::{Outcome, Refusal};
-use super::{access, encryption, http_date, page, versions};
+use super::{encryption, http_date, page, versions};
 use crate::metrics::Stage;
 use crate::record::Laps;
 
@@ -27,10 +27,9 @@ pub(super) async fn get(
     let input = request.input;
     let asked = Asked::of(&input.object_attributes)?;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
-    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), None);
-    let opened = laps.ends(Stage::Index, opened)?.there();
-    let opened = opened.ok_or_else(|| access::absent(&request.extensions))?;
+    let version = versions::named(input.version_id.as_deref())?;
+    let opened = operations.lane().open(bucket.id, input.key.as_bytes(), version);
+    let opened = versions::there(laps.ends(Stage::Index, opened)?, version, &request.extensions)?;
     let asks = encryption::asks!(input);
     let (extensions, headers) = (&request.extensions, &request.headers);
     encryption::open(operations, extensions, headers, asks, opened.object())?;
@@ -50,6 +49,7 @@ pub(super) async fn get(
         object_parts: parts,
         object_size: asked.size.then(|| i64::try_from(object.size).unwrap_or(i64::MAX)),
         storage_class: asked.class.then(|| dto::StorageClass::from_static(class.name())),
+        version_id: versions::said(&bucket, object.version),
         ..Default::default()
     };
     let mut answer = S3Response::new(output);

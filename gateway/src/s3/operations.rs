@@ -16,8 +16,9 @@ use super::service::S3Settings;
 use super::settings::{Settings, SettingsCache};
 use super::{
     acl_operations, bucket, bucket_tagging, complete, copy, cors, delete, encryption_default, get,
-    head, lifecycle, list, notification, object_attributes, ownership, parts, policy_operations,
-    public_access, put, tagging, unsupported, uploads,
+    head, lifecycle, list, list_versions, lock_operations, notification, object_attributes,
+    ownership, parts, policy_operations, public_access, put, session, tagging, unsupported,
+    uploads, versioning,
 };
 
 /// What the operations of one lane work with. Clones share it.
@@ -119,6 +120,7 @@ table! {
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete_bucket;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::location;
 
+    create_session(CreateSessionInput) -> CreateSessionOutput = session::create_session;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = acl_operations::get_bucket;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = acl_operations::put_bucket;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = acl_operations::get_object;
@@ -145,6 +147,16 @@ table! {
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
     delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
+
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = versioning::get;
+    put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput = versioning::put;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = list_versions::list;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = lock_operations::get_configuration;
+    put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput = lock_operations::put_configuration;
+    get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput = lock_operations::get_retention;
+    put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput = lock_operations::put_retention;
+    get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = lock_operations::get_hold;
+    put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput = lock_operations::put_hold;
 
     list_objects(ListObjectsInput) -> ListObjectsOutput = list::list_objects;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list::list_objects_v2;

@@ -126,10 +126,11 @@ pub(super) async fn upload_part_copy(
     let (extensions, headers) = (&request.extensions, &request.headers);
     let target = encryption::open_upload(operations, extensions, headers, &held.encryption)?;
     let declared = held.attributes.declared;
-    let (part, answer) = source::until_unchanged(async || {
+    let (part, answer, version) = source::until_unchanged(async || {
         let opened = Rc::new(source::open(operations, &input.copy_source, &aside, &mut laps)?);
         let unsealed =
             encryption::open_copy_source(operations, extensions, headers, opened.object())?;
+        let version = opened.object().version;
         let size = crypt::size(opened.object());
         let range = copied_range(input.copy_source_range.as_deref(), size)?;
         let lane = operations.lane();
@@ -137,16 +138,16 @@ pub(super) async fn upload_part_copy(
         if target.is_some() || unsealed.is_some() {
             let copied = CopiedPart { number, declared, target: target.as_ref() };
             let reading = Reading::of(&opened, unsealed.as_deref(), range.clone()).await?;
-            return copied
-                .write(lane, upload.id, reading, range.end - range.start, &mut laps)
-                .await;
+            let size = range.end - range.start;
+            let written = copied.write(lane, upload.id, reading, size, &mut laps).await;
+            return written.map(|(part, answer)| (part, answer, version));
         }
         let (tag, checksums) = digests_of(&opened, declared, &range).await?;
         let answer = checksums.first().copied();
         let encoded = Attributes { checksums, ..Attributes::default() }.encode()?;
         laps.skip();
         let part = lane.copy_part(upload.id, number, &opened, range, tag, encoded).await;
-        Ok((laps.ends(Stage::Commit, part)?, answer))
+        Ok((laps.ends(Stage::Commit, part)?, answer, version))
     })
     .await?;
     let mut result = CopyPartResult {
@@ -157,7 +158,11 @@ pub(super) async fn upload_part_copy(
     if let Some(checksum) = answer {
         checksum_fields!(result, checksum);
     }
-    let output = UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() };
+    let output = UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id: source::version_said(operations, &input.copy_source, version)?,
+        ..Default::default()
+    };
     let mut described = HeaderMap::new();
     if let Some(target) = &target {
         target.describe(&mut described);

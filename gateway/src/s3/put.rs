@@ -13,7 +13,7 @@ use super::intake::{self, Promises, Source};
 use super::lifecycle::EXPIRATION;
 use super::operations::Operations;
 use super::refusal::Outcome;
-use super::{by_rdma, condition, encryption};
+use super::{by_rdma, condition, encryption, lock, versions};
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
 use crate::record::Laps;
@@ -44,6 +44,7 @@ pub(super) async fn put_object(
         None => source,
     };
     let mut beside = Beside::of_request(operations, extensions, headers, &aside, &bucket)?;
+    lock::check_vouched(headers, &promises)?;
     let condition = condition::of_write(&aside)?;
     let foreseen = condition::foresee(&condition, || {
         operations.lane().lookup(bucket.id, input.key.as_bytes(), None).map(Found::there)
@@ -71,6 +72,7 @@ pub(super) async fn put_object(
     }
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.entity_tag.into())),
+        version_id: versions::made(object.version),
         ..Default::default()
     };
     if let Some(checksum) = answer {

@@ -34,8 +34,21 @@ pub enum Refusal {
     },
     /// There is no such upload at this key.
     NoSuchUpload,
-    /// A version id of the right form; buckets here have no versions but `null`.
+    /// There is no version of that id.
     NoSuchVersion,
+    /// What is there is a delete marker; carries the headers that tell of it.
+    Marker {
+        /// Whether the request names it by its version: it has no content. Otherwise there is no object.
+        named: bool,
+        /// Which one.
+        headers: Box<HeaderMap>,
+    },
+    /// A versioning configuration without a status.
+    IllegalVersioning,
+    /// What was asked does not go with how the bucket is set up; says what.
+    InvalidBucketState(&'static str),
+    /// A default retention of no or too much time.
+    InvalidRetentionPeriod(&'static str),
     /// The caller may not.
     AccessDenied(&'static str),
     /// Something that the request asks for does not exist here (yet); never ignored, since the client relies on it.

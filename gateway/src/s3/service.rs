@@ -124,6 +124,11 @@ impl S3Settings {
     }
 
     /// Who there is.
+    pub(super) fn shared_directory(&self) -> Arc<Iam> {
+        self.directory.clone()
+    }
+
+    /// Everyone that there is.
     pub(super) fn directory(&self) -> &Iam {
         &self.directory
     }

@@ -19,6 +19,7 @@ use super::cors::Cors;
 use super::encryption_default::DefaultEncryption;
 use super::lifecycle::Lifecycle;
 use super::limits::{POLICIES_CACHED_MAX, SETTINGS_CACHED_MAX};
+use super::lock::DefaultRetention;
 use super::notification::Notification;
 use super::ownership::{BucketAttributes, BucketOwner, Ownership};
 use super::policy_operations;
@@ -76,6 +77,8 @@ pub(super) struct Settings {
     pub(super) notification: Option<Notification>,
     /// Whether the root of its account may do everything with it and the objects that are the bucket's.
     is_plain: bool,
+    /// How long new objects are retained, where it was set.
+    pub(super) lock_default: Option<DefaultRetention>,
     raw: Box<[(SettingKind, Bytes)]>,
 }
 
@@ -111,6 +114,8 @@ impl Settings {
             find(kind::ENCRYPTION).map(|bytes| DefaultEncryption::decode(bytes)).transpose()?;
         let notification =
             find(kind::NOTIFICATION).map(|bytes| Notification::decode(bytes)).transpose()?;
+        let lock_default =
+            find(kind::LOCK_DEFAULT).map(|bytes| DefaultRetention::decode(bytes)).transpose()?;
         let acls_are_off = ownership == Some(Ownership::BucketOwnerEnforced);
         let is_plain =
             policy.is_none() && (acls_are_off || acl.as_ref().is_none_or(Acl::is_owners_in_full));
@@ -125,6 +130,7 @@ impl Settings {
             encryption,
             notification,
             is_plain,
+            lock_default,
             raw: raw.into_boxed_slice(),
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! Not here: reading it where a digest is needed that nobody has kept (`encryption`).
 
-use datapath::{OpenObject, StoreError};
+use datapath::{Found, OpenObject, StoreError, VersionId};
 use http::HeaderMap;
 use s3s::dto::CopySource;
 
@@ -15,16 +15,15 @@ use super::versions;
 use crate::metrics::Stage;
 use crate::record::Laps;
 
-/// The bucket and key that are named.
+/// The bucket, key and version that are named.
 ///
 /// # Errors
 /// NotImplemented for access points, the errors of versions and keys.
-pub(super) fn address(source: &CopySource) -> Outcome<(&str, &str)> {
+pub(super) fn address(source: &CopySource) -> Outcome<(&str, &str, Option<VersionId>)> {
     match source {
         CopySource::Bucket { bucket, key, version_id } => {
             check_key(key)?;
-            versions::check(version_id.as_deref())?;
-            Ok((bucket, key))
+            Ok((bucket, key, versions::named(version_id.as_deref())?))
         }
         CopySource::AccessPoint { .. } | CopySource::Outpost { .. } => {
             Err(Refusal::NotImplemented("a copy source that is an access point".to_owned()))
@@ -35,22 +34,45 @@ pub(super) fn address(source: &CopySource) -> Outcome<(&str, &str)> {
 /// Opens the source, pinned, its conditions met.
 ///
 /// # Errors
-/// NoSuchBucket, NoSuchKey, PreconditionFailed and those of [`address`].
+/// NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidRequest for a delete marker that is named, and
+/// those of [`address`].
 pub(super) fn open(
     operations: &Operations,
     source: &CopySource,
     aside: &HeaderMap,
     laps: &mut Laps,
 ) -> Outcome<OpenObject> {
-    let (bucket, key) = address(source)?;
+    let (bucket, key, version) = address(source)?;
     let bucket = operations.bucket(bucket)?;
-    let opened = operations.lane().open(bucket.id, key.as_bytes(), None);
-    let opened = laps.ends(Stage::Index, opened)?.there().ok_or(Refusal::NoSuchKey)?;
+    let opened = operations.lane().open(bucket.id, key.as_bytes(), version);
+    let opened = match (laps.ends(Stage::Index, opened)?, version) {
+        (Found::There(opened), _) => opened,
+        (Found::Marker(_), Some(_)) => {
+            let why = "The source of a copy request may not specifically refer to a delete marker by version id.";
+            return Err(Refusal::InvalidRequest(why.to_owned()));
+        }
+        (Found::Absent, Some(_)) => return Err(Refusal::NoSuchVersion),
+        (Found::Marker(_) | Found::Absent, None) => return Err(Refusal::NoSuchKey),
+    };
     condition::of_copy_source(aside, opened.object())?;
     Ok(match laps.waits() {
         Some(meter) => opened.metered(meter),
         None => opened,
     })
+}
+
+/// The id of the version that was copied, as the answer says it: none where the source's bucket never had versions.
+///
+/// # Errors
+/// Those of [`address`].
+pub(super) fn version_said(
+    operations: &Operations,
+    source: &CopySource,
+    version: VersionId,
+) -> Outcome<Option<String>> {
+    let (bucket, _, _) = address(source)?;
+    let bucket = operations.lane().bucket(bucket)?;
+    Ok(bucket.and_then(|bucket| versions::said(&bucket, version)))
 }
 
 /// Tries a copy again for as long as its source is replaced between being opened and being recorded, up to
@@ -92,8 +114,9 @@ mod tests {
     #[test]
     fn a_source_is_a_bucket_and_a_key() {
         let source = |text| CopySource::parse(text).unwrap();
-        assert_eq!(address(&source("/bucket/a%2Fb%20c")).unwrap(), ("bucket", "a/b c"));
-        assert_eq!(address(&source("bucket/k?versionId=null")).unwrap(), ("bucket", "k"));
+        assert_eq!(address(&source("/bucket/a%2Fb%20c")).unwrap(), ("bucket", "a/b c", None));
+        let null = Some(VersionId::NULL);
+        assert_eq!(address(&source("bucket/k?versionId=null")).unwrap(), ("bucket", "k", null));
         assert!(matches!(
             address(&source("bucket/k?versionId=7")),
             Err(Refusal::InvalidArgument(_))

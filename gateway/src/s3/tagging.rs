@@ -12,7 +12,7 @@ use s3s::{S3Request, S3Response};
 use super::operations::Operations;
 use super::refusal::Outcome;
 use super::tags::Tags;
-use super::{access, versions};
+use super::versions;
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
 use crate::record::Laps;
@@ -25,13 +25,12 @@ pub(super) async fn get(
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
-    let found = operations.lane().lookup(bucket.id, input.key.as_bytes(), None);
-    let found = laps.ends(Stage::Index, found)?.there();
-    let object = found.ok_or_else(|| access::absent(&request.extensions))?;
+    let version = versions::named(input.version_id.as_deref())?;
+    let found = operations.lane().lookup(bucket.id, input.key.as_bytes(), version);
+    let object = versions::there(laps.ends(Stage::Index, found)?, version, &request.extensions)?;
     Ok(S3Response::new(GetObjectTaggingOutput {
         tag_set: Tags::decode(&object.tags)?.into_set(),
-        ..Default::default()
+        version_id: versions::said(&bucket, object.version),
     }))
 }
 
@@ -43,14 +42,17 @@ pub(super) async fn put(
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
+    let version = versions::named(input.version_id.as_deref())?;
     let tags = Tags::of_set(input.tagging.tag_set)?.encode();
     let key = Bytes::from(input.key);
-    let annotated =
-        operations.lane().annotate(bucket.id, key.clone(), None, Annotation::Tags(tags));
-    let object = laps.ends(Stage::Commit, annotated.await)?;
+    let tags = Annotation::Tags(tags);
+    let annotated = operations.lane().annotate(bucket.id, key.clone(), version, tags).await;
+    laps.lap(Stage::Commit);
+    let place = (bucket.id, &key[..]);
+    let object = versions::annotated(operations, &request.extensions, place, version, annotated)?;
     operations.made(&request.extensions, &bucket, EventKind::TaggingPut, &key, &object);
-    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    let version_id = versions::said(&bucket, object.version);
+    Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }
 
 /// Takes all tags away.
@@ -61,11 +63,14 @@ pub(super) async fn delete(
     let mut laps = Laps::begin(&request.extensions);
     let input = request.input;
     let bucket = operations.bucket_for(&mut request.extensions, &input.bucket)?;
-    versions::check(input.version_id.as_deref())?;
+    let version = versions::named(input.version_id.as_deref())?;
     let nothing = Annotation::Tags(Bytes::new());
     let key = Bytes::from(input.key);
-    let annotated = operations.lane().annotate(bucket.id, key.clone(), None, nothing);
-    let object = laps.ends(Stage::Commit, annotated.await)?;
+    let annotated = operations.lane().annotate(bucket.id, key.clone(), version, nothing).await;
+    laps.lap(Stage::Commit);
+    let place = (bucket.id, &key[..]);
+    let object = versions::annotated(operations, &request.extensions, place, version, annotated)?;
     operations.made(&request.extensions, &bucket, EventKind::TaggingDelete, &key, &object);
-    Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
+    let version_id = versions::said(&bucket, object.version);
+    Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
 }

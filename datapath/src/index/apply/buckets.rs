@@ -104,6 +104,14 @@ impl WriteTransaction<'_> {
         self.put_bucket(Bucket { versioning, ..bucket })
     }
 
+    pub(super) fn enable_locking(&mut self, bucket: BucketId) -> Result<Outcome, ApplyError> {
+        let bucket = self.bucket_of_id(bucket)?;
+        if bucket.versioning != Versioning::Enabled {
+            return Err(StoreError::VersioningFixed.into());
+        }
+        self.put_bucket(Bucket { locking: true, ..bucket })
+    }
+
     pub(super) fn set_setting(
         &mut self,
         bucket: BucketId,

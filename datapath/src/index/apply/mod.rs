@@ -40,6 +40,7 @@ impl WriteTransaction<'_> {
             Mutation::SetVersioning { bucket, versioning } => {
                 self.set_versioning(*bucket, *versioning)
             }
+            Mutation::EnableLocking { bucket } => self.enable_locking(*bucket),
             Mutation::SetSetting { bucket, kind, value } => {
                 self.set_setting(*bucket, *kind, value.as_ref())
             }

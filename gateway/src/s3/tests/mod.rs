@@ -24,6 +24,8 @@ use super::{S3Settings, Service, service};
 use crate::auth::Identity;
 use crate::body::checksum::{Algorithm, Digests, Selection, Value};
 use crate::body::{Promised, PromisedValue, TrailerSlot};
+use crate::crypt::Crypt;
+use crate::crypt::ring::Keys;
 use crate::iam::Caller;
 
 /// A client on a lane of its own.
@@ -98,7 +100,10 @@ fn with_client_and_arena(test: impl AsyncFnOnce(&Client, &Arena)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let lane = store.handle().lane(EngineKind::Blocking, 0);
-        let settings = Arc::new(S3Settings::new("us-east-1", ["s3.test"], Default::default()));
+        let keys = Keys::open(&directory.path().join("encryption.toml"), Vec::new()).unwrap();
+        let crypt = Crypt::new(keys, true, crate::limits::DECRYPTED_BYTES_MIN);
+        let settings = S3Settings::new("us-east-1", ["s3.test"], Default::default());
+        let settings = Arc::new(settings.with_encryption(crypt));
         let service = service(lane.clone(), settings.clone());
         let client = Client { service, lane: lane.clone(), settings };
         client.put("/bucket", "").await.assert_ok();

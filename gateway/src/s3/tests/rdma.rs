@@ -198,6 +198,8 @@ impl<'a> Rdma<'a> {
     }
 }
 
+const METHOD: &str = "x-amz-server-side-encryption";
+
 fn cookie() -> Cookie {
     Cookie::new(0x1a2b_3c4d).unwrap()
 }
@@ -412,13 +414,31 @@ fn promised_checksums_are_held_against_the_bytes_read() {
 }
 
 #[test]
+fn what_is_encrypted_is_declined_and_nothing_moves() {
+    with_rdma(async |rdma| {
+        let encrypted = || Request::put("/bucket/key").header(METHOD, "AES256");
+        let (answer, outcome) = rdma.put(encrypted(), b"content", Promised::default()).await;
+        assert_eq!((answer.status, outcome), (501, DeliveryOutcome::Encrypted));
+        rdma.client.get("/bucket/key").await.assert_code(404, "NoSuchKey");
+        let body = content(100_000, 3);
+        rdma.client.send(encrypted(), body.clone()).await.assert_ok();
+        let (answer, outcome, buffer) =
+            rdma.get(Request::get("/bucket/key"), rdma.window(100_000)).await;
+        assert_eq!((answer.status, outcome), (501, DeliveryOutcome::Encrypted));
+        assert!(buffer.as_slice().iter().all(|byte| *byte == 0));
+        // In the body it comes.
+        assert!(rdma.client.get("/bucket/key").await.assert_ok().body == body);
+    });
+}
+
+#[test]
 fn what_is_refused_is_refused_before_a_byte_is_read() {
     with_rdma(async |rdma| {
         rdma.client.put("/bucket/key", "before").await.assert_ok();
         let put = || Request::put("/bucket/key");
         for (request, status) in [
             (put().header("if-none-match", "*"), 412),
-            (put().header("x-amz-server-side-encryption", "AES256"), 501),
+            (put().header("x-amz-server-side-encryption", "aws:kms:dsse"), 501),
             (put().header("x-amz-object-lock-mode", "GOVERNANCE"), 501),
             (Request::put("/none/key"), 404),
             (Request::put("/bucket/key?partNumber=1&uploadId=1"), 404),
