@@ -197,7 +197,8 @@ pub const POLICIES_CACHED_MAX: usize = 256;
 const _: () = {
     // An ACL is kept in an object's row.
     assert!(GRANTS_MAX * (2 * PARTY_NAME_BYTES_MAX + 4) + 1024 <= 2 * ATTRIBUTES_BYTES_MAX);
-    assert!(PARTY_NAME_BYTES_MAX <= u8::MAX as usize && GRANTS_MAX <= u8::MAX as usize);
+    assert!(PARTY_NAME_BYTES_MAX <= u8::MAX as usize);
+    assert!(GRANTS_MAX <= u8::MAX as usize);
 };
 
 // Object lock.
