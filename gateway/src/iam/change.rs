@@ -491,7 +491,7 @@ mod tests {
             ("policy p", |it| it.remove_policy("penstock", Holder::User("ann"), "p")),
         ];
         for (expected, attempt) in attempts {
-            let error = bench.change(|it| attempt(it)).unwrap_err().to_string();
+            let error = bench.change(attempt).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}, not {expected}");
         }
         for number in 0..limits::ACCESS_KEYS_PER_USER_MAX {

@@ -303,6 +303,10 @@ impl SealedContent for Stored {
 }
 
 /// The content of a range of an object.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "boxing the plain stream would cost every GET an allocation"
+)]
 pub(super) enum Reading {
     /// As it is stored.
     Plain(ReadStream),

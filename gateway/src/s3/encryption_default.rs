@@ -16,7 +16,7 @@ use super::settings::kind;
 
 /// How a bucket's objects are encrypted by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DefaultEncryption {
+pub(super) enum DefaultEncryption {
     /// By a key of the server's: SSE-S3.
     Server,
     /// By a key of the key ring: SSE-KMS.

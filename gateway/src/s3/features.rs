@@ -227,16 +227,10 @@ mod tests {
 
     #[test]
     fn headers_that_promise_something_are_refused() {
-        for (name, value) in [("x-amz-if-match-initiated-time", "now")] {
-            let headers = HeaderMap::from_iter([(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )]);
-            assert!(
-                matches!(check_headers("PutObject", &headers), Err(Refusal::NotImplemented(_))),
-                "{name}"
-            );
-        }
+        let name = HeaderName::from_static("x-amz-if-match-initiated-time");
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("now"))]);
+        let refused = check_headers("PutObject", &headers);
+        assert!(matches!(refused, Err(Refusal::NotImplemented(_))));
         for (name, value) in [
             ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),

@@ -341,7 +341,7 @@ fn finish(method: &Method, mut response: HttpResponse) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderValue, Response};
+    use http::Response;
 
     #[test]
     fn settings_of_an_object_are_documents() {
