@@ -31,7 +31,7 @@ pub(super) fn parse(value: &HeaderValue) -> Option<Timestamp> {
     Timestamp::parse(TimestampFormat::HttpDate, value.to_str().ok()?.trim()).ok()
 }
 
-/// ISO 8601 to the second, in UTC, of a time since 1970.
+/// ISO 8601 of the whole second, in UTC, of a time since 1970.
 pub(super) fn iso(since_1970: Duration) -> String {
     let mut text = Vec::with_capacity(32);
     let ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(header(u64::MAX).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(parse(&HeaderValue::from_static("yesterday")), None);
         let at = Duration::from_secs(784_111_777);
-        assert_eq!(iso(at), "1994-11-06T08:49:37Z");
+        assert_eq!(iso(at), "1994-11-06T08:49:37.000Z");
         assert_eq!(of_iso("1994-11-06T08:49:37.500Z"), Some(at));
         assert_eq!(of_iso("1894-11-06T08:49:37Z"), None);
         assert_eq!(parse(&HeaderValue::from_bytes(b"\xff").unwrap()), None);
