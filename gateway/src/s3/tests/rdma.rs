@@ -439,7 +439,7 @@ fn what_is_refused_is_refused_before_a_byte_is_read() {
         for (request, status) in [
             (put().header("if-none-match", "*"), 412),
             (put().header("x-amz-server-side-encryption", "aws:kms:dsse"), 501),
-            (put().header("x-amz-object-lock-mode", "GOVERNANCE"), 501),
+            (put().header("x-amz-object-lock-mode", "GOVERNANCE"), 400),
             (Request::put("/none/key"), 404),
             (Request::put("/bucket/key?partNumber=1&uploadId=1"), 404),
         ] {
