@@ -65,6 +65,8 @@ for use in "$@"; do
         want curl curl
         want openssl openssl
         want h2load nghttp2-client
+        # A client of S3 that is no Python package; the others are in tests/python/requirements.txt.
+        want rclone rclone
         ;;
     bench)
         want python3 python3
