@@ -273,7 +273,11 @@ mod tests {
     fn a_report_says_everything_and_its_verdict() {
         let mut report = CheckReport { objects: 3, object_bytes: 1 << 20, ..Default::default() };
         let text = describe(&report);
-        assert!(text.contains("3 objects and 0 older versions of 1MiB") && text.ends_with("consistent\n"), "{text}");
+        assert!(
+            text.contains("3 objects and 0 older versions of 1MiB")
+                && text.ends_with("consistent\n"),
+            "{text}"
+        );
         report.findings = vec!["extent 7 overlaps".into()];
         report.finding_count = 3;
         let text = describe(&report);

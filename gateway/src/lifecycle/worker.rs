@@ -163,6 +163,8 @@ struct Rounds {
 enum Broken {
     Store(StoreError),
     Setting(BackgroundError),
+    /// The bucket's settings are not what they were when its turn began; the next turn reads them.
+    Changed,
 }
 
 impl From<StoreError> for Broken {
@@ -279,6 +281,7 @@ impl Rounds {
             return Ok(());
         }
         self.deletes.charge(due.len()).await;
+        self.check_unchanged(bucket)?;
         let (actions, deletes): (Vec<_>, Vec<_>) =
             due.into_iter().map(|task| (task.action, task.delete)).unzip();
         let keys: Vec<_> = deletes.iter().map(|delete| delete.key.clone()).collect();
@@ -290,6 +293,15 @@ impl Rounds {
             }
         }
         Ok(())
+    }
+
+    /// Whether the rules still are what they were when this turn began, which may be hours ago: who
+    /// takes a wrong rule back wants what is left to stay.
+    fn check_unchanged(&self, bucket: &Bucket) -> Result<(), Broken> {
+        match self.lane.bucket(&bucket.name)? {
+            Some(now) if now.id == bucket.id && now.revision == bucket.revision => Ok(()),
+            _ => Err(Broken::Changed),
+        }
     }
 
     fn deleted(
@@ -352,6 +364,7 @@ impl Rounds {
                 let due = rules.abort(&upload.key, upload.initiated_ms, &self.plan.calendar);
                 if due.is_some_and(|due| due.at_ms <= now_ms) {
                     self.deletes.charge(1).await;
+                    self.check_unchanged(bucket)?;
                     match self.lane.abort(upload.id).await {
                         Ok(()) => {
                             let aborted = &self.worker.actions[ACTIONS.len() - 1];
@@ -392,7 +405,7 @@ impl Rounds {
     fn complain(&mut self, bucket: Option<&str>, broken: &Broken) {
         match broken {
             // Deleted since the round began, or the end.
-            Broken::Store(StoreError::NoSuchBucket | StoreError::Closing) => {}
+            Broken::Store(StoreError::NoSuchBucket | StoreError::Closing) | Broken::Changed => {}
             Broken::Store(error) => self.say(bucket, &error.to_string()),
             Broken::Setting(error) => self.say(bucket, &error.to_string()),
         }

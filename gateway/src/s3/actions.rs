@@ -18,8 +18,8 @@ pub(super) enum Kind {
     Object,
 }
 
-/// The most actions that one operation needs: PutObject with an ACL, tags, a retention and a legal hold.
-pub(super) const ACTIONS_MAX: usize = 5;
+/// The most actions that one operation needs: PutObject with an ACL, tags, a retention and a legal hold are 5.
+pub(super) const ACTIONS_MAX: usize = 6;
 
 /// The actions of one operation, all of which the caller must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,9 @@ impl Actions {
     }
 
     fn with(mut self, name: &'static str) -> Self {
-        if let Some(place) = self.names.get_mut(self.count) {
-            *place = name;
-            self.count += 1;
-        }
+        // One that did not fit would go unasked: a panic, which ends this request, is better.
+        self.names[self.count] = name;
+        self.count += 1;
         self
     }
 

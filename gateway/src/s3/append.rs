@@ -25,7 +25,7 @@ use super::operations::Operations;
 use super::parts::check_algorithm;
 use super::put::put_object;
 use super::refusal::{Outcome, Refusal};
-use super::{by_rdma, condition, entity_tag, versions};
+use super::{by_rdma, condition, entity_tag, lock, versions};
 use crate::crypt;
 use crate::metrics::Stage;
 use crate::notify::event::EventKind;
@@ -96,18 +96,21 @@ async fn extend(
     let received = intake::receive(operations.lane(), source, &promises, also, &mut laps).await?;
     let size = received.staged.size();
     let headers = received.headers();
+    let bucket = operations.bucket(&input.bucket)?;
+    // A version without a retention may be older than the bucket's default one.
+    let mut lock = before.lock;
+    lock::by_default(operations, &bucket, &mut lock)?;
     let beside = Beside {
         attributes: Attributes { checksums: carried_on(chosen, offset, &received), ..kept },
         tags: before.tags.clone(),
         acl: before.acl.clone(),
-        lock: before.lock,
+        lock,
         encryption: Bytes::new(),
     };
     let checksums = beside.attributes.checksums.clone();
     let tag = entity_tag::of_appended(&before.entity_tag, &received.entity_tag);
     let condition = Condition::All(vec![Condition::RowIs(before.row), asked]);
     let key = Bytes::from(input.key);
-    let bucket = operations.bucket(&input.bucket)?;
     let new = beside.into_new(bucket.id, key.clone(), tag, condition)?;
     laps.object(size);
     let appended = operations.lane().append(&opened, received.staged, new).await;
@@ -137,6 +140,11 @@ async fn extend(
     Ok(S3Response::with_headers(output, headers))
 }
 
+/// What headers begin with that say something of the object rather than of the bytes: it has been said when the object
+/// was made.
+const DESCRIBING_PREFIXES: [&str; 5] =
+    [METADATA_PREFIX, "x-amz-object-lock-", "x-amz-acl", "x-amz-grant-", "x-amz-website-redirect-"];
+
 /// What a request that appends may not ask.
 ///
 /// # Errors
@@ -153,8 +161,11 @@ fn check_request(
     if added == 0 {
         return refused("Request body cannot be empty when 'write offset' is specified.");
     }
-    let is_metadata = |name: &HeaderName| name.as_str().starts_with(METADATA_PREFIX);
-    if aside.keys().any(is_metadata) || headers.contains_key(TAGGING) {
+    let is_metadata = |name: &HeaderName| {
+        let begins = |prefix: &&str| name.as_str().starts_with(*prefix);
+        *name == TAGGING || DESCRIBING_PREFIXES.iter().any(begins)
+    };
+    if aside.keys().chain(headers.keys()).any(is_metadata) {
         return refused(
             "Cannot specify both a write offset value and user-defined object metadata for existing objects.",
         );

@@ -111,6 +111,10 @@ impl Form {
                 let (file, size) = arriving.file().await?;
                 return Ok(Self { fields, file_name: head.file_name, file, size });
             }
+            // A policy would be held against the one and the object made of the other.
+            if fields.iter().any(|(name, _)| *name == head.name) {
+                return Err(malformed("it has a field twice"));
+            }
             let value = arriving.value(&mut room).await?;
             room = room
                 .checked_sub(head.name.len())
