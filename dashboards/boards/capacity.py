@@ -231,7 +231,7 @@ WORK = Row(
         graph(
             "Memory of waiting events", "bytes",
             (("sum by (instance, target) (penstock_events_queued_bytes)", "{{instance}} {{target}}"),),
-            """Beside events.queue, which is the most. Near it: raise it, or mend the target.""",
+            """Beside events.queue, which is the most: what comes after is dropped. Near it: raise it, or mend the target that takes nothing.""",
         ),
         graph(
             "Background work done", "ops",

@@ -293,7 +293,7 @@ fn headers(target: &Target) -> Vec<Case> {
             ]),
             "400 InvalidRequest",
         ),
-        Case::new("one tag twice", put(&[("x-amz-tagging", "a=b&a=c")]), "400 InvalidTag"),
+        Case::new("one tag twice", put(&[("x-amz-tagging", "a=b&a=c")]), "400 InvalidArgument"),
         Case::new(
             "If-None-Match with a tag on PUT",
             put(&[("If-None-Match", "\"abc\"")]),
