@@ -257,7 +257,7 @@ impl Iam {
     /// Issues a session of S3 Express: five minutes, that bucket alone. May wait for the disk.
     ///
     /// # Errors
-    /// As [`Iam::issue`].
+    /// As `issue`.
     pub fn create_session(
         &self,
         principal: &Principal,
